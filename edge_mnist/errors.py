@@ -1,0 +1,56 @@
+"""Every error this project raises on purpose.
+
+EdgeMnistError
+├── DataError        a data set that is missing, foreign, truncated or malformed
+├── ImageError       a picture that cannot be read or holds no digit
+├── BundleError      a bundle that is missing, broken or does not match its manifest
+├── ModelError       a model file that cannot be loaded or does not take an image
+├── BackendError     a runtime that is not installed, or not fit for the file
+├── OutputError      a place that cannot be written to, or already holds something
+├── HostError        a host command without the host package
+└── GateError        a check that failed: accuracy of an export, a benchmark regression
+
+A message is one line: what was expected, what came, what to do.
+"""
+
+from __future__ import annotations
+
+
+class EdgeMnistError(Exception):
+    """Base of every error raised on purpose; `exit_status` is the command line's."""
+
+    exit_status = 2
+
+
+class DataError(EdgeMnistError):
+    """A data set is missing, foreign, truncated or malformed."""
+
+
+class ImageError(EdgeMnistError):
+    """A picture cannot be read, is too large, or holds no digit."""
+
+
+class BundleError(EdgeMnistError):
+    """A bundle is missing, broken, or does not match its manifest."""
+
+
+class ModelError(EdgeMnistError):
+    """A model file cannot be loaded, or does not map one image to digit probabilities."""
+
+
+class BackendError(EdgeMnistError):
+    """A runtime is not installed, unknown, or not fit for the file."""
+
+
+class OutputError(EdgeMnistError):
+    """An output cannot be written, or its place is taken."""
+
+
+class HostError(EdgeMnistError):
+    """A host command was asked for where the host package is not installed."""
+
+
+class GateError(EdgeMnistError):
+    """A check failed: the accuracy of an export, or a benchmark that regressed."""
+
+    exit_status = 1
