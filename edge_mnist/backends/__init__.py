@@ -1,0 +1,117 @@
+"""The runtimes, by the names of their extras; each is imported only when it is chosen."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ..errors import BackendError
+
+if TYPE_CHECKING:
+    from numpy import generic
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output: `shape` with the batch first, -1 where it is open.
+
+    A quantized value `q` stands for `scale * (q - zero_point)`; scale 0 means not quantized.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+
+
+class Session(Protocol):
+    """A loaded model with one input and one output."""
+
+    input: Tensor
+    output: Tensor
+
+    def run(self, values: NDArray[generic]) -> NDArray[generic]:
+        """Return the raw output (n, …) for `values` of the input's dtype and shape (n, …).
+
+        `n` is 1 unless the input's batch is open.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime this package can use: its module to import and the format it runs."""
+
+    backend: str
+    module: str
+    distribution: str
+    format: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether the module can be found; says nothing of whether it can be imported."""
+        return importlib.util.find_spec(self.module) is not None
+
+    @property
+    def install(self) -> str:
+        """The command that brings it."""
+        return f"pip install 'edge-mnist[{self.backend}]'"
+
+
+# In order of preference where several can run a file.
+RUNTIMES = {
+    runtime.backend: runtime
+    for runtime in (
+        Runtime("litert", "ai_edge_litert", "ai-edge-litert", "tflite"),
+        Runtime("tflite", "tflite_runtime", "tflite-runtime", "tflite"),
+        Runtime("onnx", "onnxruntime", "onnxruntime", "onnx"),
+    )
+}
+
+
+def get(backend: str) -> Runtime:
+    """Return the runtime of that name, installed.
+
+    Raises:
+        BackendError: no such backend, or its package is missing.
+    """
+    if backend not in RUNTIMES:
+        raise BackendError(f"Expected a backend of {', '.join(RUNTIMES)}, got {backend!r}.")
+    runtime = RUNTIMES[backend]
+    if not runtime.installed:
+        raise BackendError(
+            f"Expected the runtime {runtime.distribution} for backend {backend!r}, "
+            f"which is not installed; install it with: {runtime.install}"
+        )
+    return runtime
+
+
+def installed(format: str | None = None) -> list[Runtime]:
+    """Return the installed runtimes, the preferred one first; only those for `format` if given."""
+    return [r for r in RUNTIMES.values() if r.installed and format in (None, r.format)]
+
+
+def load(runtime: Runtime, content: bytes, *, name: str, threads: int = 1) -> Session:
+    """Load a model's bytes; `name` stands in messages.
+
+    Raises:
+        BackendError: the runtime is there but cannot be imported.
+        ModelError: the runtime does not take the model.
+    """
+    try:
+        backend = importlib.import_module(f".{runtime.backend}", __name__)
+    except ImportError as error:
+        raise BackendError(
+            f"Expected {runtime.distribution} to import, got: {_first_line(error)}; "
+            f"reinstall it with: {runtime.install}"
+        ) from error
+    session: Session = backend.load(content, name=name, threads=threads)
+    return session
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,19 @@
+"""TensorFlow Lite, from the package tflite-runtime: the one with wheels for 32-bit ARM."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# tflite-runtime 2.14 was built against numpy 1; under numpy 2 its import prints a page of
+# advice and fails. Its metadata does not say so.
+if int(np.__version__.split(".")[0]) >= 2:
+    raise ImportError(f"tflite-runtime needs numpy 1, and numpy {np.__version__} is installed")
+
+from tflite_runtime.interpreter import Interpreter
+
+from ._interpreter import InterpreterSession
+
+
+def load(content: bytes, *, name: str, threads: int) -> InterpreterSession:
+    """Load a `.tflite` file's bytes."""
+    return InterpreterSession(Interpreter, content, name=name, threads=threads)

@@ -1,0 +1,1 @@
+"""Measure what a prediction costs on this machine, and compare two measurements."""

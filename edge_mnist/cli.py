@@ -1,0 +1,309 @@
+"""The command line: device commands here, host commands as plug-ins.
+
+A host command arrives through the entry-point group `edge_mnist.commands`; where the host
+package is missing, its name stays in the list and says which install brings it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+from .backends import RUNTIMES
+from .errors import EdgeMnistError, GateError, HostError, ImageError
+
+if TYPE_CHECKING:
+    from .bundle import Artifact
+    from .classifier import Classifier
+    from .evaluation import Evaluation
+
+PLUGINS = "edge_mnist.commands"
+HOST_COMMANDS = {
+    "quickstart": "The whole chain once, small: train, export, evaluate, benchmark.",
+    "train": "Train a CNN and write a run folder.",
+    "export": "Quantize and export a run as a verified bundle.",
+}
+DEVICE_COMMANDS = ("evaluate", "predict", "benchmark", "compare", "doctor")
+_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+
+
+class _Commands(click.Group):
+    """The device commands, and the host commands if their package is installed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*HOST_COMMANDS, *DEVICE_COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in HOST_COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        from importlib.metadata import entry_points
+
+        for plugin in entry_points(group=PLUGINS, name=cmd_name):
+            command: click.Command = plugin.load()
+            return command
+        return _missing(cmd_name)
+
+
+def _missing(name: str) -> click.Command:
+    def callback() -> None:
+        raise HostError(
+            f"Expected the host package edge-mnist-export for `edge-mnist {name}`, which is not "
+            f"installed; install it with: pip install 'edge-mnist[host]'"
+        )
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    help = f"{HOST_COMMANDS[name]} Needs: pip install 'edge-mnist[host]'"
+    return click.Command(name, callback=callback, help=help, context_settings=settings)
+
+
+@click.group(
+    cls=_Commands, invoke_without_command=True, context_settings={"max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="edge-mnist")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Train a digit classifier, export it, and run and measure it on a small device."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 a gate failed, 2 bad use or bad input."""
+    try:
+        status = cli.main(args=arguments, prog_name="edge-mnist", standalone_mode=False)
+    except EdgeMnistError as error:
+        _fail(str(error), error.exit_status)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except click.ClickException as error:
+        _fail(f"{error.format_message()} Try: {_path(error)} --help", 2)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error, and nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> None:
+    click.echo(f"edge-mnist: error: {' '.join(message.split())}", err=True)
+    sys.exit(status)
+
+
+def _path(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else "edge-mnist"
+
+
+def _threads(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        threads = tuple(int(part) for part in value.split(","))
+    except ValueError:
+        threads = ()
+    if not threads or min(threads) < 1:
+        raise click.BadParameter(f"expected thread counts such as 1,2, got {value!r}.")
+    return threads
+
+
+_model = click.option("--model", type=click.Path(), help="A bundle, a .tflite or an .onnx file.")
+_backend = click.option(
+    "--backend", type=click.Choice(list(RUNTIMES)), help="The runtime; by default what is there."
+)
+
+
+def _artifacts(model: str | None) -> tuple[Artifact, ...]:
+    """Return MODEL's files; with no MODEL the newest bundle's, or the shipped one's."""
+    from .bundle import find_artifacts, newest_bundle
+
+    return find_artifacts(newest_bundle() if model is None else model)
+
+
+def _classifier(model: str | None, backend: str | None) -> Classifier:
+    from .classifier import Classifier, choose
+
+    return Classifier.from_artifact(*choose(_artifacts(model), backend=backend))
+
+
+@cli.command()
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@_model
+@_backend
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON an image.")
+def predict(images: tuple[str, ...], model: str | None, backend: str | None, as_json: bool) -> None:
+    """Read the digit in each IMAGE: files, folders of pictures, or - for standard input."""
+    classifier = _classifier(model, backend)
+    failed = 0
+    for name, source in _sources(images):
+        try:
+            prediction = classifier.predict(source)
+        except ImageError as error:
+            failed += 1
+            problem = error
+            if len(images) > 1 or Path(images[0]).is_dir():
+                click.echo(f"edge-mnist: warning: {error}", err=True)
+            continue
+        if as_json:
+            probabilities = [round(float(p), 6) for p in prediction.probabilities]
+            row = {"image": name, "digit": prediction.digit}
+            row |= {"confidence": round(prediction.confidence, 6), "probabilities": probabilities}
+            click.echo(json.dumps(row))
+        else:
+            click.echo(f"{name}: {prediction.digit} ({prediction.confidence:.1%})")
+    if failed:
+        if len(images) == 1 and not Path(images[0]).is_dir():
+            raise problem
+        raise ImageError(f"Expected every picture to be readable, got {failed} that are not.")
+
+
+def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, str | bytes]]:
+    """Yield each picture's name and what to read it from."""
+    for image in images:
+        path = Path(image)
+        if image == "-":
+            yield "-", sys.stdin.buffer.read()
+        elif path.is_dir():
+            pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES)
+            if not pictures:
+                raise ImageError(f"Expected pictures in the folder {image}, got none.")
+            yield from ((str(picture), str(picture)) for picture in pictures)
+        else:
+            yield image, image
+
+
+@cli.command()
+@click.argument("model", required=False, type=click.Path())
+@click.option("--data", default="auto", show_default=True, help="auto, mnist, synthetic or a path.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
+@_backend
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
+def evaluate(
+    model: str | None, data: str, limit: int | None, backend: str | None, as_json: bool
+) -> None:
+    """Measure the accuracy of every file of MODEL on a test set, in every runtime here."""
+    from . import datasets, evaluation
+    from .classifier import choose
+    from .tables import percent, table
+
+    artifacts = _artifacts(model)
+    best = choose(artifacts, backend=backend)
+    pairs = list(evaluation.pairs(artifacts, backend))
+    split = datasets.load(datasets.find(data, splits=("test",)), "test", limit=limit)
+    results = [evaluation.evaluate(artifact, runtime, split) for artifact, runtime in pairs]
+    if as_json:
+        click.echo(json.dumps(_evaluation_json(split.name, results)))
+        return
+    click.echo(f"{split.name}, {len(split.images):,} images\n")
+    rows = [[r.artifact.path.name, r.backend, percent(r.accuracy), str(r.errors)] for r in results]
+    click.echo(table(("file", "backend", "accuracy", "errors"), rows))
+    chosen = results[pairs.index(best)]
+    click.echo(f"\nConfusion of {chosen.artifact.path.name} on {chosen.backend} on {split.name}")
+    click.echo("(rows: the true digit; columns: the digit read)\n")
+    counts = [[str(digit), *map(str, row)] for digit, row in enumerate(chosen.confusion)]
+    click.echo(table(("", *map(str, range(10))), counts))
+
+
+def _evaluation_json(data: str, results: Sequence[Evaluation]) -> dict[str, Any]:
+    return {
+        "data": data,
+        "images": results[0].images,
+        "results": [
+            {
+                "file": result.artifact.path.name,
+                "backend": result.backend,
+                "accuracy": result.accuracy,
+                "errors": result.errors,
+            }
+            for result in results
+        ],
+    }
+
+
+@cli.command()
+@click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path())
+@_backend
+@click.option(
+    "--threads", default="1", show_default=True, callback=_threads, help="Counts, such as 1,2."
+)
+@click.option("--runs", default=1000, show_default=True, type=click.IntRange(10))
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the results here."
+)
+def benchmark(
+    models: tuple[str, ...],
+    backend: str | None,
+    threads: tuple[int, ...],
+    runs: int,
+    json_file: Path | None,
+) -> None:
+    """Measure what a prediction costs here, each file and runtime in a process of its own."""
+    from .benchmark import report
+    from .evaluation import pairs
+    from .files import check_writable, write_atomically
+
+    artifacts = [a for model in models or (None,) for a in _artifacts(model)]
+    if json_file:
+        check_writable(json_file)
+    jobs = [(a, r, t) for a, r in pairs(artifacts, backend) for t in threads]
+    with click.progressbar(jobs, label="Measuring", file=sys.stderr, hidden=_quiet()) as bar:
+        document = report.run(bar, runs=runs)
+    click.echo(report.text(document))
+    if json_file:
+        write_atomically(json_file, json.dumps(document, indent=1) + "\n")
+        click.echo(f"Wrote {json_file}", err=True)
+
+
+def _quiet() -> bool:
+    return not sys.stderr.isatty()
+
+
+@cli.command()
+@click.argument("old", metavar="A.json", type=click.Path(path_type=Path))
+@click.argument("new", metavar="B.json", type=click.Path(path_type=Path))
+@click.option("--fail-over", default="10%", show_default=True, help="A slower median fails.")
+def compare(old: Path, new: Path, fail_over: str) -> None:
+    """Compare two benchmark files; exit with 1 where B is slower than A by more than a limit."""
+    from .benchmark.compare import compare as compare_files
+    from .tables import table
+
+    limit = _fraction(fail_over)
+    changes = compare_files(old, new)
+    rows = [
+        [*map(str, c.key), f"{c.old_us:.1f}", f"{c.new_us:.1f}", f"{c.ratio:.2f}"] for c in changes
+    ]
+    click.echo(table(("file", "backend", "threads", "batch", "A µs", "B µs", "B/A"), rows))
+    slower = [change for change in changes if change.ratio > 1 + limit]
+    if slower:
+        worst = max(slower, key=lambda change: change.ratio)
+        raise GateError(
+            f"Expected no median over {limit:.0%} slower, got {len(slower)}, "
+            f"the worst {worst.key[0]} on {worst.key[1]} at {worst.ratio:.2f} times."
+        )
+
+
+def _fraction(text: str) -> float:
+    """Return "5%" or "0.05" as 0.05."""
+    try:
+        value = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise click.BadParameter(f"expected a limit such as 5%, got {text!r}.")
+    return value
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine can run, and what to install."""
+    from .doctor import diagnose, text
+
+    diagnosis = diagnose()
+    click.echo(json.dumps(diagnosis, indent=1) if as_json else text(diagnosis))

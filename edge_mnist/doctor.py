@@ -1,0 +1,76 @@
+"""What this machine can run, and what to install."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+from . import backends
+from .benchmark.environment import distribution_version, environment
+from .bundle import find_artifacts
+from .classifier import choose
+from .errors import EdgeMnistError
+
+
+def diagnose() -> dict[str, Any]:
+    """Return the environment, the state of every runtime, and what `Classifier()` would use."""
+    runtimes = [_runtime(runtime) for runtime in backends.RUNTIMES.values()]
+    return {
+        "environment": environment(),
+        "runtimes": runtimes,
+        "host": distribution_version("edge-mnist-export"),
+        **_choice(),
+    }
+
+
+def _runtime(runtime: backends.Runtime) -> dict[str, Any]:
+    """Import a runtime in a process of its own: some die of illegal instructions."""
+    state: dict[str, Any] = {
+        "backend": runtime.backend,
+        "distribution": runtime.distribution,
+        "version": distribution_version(runtime.distribution),
+        "works": False,
+        "advice": f"not installed; {runtime.install}",
+    }
+    if not runtime.installed:
+        return state
+    module = f"{backends.__name__}.{runtime.backend}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False
+    )
+    state["works"] = done.returncode == 0
+    last = (done.stderr.strip().splitlines() or [f"it died with status {done.returncode}"])[-1]
+    state["advice"] = None if state["works"] else f"{last}; {runtime.install}"
+    return state
+
+
+def _choice() -> dict[str, Any]:
+    """Return what `Classifier()` takes here, or why it cannot."""
+    try:
+        artifact, runtime = choose(find_artifacts())
+    except EdgeMnistError as error:
+        return {"uses": None, "problem": str(error)}
+    return {"uses": {"file": artifact.path.name, "backend": runtime.backend}, "problem": None}
+
+
+def text(diagnosis: dict[str, Any]) -> str:
+    """Return a diagnosis for a terminal."""
+    where = diagnosis["environment"]
+    lines = [
+        f"edge-mnist {where['edge_mnist']}, Python {where['python']}, numpy {where['numpy']}",
+        f"{where['cpu']}, {where['cpus']} CPUs, {where['machine']}, {where['system']}",
+        "",
+    ]
+    for runtime in diagnosis["runtimes"]:
+        state = "works" if runtime["works"] else runtime["advice"]
+        lines.append(f"{runtime['backend']:<7} {runtime['version'] or '–':<8} {state}")
+    host = diagnosis["host"] or "not installed; pip install 'edge-mnist[host]'"
+    lines += [f"host    {host}", ""]
+    uses = diagnosis["uses"]
+    lines.append(
+        f"Classifier() uses {uses['file']} on {uses['backend']}."
+        if uses
+        else f"Classifier() cannot work here: {diagnosis['problem']}"
+    )
+    return "\n".join(lines)

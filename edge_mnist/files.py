@@ -1,0 +1,96 @@
+"""Write files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import OutputError
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name beside it, then rename it over `path`.
+
+    Raises:
+        OutputError: the place cannot be written to.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+
+
+def check_writable(path: Path) -> None:
+    """Find out before the work, not after it, that a file cannot be written.
+
+    Raises:
+        OutputError: `path` is a folder, or its folder is missing or cannot be written to.
+    """
+    if path.is_dir():
+        raise OutputError(f"Expected a file to write, got the folder {path}; add a file name.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def check_free(folder: Path) -> None:
+    """Make sure that `folder` is new or empty, and can be made.
+
+    Raises:
+        OutputError: it holds something, is a file, or cannot be written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"Expected a folder to write to, got the file {folder}; choose another.")
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise OutputError(
+                f"Expected a new or empty folder, got {folder}, which holds something; "
+                f"choose another with --out, or delete it."
+            )
+        existing = next(
+            parent for parent in (folder, *folder.absolute().parents) if parent.exists()
+        )
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `folder` if the body succeeds, else vanishes.
+
+    Raises:
+        OutputError: as `check_free`.
+    """
+    check_free(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    try:
+        yield temporary
+        # mkdtemp makes it for the owner alone; a bundle is there to be copied.
+        temporary.chmod(0o755)
+        if folder.is_dir():
+            folder.rmdir()
+        temporary.rename(folder)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"Expected to write {path}, got: {error.strerror}; choose another place.")

@@ -1,0 +1,253 @@
+"""The host commands: options only, heavy imports inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from edge_mnist import datasets
+
+    from .runs import Recipe, Run
+
+_ARCHS = ("seed", "edge")
+_PATH = click.Path(path_type=Path)
+_DATA_HELP = "auto, mnist, synthetic (drawn by edge-mnist), or where MNIST is."
+
+
+def _report(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    formats = tuple(part.strip() for part in value.split(","))
+    if not set(formats) <= {"tflite", "onnx"} or len(set(formats)) < len(formats):
+        raise click.BadParameter(f"expected tflite, onnx or both, got {value!r}.")
+    return formats
+
+
+@click.command()
+@click.option("--arch", type=click.Choice(_ARCHS), default="seed", show_default=True)
+@click.option(
+    "--activation",
+    type=click.Choice(("relu", "sigmoid", "tanh")),
+    default="relu",
+    show_default=True,
+    help="Of the hidden layers.",
+)
+@click.option("--data", default="auto", show_default=True, help=_DATA_HELP)
+@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option(
+    "--labels",
+    type=click.Choice(("sparse", "one-hot")),
+    default="sparse",
+    show_default=True,
+    help="What the cross-entropy is taken of.",
+)
+@click.option("--augment", is_flag=True, help="Turn, slant, scale and shift the training images.")
+@click.option("--limit", type=click.IntRange(120), help="Only the first N training images.")
+@click.option("--out", type=_PATH, help="The run folder.  [default: runs/ARCH-TIME]")
+def train(
+    arch: str,
+    activation: str,
+    data: str,
+    epochs: int,
+    seed: int,
+    labels: str,
+    augment: bool,
+    limit: int | None,
+    out: Path | None,
+) -> None:
+    """Train a CNN and write model.keras, run.json, history.csv and curves.png.
+
+    An interrupted run loses at most the running epoch: the same command continues it. Keras
+    trains on TensorFlow, or on what KERAS_BACKEND names (tensorflow, jax), and on a GPU where
+    that sees one.
+    """
+    from edge_mnist import datasets
+
+    from .frameworks import keras_backend
+    from .runs import Recipe
+
+    backend = keras_backend()
+    source = datasets.find(data)
+    recipe = Recipe(
+        arch=arch,
+        activation=activation,
+        data=source.kind,
+        labels=labels,
+        augment=augment,
+        epochs=epochs,
+        seed=seed,
+        limit=limit,
+        backend=backend,
+    )
+    run = _train(recipe, source, out)
+    click.echo(_summary(run))
+
+
+def _train(recipe: Recipe, source: datasets.Source, out: Path | None) -> Run:
+    from . import runs
+    from .frameworks import load_keras
+
+    folder = runs.place(recipe, out)
+    load_keras(recipe.backend)
+    from .training import train
+
+    try:
+        return train(recipe, source, folder, _report)
+    except KeyboardInterrupt:
+        if any(folder.glob("checkpoint-*.keras")):
+            _report(f"The epochs done are kept in {folder}: the same command continues.")
+        raise
+
+
+def _summary(run: Run) -> str:
+    results = run.record["results"]
+    return (
+        f"{run.path}: {run.record['parameters']:,} parameters, test accuracy "
+        f"{results['test_accuracy']:.2%} on {results['test_data']} "
+        f"(validation {results['validation_accuracy']:.2%}), {run.record['seconds']:.0f} s on "
+        f"{run.record['device']}"
+    )
+
+
+@click.command()
+@click.argument("run", required=False, type=_PATH)
+@click.option("--int8", is_flag=True, help="Integers only, in and out.")
+@click.option("--fp16", is_flag=True, help="float16 weights.")
+@click.option("--dynamic", is_flag=True, help="int8 weights, float activations.")
+@click.option("--format", "formats", default="tflite,onnx", show_default=True, callback=_formats)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0),
+    default=0.3,
+    show_default=True,
+    metavar="POINTS",
+    help="How far a file's test accuracy may fall below Keras's.",
+)
+@click.option("--data", help=f"{_DATA_HELP}  [default: what the run was trained on]")
+@click.option("--out", type=_PATH, help="The bundle folder.  [default: RUN/bundle]")
+def export(
+    run: Path | None,
+    int8: bool,
+    fp16: bool,
+    dynamic: bool,
+    formats: tuple[str, ...],
+    max_drop: float,
+    data: str | None,
+    out: Path | None,
+) -> None:
+    """Export a RUN (by default the newest) as a bundle: float32 always, the others as asked.
+
+    Every file is run on the whole test set by the device package before the bundle exists.
+    """
+    from . import runs
+
+    asked = {"float32": True, "float16": fp16, "dynamic": dynamic, "int8": int8}
+    chosen = runs.find(run)
+    folder = _export(
+        chosen,
+        data=data,
+        out=out or _new_bundle(chosen.path),
+        formats=formats,
+        precisions=tuple(name for name, wanted in asked.items() if wanted),
+        max_drop=max_drop,
+    )
+    click.echo(f"\nWrote {folder}")
+
+
+def _new_bundle(run: Path) -> Path:
+    """Return RUN/bundle, or RUN/bundle-2, -3 … where that is taken."""
+    names = ("bundle", *(f"bundle-{number}" for number in range(2, 1000)))
+    return next(run / name for name in names if not (run / name).exists())
+
+
+def _export(
+    run: Run,
+    *,
+    out: Path,
+    formats: tuple[str, ...],
+    precisions: tuple[str, ...],
+    max_drop: float,
+    data: str | None = None,
+) -> Path:
+    from edge_mnist import datasets
+    from edge_mnist.files import check_free
+
+    from .frameworks import load_keras
+
+    check_free(out)
+    source = datasets.find(data or run.data)
+    load_keras("tensorflow")  # The converters read TensorFlow graphs, whatever trained the model.
+    from . import bundle
+
+    bundle.export(
+        run,
+        source,
+        out,
+        formats=formats,
+        precisions=precisions,
+        max_drop=max_drop,
+        report=_report,
+        show=click.echo,
+    )
+    return out
+
+
+@click.command()
+@click.option("--data", default="auto", show_default=True, help=_DATA_HELP)
+@click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--out", type=_PATH, help="The run folder.  [default: runs/seed-TIME]")
+@click.pass_context
+def quickstart(context: click.Context, data: str, epochs: int, out: Path | None) -> None:
+    """The whole chain once, small: train, export int8, evaluate, benchmark, what to do next."""
+    from edge_mnist import datasets
+    from edge_mnist.cli import benchmark, evaluate
+
+    from .frameworks import keras_backend
+    from .runs import Recipe
+
+    backend = keras_backend()
+    source = datasets.find(data)
+    recipe = Recipe(
+        arch="seed",
+        activation="relu",
+        data=source.kind,
+        labels="sparse",
+        augment=False,
+        epochs=epochs,
+        seed=0,
+        backend=backend,
+    )
+    click.echo("\n1/4 train\n")
+    run = _train(recipe, source, out)
+    click.echo(_summary(run))
+    click.echo("\n2/4 export\n")
+    folder = _export(
+        run,
+        out=_new_bundle(run.path),
+        formats=("tflite", "onnx"),
+        precisions=("float32", "int8"),
+        max_drop=0.3,
+    )
+    click.echo("\n3/4 evaluate\n")
+    context.invoke(evaluate, model=str(folder), data=run.data)
+    click.echo("\n4/4 benchmark\n")
+    context.invoke(benchmark, models=(str(folder),))
+    click.echo(_next_steps(run, folder))
+
+
+def _next_steps(run: Run, folder: Path) -> str:
+    files = "\n".join(f"  {path}" for path in sorted((*run.path.iterdir(), *folder.iterdir())))
+    return f"""
+Made, with {run.record["data"]["train"]["name"]}:
+{files}
+
+Next:
+  edge-mnist predict examples/digits --model {folder}
+  edge-mnist train --augment --arch edge --epochs 30
+  scp -r {folder} pi@raspberrypi.local:   # there: pip install 'edge-mnist[litert]'"""

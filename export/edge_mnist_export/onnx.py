@@ -1,0 +1,207 @@
+"""Keras model -> the bytes of an `.onnx` file."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxslim
+import tensorflow as tf
+import tf2onnx
+from numpy.typing import NDArray
+from onnxruntime import quantization
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
+
+from .frameworks import quiet
+from .training import scale
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
+# The first opset whose QuantizeLinear takes a scale per channel; every later one only
+# narrows the range of runtimes that load the file.
+OPSET = 13
+
+
+def convert(model: Any, *, precision: str, calibration: NDArray[np.uint8]) -> bytes:
+    """Return an ONNX model with input `image`, output `probabilities` and an open batch.
+
+    Args:
+        model: a Keras model from (n, 28, 28, 1) in [0, 1] to probabilities.
+        precision: float32; float16 inside, float32 in and out; dynamic: int8 weights, ranges of
+            the activations found at run time; int8: static QDQ with signed per-channel weights,
+            uint8 in and out, whose scale and zero point stand in the file's metadata.
+        calibration: images (n, 28, 28) uint8 that set the activation ranges of int8.
+    """
+    with quiet(), _quiet_logging():
+        converted = _CONVERTERS[precision](_trace(model), calibration)
+    onnx.checker.check_model(converted, full_check=True)
+    return bytes(converted.SerializeToString(deterministic=True))
+
+
+def requirements(content: bytes) -> dict[str, int]:
+    """Return the operator set and IR version that a runtime must know."""
+    model = onnx.load_from_string(content)
+    default = next(entry.version for entry in model.opset_import if entry.domain == "")
+    return {"opset": default, "ir_version": model.ir_version}
+
+
+def _trace(model: Any) -> onnx.ModelProto:
+    """Return the float32 graph.
+
+    tf2onnx's `from_keras` fails on Keras 3, `from_function` works; the open batch leaves it a
+    chain of Shape, Gather, Slice and Concat that onnxslim folds away.
+    """
+    signature = [tf.TensorSpec((None, 28, 28, 1), tf.float32, name="image")]
+    function = tf.function(
+        lambda image: {"probabilities": model(image, training=False)}, input_signature=signature
+    )
+    traced, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    slim = onnxslim.slim(traced)
+    for value in (slim.graph.input[0], slim.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    _fuse_dense(slim.graph)
+    return slim
+
+
+def _fuse_dense(graph: onnx.GraphProto) -> None:
+    """Replace MatMul + Add of a bias by Gemm.
+
+    Quantized apart, a bias is an activation of 8 bits; in a Gemm it has the 32 of the
+    accumulator, and one rounding less.
+    """
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    for product in [node for node in graph.node if node.op_type == "MatMul"]:
+        users = [node for node in graph.node if product.output[0] in node.input]
+        if len(users) != 1 or users[0].op_type != "Add":
+            continue
+        bias = next((name for name in users[0].input if name != product.output[0]), "")
+        weights = initializers.get(product.input[1])
+        if bias not in initializers or weights is None or len(weights.dims) != 2:
+            continue
+        gemm = onnx.helper.make_node("Gemm", [*product.input, bias], users[0].output, product.name)
+        graph.node.insert(list(graph.node).index(users[0]), gemm)
+        graph.node.remove(product)
+        graph.node.remove(users[0])
+
+
+def _float32(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelProto:
+    return model
+
+
+def _float16(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelProto:
+    half = convert_float_to_float16(model, keep_io_types=True)
+    # The casts at the edges are appended after the nodes that need them.
+    OnnxModel(half).topological_sort()
+    return half
+
+
+def _dynamic(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "dynamic.onnx"
+        # Of a convolution ConvInteger is all there is, and ONNX Runtime runs it slower than
+        # float: the weights of the dense layers are where the bytes are.
+        quantization.quantize_dynamic(
+            model,
+            out,
+            weight_type=quantization.QuantType.QInt8,
+            op_types_to_quantize=["MatMul", "Gemm"],
+        )
+        return onnx.load(out)
+
+
+class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self._feeds = ({"image": image[np.newaxis]} for image in scale(images))
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        return next(self._feeds, None)
+
+
+def _int8(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "int8.onnx"
+        quantization.quantize_static(
+            model,
+            out,
+            _Calibration(calibration),
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+        )
+        quantized = onnx.load(out)
+    _integer_input(quantized)
+    _integer_output(quantized)
+    return quantized
+
+
+def _integer_input(model: onnx.ModelProto) -> None:
+    """Take the first QuantizeLinear away, so that `image` is uint8 pixels.
+
+    Between the input and it there are only ops that move values (Reshape, Transpose), and these
+    take any type.
+    """
+    graph = model.graph
+    value = graph.input[0].name
+    while (node := _only_user(graph, value)).op_type in ("Reshape", "Transpose"):
+        value = node.output[0]
+    _expect(node, "QuantizeLinear")
+    _note_quantization(model, "image", node)
+    for user in graph.node:
+        for position, name in enumerate(user.input):
+            if name == node.output[0]:
+                user.input[position] = value
+    graph.node.remove(node)
+    graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    # Inferred types on the way from the input were float.
+    del graph.value_info[:]
+
+
+def _integer_output(model: onnx.ModelProto) -> None:
+    """Take the last DequantizeLinear away, so that `probabilities` is uint8."""
+    graph = model.graph
+    last = next(node for node in graph.node if graph.output[0].name in node.output)
+    _expect(last, "DequantizeLinear")
+    _note_quantization(model, "probabilities", last)
+    before = next(node for node in graph.node if last.input[0] in node.output)
+    before.output[0] = graph.output[0].name
+    graph.node.remove(last)
+    graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+
+
+def _only_user(graph: onnx.GraphProto, value: str) -> onnx.NodeProto:
+    (user,) = (node for node in graph.node if value in node.input)
+    return user
+
+
+def _expect(node: onnx.NodeProto, op_type: str) -> None:
+    if node.op_type != op_type:
+        raise ValueError(f"Expected {op_type} at the edge of the QDQ graph, got {node.op_type}.")
+
+
+def _note_quantization(model: onnx.ModelProto, tensor: str, node: onnx.NodeProto) -> None:
+    """Write scale and zero point into the file: ONNX has no field for those of its edges."""
+    values = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+    scale_value, zero_point = (values[name].item() for name in node.input[1:])
+    model.metadata_props.add(key=f"{tensor}.scale", value=repr(scale_value))
+    model.metadata_props.add(key=f"{tensor}.zero_point", value=str(zero_point))
+
+
+@contextlib.contextmanager
+def _quiet_logging() -> Iterator[None]:
+    """Silence advice that does not apply: the graph is simplified before quantization."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+_CONVERTERS = {"float32": _float32, "float16": _float16, "dynamic": _dynamic, "int8": _int8}

@@ -1,0 +1,179 @@
+"""A run folder: what was asked for, how far it came, what came out.
+
+While a run is under way its folder holds `run.json` (status "running"), `history.csv` and
+`checkpoint-<epoch>.keras`; when it is done, `run.json` (status "finished"), `history.csv`,
+`model.keras` and `curves.png`. Every file is replaced whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from edge_mnist.bundle import RUNS
+from edge_mnist.errors import BundleError, OutputError
+from edge_mnist.files import check_free, write_atomically
+
+SCHEMA = 1
+HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run gives on one machine.
+
+    `data` is the data set's kind; `limit` cuts the training images; `learning_rate` decays to 0
+    along a cosine.
+    """
+
+    arch: str
+    activation: str
+    data: str
+    labels: str
+    augment: bool
+    epochs: int
+    seed: int
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    limit: int | None = None
+    backend: str = "tensorflow"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its parsed `run.json`."""
+
+    path: Path
+    record: dict[str, Any]
+
+    @property
+    def finished(self) -> bool:
+        """Whether training is done and `model.keras` stands."""
+        return bool(self.record["status"] == "finished")
+
+    @property
+    def data(self) -> str:
+        """What `datasets.find` takes to find a finished run's data again."""
+        data = self.record["data"]
+        return str(data["path"] if data["path"] and Path(data["path"]).exists() else data["name"])
+
+
+def read(path: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        BundleError: there is none, or its `run.json` cannot be understood.
+    """
+    try:
+        record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        if record["schema"] != SCHEMA or record["status"] not in ("running", "finished"):
+            raise ValueError(f"schema {record['schema']!r}, status {record['status']!r}")
+        Recipe(**record["recipe"])
+    except OSError as error:
+        raise BundleError(
+            f"Expected a run folder (with run.json), got {path}; make one with: edge-mnist train"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"Expected {path / 'run.json'} as edge-mnist train writes it, got a broken or foreign "
+            f"one ({error!r}); train again."
+        ) from error
+    return Run(path, record)
+
+
+def find(path: Path | None) -> Run:
+    """Return the finished run at `path` (a folder or its model.keras), or the newest in runs/.
+
+    Raises:
+        BundleError: there is none, or it is not finished.
+    """
+    if path is None:
+        newest = next((run for run in _all(RUNS) if run.finished), None)
+        if newest is None:
+            raise BundleError(
+                f"Expected a finished run in {RUNS}/, got none; make one with: edge-mnist train"
+            )
+        return newest
+    run = read(path.parent if path.suffix == ".keras" else path)
+    if not run.finished:
+        raise BundleError(
+            f"Expected a finished run, got {path}, which was interrupted; "
+            f"the command that started it continues it."
+        )
+    return run
+
+
+def place(recipe: Recipe, out: Path | None) -> Path:
+    """Return the folder to train in: a new one, or that of an unfinished run of this recipe.
+
+    Raises:
+        OutputError: `out` holds something else.
+    """
+    if out is None:
+        for run in _all(RUNS):
+            if not run.finished and run.record["recipe"] == asdict(recipe):
+                return run.path
+        return RUNS / f"{recipe.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+    if not (out / "run.json").is_file():
+        check_free(out)
+        return out
+    run = read(out)
+    if run.finished:
+        raise OutputError(
+            f"Expected a new or empty folder, got {out}, which holds a finished run; "
+            f"choose another with --out, or delete it."
+        )
+    differing = [
+        name for name, value in asdict(recipe).items() if run.record["recipe"][name] != value
+    ]
+    if differing:
+        settings = ", ".join(f"{name} {run.record['recipe'][name]!r}" for name in differing)
+        raise OutputError(
+            f"Expected to continue the unfinished run in {out}, got other settings (it has "
+            f"{settings}); give those, or choose another folder with --out."
+        )
+    return out
+
+
+def write_record(path: Path, recipe: Recipe, *, status: str, **details: Any) -> Run:
+    """Write `run.json` and return the run."""
+    record = {"schema": SCHEMA, "status": status, "recipe": asdict(recipe), **details}
+    write_atomically(path / "run.json", json.dumps(record, indent=1) + "\n")
+    return Run(path, record)
+
+
+def read_history(path: Path, epochs: int) -> list[dict[str, float]]:
+    """Return the first `epochs` rows of `history.csv`."""
+    if not epochs:
+        return []
+    with (path / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return rows[:epochs]
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write `history.csv`, a row an epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, "epoch": int(row["epoch"])} for row in rows)
+    write_atomically(path / "history.csv", text.getvalue())
+
+
+def _all(root: Path) -> list[Run]:
+    """Return the readable runs below `root`, the newest first."""
+    paths = sorted(
+        root.glob("*/run.json"), key=lambda path: (path.stat().st_mtime_ns, str(path)), reverse=True
+    )
+    runs = []
+    for path in paths:
+        try:
+            runs.append(read(path.parent))
+        except BundleError:
+            continue  # Somebody else's run.json in runs/ is not ours to complain about.
+    return runs

@@ -1,0 +1,87 @@
+"""Keras model -> the bytes of a `.tflite` file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.lite.tools import flatbuffer_utils
+
+from .frameworks import quiet
+from .training import scale
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
+
+
+def convert(model: Any, *, precision: str, calibration: NDArray[np.uint8]) -> bytes:
+    """Return a TFLite model with input `image` and output `probabilities`, batch 1.
+
+    Args:
+        model: a Keras model from (n, 28, 28, 1) in [0, 1] to probabilities.
+        precision: float32; float16 weights; dynamic: int8 weights, float activations; int8:
+            integers only, uint8 in and out.
+        calibration: images (n, 28, 28) uint8 that set the activation ranges of int8.
+    """
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        _save(model, folder)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
+        _SETTINGS[precision](converter, calibration)
+        return bytes(converter.convert())
+
+
+def requirements(content: bytes) -> dict[str, str]:
+    """Return the oldest TensorFlow Lite that the converter believes can run the file."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    stated = next(entry for entry in model.metadata if entry.name == b"min_runtime_version")
+    version = bytes(model.buffers[stated.buffer].data).rstrip(b"\0").decode()
+    return {"min_runtime_version": version}
+
+
+def _save(model: Any, folder: str) -> None:
+    """Write a SavedModel with one signature of fixed batch.
+
+    ExportArchive freezes the variables; `from_concrete_functions` on a Keras 3 model leaves
+    READ_VARIABLE ops behind, a file that converts and cannot run.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serve",
+        lambda image: {"probabilities": model(image, training=False)},
+        input_signature=[keras.InputSpec(shape=(1, 28, 28, 1), dtype="float32", name="image")],
+    )
+    archive.write_out(folder, verbose=False)
+
+
+def _float32(converter: Any, calibration: NDArray[np.uint8]) -> None:
+    pass
+
+
+def _float16(converter: Any, calibration: NDArray[np.uint8]) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def _dynamic(converter: Any, calibration: NDArray[np.uint8]) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+
+def _int8(converter: Any, calibration: NDArray[np.uint8]) -> None:
+    def representative() -> Iterator[list[NDArray[np.float32]]]:
+        for image in scale(calibration):
+            yield [image[np.newaxis]]
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+    # With no other op set allowed, an op that cannot be quantized fails instead of staying float.
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.uint8
+
+
+_SETTINGS = {"float32": _float32, "float16": _float16, "dynamic": _dynamic, "int8": _int8}
