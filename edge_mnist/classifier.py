@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -178,8 +178,7 @@ def _preference(artifact: Artifact) -> int:
 
 def _pixels(image: Picture) -> NDArray[np.uint8]:
     if isinstance(image, np.ndarray) and image.shape == (28, 28) and image.dtype == np.uint8:
-        mnist_image: NDArray[np.uint8] = image
-        return mnist_image
+        return cast("NDArray[np.uint8]", image)
     # Pillow is needed only for pictures.
     from .preprocess import preprocess
 

@@ -183,8 +183,9 @@ def _ink(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     ink = np.clip(background - grey if darker > lighter else grey - background, 0, None)
     ink[ink < _otsu(ink) / 2] = 0
     # The strongest hundredth of the ink is full ink; a single hot pixel is not.
-    strong = float(np.quantile(ink[ink > 0], 0.99))
-    return np.clip(ink / strong, 0, 1)
+    strong = np.float32(np.quantile(ink[ink > 0], 0.99))
+    full: NDArray[np.float32] = np.clip(ink / strong, 0, 1)
+    return full
 
 
 def _border(pixels: NDArray[np.float32]) -> NDArray[np.float32]:

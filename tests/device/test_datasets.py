@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pytest
 
-from edge_mnist.datasets import Source, find, load, mnist
+from edge_mnist.datasets import Source, download, find, load, mnist
 from edge_mnist.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,7 +117,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, no EDGE_MNIST_DATA, no proxy and, until a test says so, no mirror."""
     for name in ("EDGE_MNIST_DATA", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(mnist, "MIRRORS", ())
+    monkeypatch.setattr(download, "MIRRORS", ())
     home = tmp_path / "home"
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
@@ -132,7 +132,7 @@ def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Mirror]]:
 
     def start(content: dict[str, bytes], **faults: Any) -> Mirror:
         running.append(Mirror(content, **faults))
-        monkeypatch.setattr(mnist, "MIRRORS", tuple(mirror.url for mirror in running))
+        monkeypatch.setattr(download, "MIRRORS", tuple(mirror.url for mirror in running))
         return running[-1]
 
     yield start
@@ -163,7 +163,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> str:
     """A mirror at a port where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-    monkeypatch.setattr(mnist, "MIRRORS", (url,))
+    monkeypatch.setattr(download, "MIRRORS", (url,))
     return url
 
 
@@ -486,7 +486,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A mirror that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        monkeypatch.setattr(mnist, "MIRRORS", (url,))
+        monkeypatch.setattr(download, "MIRRORS", (url,))
         yield url
 
 
@@ -502,9 +502,9 @@ def test_a_mirror_that_never_answers_ends_within_15_s(
 def test_a_name_server_that_never_answers_holds_up_neither_find_nor_the_exit() -> None:
     # The fault is put into the operating system's answer, in a process of its own.
     script = (
-        "import socket, time; from edge_mnist.datasets import find, mnist\n"
+        "import socket, time; from edge_mnist.datasets import download, find, mnist\n"
         "socket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
-        "mnist.ANSWER_S = 1.0; mnist.MIRRORS = ('http://mirror.invalid/',)\n"
+        "download.ANSWER_S = 1.0; download.MIRRORS = ('http://mirror.invalid/',)\n"
         "print(find('auto').kind)"
     )
     began = time.monotonic()
@@ -580,8 +580,8 @@ def test_a_transfer_that_comes_to_a_crawl_goes_on_at_the_next_mirror(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(mnist, "STALL_S", 0.5)
-    monkeypatch.setattr(mnist, "TRIES", 2)
+    monkeypatch.setattr(download, "STALL_S", 0.5)
+    monkeypatch.setattr(download, "TRIES", 2)
     first = mirrors(test_archives, break_at=500, breaks=99, end=end)
     second = mirrors(test_archives, delay_s=0.3)
     assert find("auto", splits=("test",)).path == cache
@@ -704,8 +704,8 @@ def test_a_cache_that_cannot_be_made_is_named(cache: Path, refused: str) -> None
 
 
 CHILD = (
-    "import sys; from edge_mnist.datasets import find, mnist\n"
-    "mnist.MIRRORS = (sys.argv[1],)\n"
+    "import sys; from edge_mnist.datasets import download, find, mnist\n"
+    "download.MIRRORS = (sys.argv[1],)\n"
     "print(find('mnist', splits=('test',)).path)"
 )
 
