@@ -7,7 +7,6 @@ package is missing, its name stays in the list and says which install brings it.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,10 +17,11 @@ import click
 from . import __version__
 from .backends import RUNTIMES
 from .errors import EdgeMnistError, GateError, HostError, ImageError
+from .tables import percent, table
 
 if TYPE_CHECKING:
     from .bundle import Artifact
-    from .classifier import Classifier
+    from .classifier import Classifier, Prediction
     from .evaluation import Evaluation
 
 PLUGINS = "edge_mnist.commands"
@@ -84,10 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", 130)
     except click.ClickException as error:
         _fail(f"{error.format_message()} Try: {_path(error)} --help", 2)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): not an error, and nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
     sys.exit(status if isinstance(status, int) else 0)
@@ -139,28 +135,38 @@ def _classifier(model: str | None, backend: str | None) -> Classifier:
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON an image.")
 def predict(images: tuple[str, ...], model: str | None, backend: str | None, as_json: bool) -> None:
     """Read the digit in each IMAGE: files, folders of pictures, or - for standard input."""
+    sources = list(_sources(images))
     classifier = _classifier(model, backend)
-    failed = 0
-    for name, source in _sources(images):
+    unreadable = 0
+    for name, source in sources:
         try:
             prediction = classifier.predict(source)
         except ImageError as error:
-            failed += 1
-            problem = error
-            if len(images) > 1 or Path(images[0]).is_dir():
-                click.echo(f"edge-mnist: warning: {error}", err=True)
+            if len(sources) == 1:
+                raise
+            unreadable += 1
+            click.echo(f"edge-mnist: warning: {error}", err=True)
             continue
-        if as_json:
-            probabilities = [round(float(p), 6) for p in prediction.probabilities]
-            row = {"image": name, "digit": prediction.digit}
-            row |= {"confidence": round(prediction.confidence, 6), "probabilities": probabilities}
-            click.echo(json.dumps(row))
-        else:
-            click.echo(f"{name}: {prediction.digit} ({prediction.confidence:.1%})")
-    if failed:
-        if len(images) == 1 and not Path(images[0]).is_dir():
-            raise problem
-        raise ImageError(f"Expected every picture to be readable, got {failed} that are not.")
+        click.echo(_json_line(name, prediction) if as_json else _line(name, prediction))
+    if unreadable:
+        raise ImageError(
+            f"Expected {len(sources)} readable pictures, got {unreadable} that are not; "
+            f"the warnings name them."
+        )
+
+
+def _line(name: str, prediction: Prediction) -> str:
+    return f"{name}: {prediction.digit} ({percent(prediction.confidence)})"
+
+
+def _json_line(name: str, prediction: Prediction) -> str:
+    row = {
+        "image": name,
+        "digit": prediction.digit,
+        "confidence": round(prediction.confidence, 6),
+        "probabilities": [round(float(p), 6) for p in prediction.probabilities],
+    }
+    return json.dumps(row)
 
 
 def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, str | bytes]]:
@@ -190,7 +196,6 @@ def evaluate(
     """Measure the accuracy of every file of MODEL on a test set, in every runtime here."""
     from . import datasets, evaluation
     from .classifier import choose
-    from .tables import percent, table
 
     artifacts = _artifacts(model)
     best = choose(artifacts, backend=backend)
@@ -271,7 +276,6 @@ def _quiet() -> bool:
 def compare(old: Path, new: Path, fail_over: str) -> None:
     """Compare two benchmark files; exit with 1 where B is slower than A by more than a limit."""
     from .benchmark.compare import compare as compare_files
-    from .tables import table
 
     limit = _fraction(fail_over)
     changes = compare_files(old, new)

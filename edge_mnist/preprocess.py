@@ -139,7 +139,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
         raise ImageError(
             f"Expected {array.dtype} pixels in [0, {top:g}], "
-            f"got {np.nanmin(values):g} to {np.nanmax(values):g}; scale them first."
+            f"got {values.min():g} to {values.max():g}; scale them first."
         )
     return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
 
@@ -229,10 +229,10 @@ def _centre(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Place (h, w) ink, h and w at most 20, with its centre of mass in the middle of 28×28."""
     canvas = np.zeros((SIZE, SIZE), np.uint8)
     mass = max(float(ink.sum()), 1e-6)
-    offsets = []
+    offsets = []  # Pixel 14, counted from 0, is where the centres of mass of MNIST lie.
     for axis, length in enumerate(ink.shape):
         centre = float(ink.sum(axis=1 - axis) @ np.arange(length)) / mass
-        offsets.append(int(np.clip(round((SIZE - 1) / 2 - centre), 0, SIZE - length)))
+        offsets.append(int(np.clip(round(SIZE / 2 - centre), 0, SIZE - length)))
     top, left = offsets
     height, width = ink.shape
     canvas[top : top + height, left : left + width] = np.rint(ink * 255).astype(np.uint8)

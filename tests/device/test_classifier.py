@@ -130,7 +130,9 @@ def test_a_batch_of_another_shape_or_dtype_is_refused(images: np.ndarray) -> Non
 
 
 def test_wrong_names_are_refused() -> None:
-    with pytest.raises(BackendError, match="Expected a backend of litert, tflite, onnx, got 'cuda'"):
+    with pytest.raises(
+        BackendError, match="Expected a backend of litert, tflite, onnx, got 'cuda'"
+    ):
         Classifier(backend="cuda")
     with pytest.raises(ModelError, match="Expected a int4 file in the bundle, got only float32"):
         Classifier(precision="int4")
@@ -174,7 +176,7 @@ def test_a_file_that_is_not_the_manifests_never_reaches_a_runtime(bundle: Path) 
     with pytest.raises(BundleError, match=rf"{len(content)} bytes .* got {len(content) - 1}"):
         Classifier(bundle)
     file.unlink()
-    with pytest.raises(BundleError, match="Expected the file model-int8.tflite that .* got none"):
+    with pytest.raises(BundleError, match=r"Expected the file model-int8\.tflite that .* got none"):
         Classifier(bundle)
 
 
@@ -190,7 +192,9 @@ def test_a_file_that_is_not_the_manifests_never_reaches_a_runtime(bundle: Path) 
         ({"input": {}}, "got a wrong or missing field"),
     ],
 )
-def test_a_bad_manifest_is_named(bundle: Path, change: str | dict[str, object], message: str) -> None:
+def test_a_bad_manifest_is_named(
+    bundle: Path, change: str | dict[str, object], message: str
+) -> None:
     manifest = bundle / "manifest.json"
     if isinstance(change, dict):
         change = json.dumps({**json.loads(manifest.read_text()), **change})

@@ -1,0 +1,201 @@
+"""The device commands as a user types them, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_mnist import backends
+from edge_mnist.bundle import SHIPPED
+from tests.conftest import REPOSITORY, Cli, error_line
+
+DIGITS = REPOSITORY / "examples" / "digits"
+
+
+def test_predict_reads_files_folders_and_standard_input(cli: Cli, tmp_path: Path) -> None:
+    picture = DIGITS / "7.png"
+    shutil.copy(picture, tmp_path / "seven.png")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    done = cli("predict", picture, tmp_path, "-", stdin=picture.read_bytes())
+    lines = done.stdout.splitlines()
+    assert [line.rpartition(":")[0] for line in lines] == [
+        str(picture),
+        str(tmp_path / "seven.png"),
+        "-",
+    ]
+    assert all(": 7 (" in line for line in lines)
+
+
+def test_predict_json_is_a_line_an_image(cli: Cli) -> None:
+    rows = [json.loads(line) for line in cli("predict", DIGITS, "--json").stdout.splitlines()]
+    assert [row["digit"] for row in rows] == list(range(10))
+    for row in rows:
+        assert set(row) == {"image", "digit", "confidence", "probabilities"}
+        assert len(row["probabilities"]) == 10
+        assert row["confidence"] == max(row["probabilities"])
+
+
+def test_predict_goes_on_past_a_bad_picture_and_says_so(cli: Cli, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"")
+    done = cli("predict", bad, DIGITS / "4.png", status=2)
+    assert ": 4 (" in done.stdout
+    assert f"edge-mnist: warning: Expected a picture (PNG, JPEG, …), got an empty file: {bad}" in (
+        done.stderr
+    )
+    assert error_line(done).startswith("Expected 2 readable pictures, got 1 that are not")
+
+
+def test_predict_takes_the_newest_bundle_else_the_shipped_one(cli: Cli, tmp_path: Path) -> None:
+    shipped = cli("predict", DIGITS / "4.png", "--json", cwd=tmp_path).stdout
+    bundle = tmp_path / "runs" / "mine" / "bundle"
+    shutil.copytree(SHIPPED, bundle)
+    assert cli("predict", DIGITS / "4.png", "--json", cwd=tmp_path).stdout == shipped
+    (bundle / "model-int8.tflite").write_bytes(b"")
+    done = cli("predict", DIGITS / "4.png", cwd=tmp_path, status=2)
+    assert str(Path("runs/mine/bundle/model-int8.tflite")) in error_line(done)
+
+
+def test_evaluate_on_the_stand_in_names_it(cli: Cli) -> None:
+    done = cli("evaluate", "--data", "synthetic", "--limit", "500", "--json", cwd=SHIPPED)
+    document = json.loads(done.stdout)
+    assert (document["data"], document["images"]) == ("synthetic-test", 500)
+    for row in document["results"]:
+        assert set(row) == {"file", "backend", "accuracy", "errors"}
+        assert row["accuracy"] == pytest.approx(1 - row["errors"] / 500)
+    expected = sum(
+        len(backends.installed(file["format"]))
+        for file in json.loads((SHIPPED / "manifest.json").read_text())["artifacts"]
+    )
+    assert len(document["results"]) == expected
+
+
+def test_evaluate_on_mnist_finds_what_the_manifest_states(cli: Cli, mnist: Path) -> None:
+    document = json.loads(cli("evaluate", SHIPPED, "--data", mnist, "--json").stdout)
+    assert (document["data"], document["images"]) == ("mnist-test", 10000)
+    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+    stated = {row["file"]: row["accuracy"] for row in manifest["artifacts"]}
+    for row in document["results"]:
+        # Another processor may round a few sums otherwise: three images of 10,000.
+        assert row["accuracy"] == pytest.approx(stated[row["file"]], abs=3e-4)
+    assert stated["model-int8.tflite"] >= 0.99
+
+
+def test_evaluate_prints_the_confusion_of_every_image(cli: Cli) -> None:
+    out = cli("evaluate", SHIPPED, "--data", "synthetic", "--limit", "300").stdout
+    assert out.startswith("synthetic-test, 300 images\n")
+    matrix = [[int(cell) for cell in line.split()[1:]] for line in out.splitlines()[-10:]]
+    assert np.array(matrix).shape == (10, 10)
+    assert np.array(matrix).sum() == 300
+
+
+def test_benchmark_writes_the_documented_json(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "here.json"
+    out = cli("benchmark", SHIPPED, "--threads", "1,2", "--runs", "40", "--json", file).stdout
+    document = json.loads(file.read_text())
+    assert document["schema"] == 1
+    assert document["environment"]["python"] == sys.version.split()[0]
+    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+    jobs = sum(len(backends.installed(a["format"])) for a in manifest["artifacts"])
+    assert len(document["results"]) == 2 * jobs
+    for row in document["results"]:
+        assert row["file"] in out
+        assert row["batch"] == 1
+        for timing in (row["invoke_us"], row["predict_us"]):
+            assert timing["n"] == 40
+            assert 0 < timing["p50"] <= timing["p90"] <= timing["p99"]
+        # A prediction holds an invocation; the medians are of different moments.
+        assert row["predict_us"]["p50"] > 0.8 * row["invoke_us"]["p50"]
+        assert row["load_ms"] > 0
+        assert row["first_us"] > 0
+        assert row["peak_rss_mb"] > 10
+        assert all(isinstance(reason, str) for reason in row["tainted"])
+
+
+def test_compare_fails_on_a_slower_file_and_only_then(cli: Cli, tmp_path: Path) -> None:
+    def write(name: str, median: float) -> Path:
+        row = {"file": "m.onnx", "backend": "onnx", "threads": 1, "batch": 1}
+        document = {"schema": 1, "results": [{**row, "predict_us": {"p50": median}}]}
+        (tmp_path / name).write_text(json.dumps(document))
+        return tmp_path / name
+
+    before, slower, same = write("a.json", 100), write("b.json", 108), write("c.json", 104)
+    assert "1.04" in cli("compare", before, same, "--fail-over", "5%").stdout
+    done = cli("compare", before, slower, "--fail-over", "5%", status=1)
+    assert "the worst m.onnx on onnx at 1.08 times" in error_line(done)
+    cli("compare", before, slower)
+    (tmp_path / "d.json").write_text("{}")
+    done = cli("compare", before, tmp_path / "d.json", status=2)
+    assert "Expected a benchmark file of schema 1" in error_line(done)
+
+
+def test_doctor_says_what_is_used(cli: Cli) -> None:
+    diagnosis = json.loads(cli("doctor", "--json").stdout)
+    states = {row["backend"]: row for row in diagnosis["runtimes"]}
+    assert set(states) == set(backends.RUNTIMES)
+    for backend, state in states.items():
+        if not backends.RUNTIMES[backend].installed:
+            assert f"pip install 'edge-mnist[{backend}]'" in state["advice"]
+    assert diagnosis["uses"]["file"] == "model-int8.tflite"
+    assert "Classifier() uses model-int8.tflite on litert." in cli("doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "no.png"], "Expected a picture at no.png, got: No such file or directory."),
+        (["predict"], "Missing argument 'IMAGE...'."),
+        (["predict", "x.png", "--backend", "cuda"], "'cuda' is not one of 'litert', 'tflite'"),
+        (["predict", "x.png", "--model", "none"], "got none, which does not exist"),
+        (["evaluate", "none"], "make one with: edge-mnist export --int8"),
+        (["evaluate", "--data", "nowhere"], "got nowhere, which does not exist"),
+        (["benchmark", "--threads", "0"], "expected thread counts such as 1,2, got '0'."),
+        (["benchmark", "--json", "no/folder/x.json"], "Expected to write no/folder/x.json"),
+        (["compare", "a.json", "b.json"], "Expected a benchmark file at a.json"),
+        (["compare", "a.json", "b.json", "--fail-over", "x"], "expected a limit such as 5%"),
+        (["fly"], "No such command 'fly'. Try: edge-mnist --help"),
+    ],
+)
+def test_bad_use_ends_in_one_line_and_status_2(
+    cli: Cli, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = cli(*arguments, cwd=tmp_path, status=2)
+    assert message in error_line(done)
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([c] for c in ("predict", "evaluate", "benchmark", "compare", "doctor"))]
+)
+def test_help_needs_no_numpy(command: list[str]) -> None:
+    script = (
+        "import sys\nfrom edge_mnist.cli import main\n"
+        f"try: main({[*command, '--help']!r})\n"
+        "except SystemExit as exit: assert not exit.code\n"
+        "assert 'numpy' not in sys.modules and 'PIL' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "Usage: edge-mnist" in done.stdout
+
+
+def test_output_cut_short_by_its_reader_makes_no_noise(cli: Cli) -> None:
+    command = f"'{Path(sys.executable).with_name('edge-mnist')}' predict '{DIGITS}' | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert "Error" not in done.stderr
+
+
+def test_a_huge_picture_is_refused_quickly(cli: Cli, tmp_path: Path) -> None:
+    Image.new("1", (10000, 10000)).save(tmp_path / "huge.png")
+    done = cli("predict", tmp_path / "huge.png", status=2)
+    assert "Expected a picture of at most 50 megapixels" in error_line(done)

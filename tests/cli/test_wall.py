@@ -1,0 +1,109 @@
+"""The device package in environments that have nothing of the host side."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+HOST_ONLY = {"tensorflow", "keras", "onnx", "tf2onnx", "jax", "edge_mnist_export"}
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device package's wheel, built from a copy of what it is built from."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "edge_mnist"):
+        place = REPOSITORY / name
+        copy = shutil.copytree if place.is_dir() else shutil.copy
+        copy(place, source / name)
+    out = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", out, source],
+        check=True,
+        capture_output=True,
+    )
+    return next(out.glob("*.whl"))
+
+
+@pytest.mark.parametrize(
+    ("extra", "runtime"),
+    [("litert", "ai_edge_litert"), ("onnx", "onnxruntime"), ("tflite", "tflite_runtime")],
+)
+def test_the_wheel_predicts_with_one_runtime_and_nothing_of_the_host(
+    wheel: Path, extra: str, runtime: str, tmp_path: Path
+) -> None:
+    if extra == "tflite" and sys.version_info >= (3, 12):
+        pytest.skip("tflite-runtime has no wheel for Python 3.12 and later")
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    binaries = environment / ("Scripts" if os.name == "nt" else "bin")
+    install = [binaries / "python", "-m", "pip", "install", "--quiet", f"{wheel}[{extra}]"]
+    subprocess.run(install, check=True, capture_output=True)
+    digits = REPOSITORY / "examples" / "digits"
+
+    def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    # As a user would, straight after the installation, from any folder.
+    read = run(binaries / "edge-mnist", "predict", digits)
+    assert [line.rpartition(": ")[2][0] for line in read.stdout.splitlines()] == list("0123456789")
+    script = REPOSITORY / "examples" / "classify.py"
+    assert "7" in run(binaries / "python", script, digits / "7.png").stdout
+    assert run(binaries / "edge-mnist", "evaluate", "--data", "synthetic", "--limit", "50").stdout
+    train = run(binaries / "edge-mnist", "train", "--epochs", "1")
+    assert train.returncode == 2
+    assert "install it with: pip install 'edge-mnist[host]'" in train.stderr
+    listed = run(
+        *(binaries / "python", "-c"),
+        "import importlib.util as u\n"
+        f"print(*[m for m in {sorted(HOST_ONLY | {'onnxruntime', 'ai_edge_litert'})} "
+        "if u.find_spec(m)])",
+    )
+    assert set(listed.stdout.split()) <= {runtime}
+
+
+def test_the_wheel_holds_the_package_and_its_models_alone(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"edge_mnist"}
+    assert "edge_mnist/models/edge/manifest.json" in names
+    assert "edge_mnist/py.typed" in names
+    assert wheel.stat().st_size < 400_000
+
+
+def test_no_device_module_names_a_host_module() -> None:
+    for path in (REPOSITORY / "edge_mnist").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = {(node.module or "").split(".")[0]}
+            else:
+                continue
+            assert not modules & HOST_ONLY, f"{path}: {modules & HOST_ONLY}"
+
+
+def test_importing_the_package_imports_no_runtime_and_no_numpy() -> None:
+    script = "import sys, edge_mnist\nprint(*sorted(m.split('.')[0] for m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    heavy = {"numpy", "PIL", "click", "onnxruntime", "ai_edge_litert", "tflite_runtime"}
+    assert not set(done.stdout.split()) & (heavy | HOST_ONLY)
+
+
+def test_the_public_names_are_there() -> None:
+    import edge_mnist
+
+    for name in edge_mnist.__all__:
+        assert getattr(edge_mnist, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = edge_mnist.nothing

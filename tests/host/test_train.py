@@ -1,0 +1,179 @@
+"""`edge-mnist train`: real runs, in processes of their own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import Cli, error_line
+from tests.host.conftest import SMALL
+
+COMMAND = Path(sys.executable).with_name("edge-mnist")
+
+
+def record(run: Path) -> dict[str, object]:
+    return dict(json.loads((run / "run.json").read_text()))
+
+
+def test_a_run_holds_all_that_is_promised(run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    assert names == {"model.keras", "run.json", "history.csv", "curves.png"}
+    entry = record(run)
+    assert entry["status"] == "finished"
+    assert entry["parameters"] == 225_034
+    assert entry["recipe"] == {
+        "arch": "seed",
+        "activation": "relu",
+        "data": "synthetic",
+        "labels": "sparse",
+        "augment": False,
+        "epochs": 3,
+        "seed": 0,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "limit": 3000,
+        "backend": "tensorflow",
+    }
+    assert entry["results"]["test_data"] == "synthetic-test"
+    assert entry["results"]["test_accuracy"] > 0.8
+    assert entry["device"]
+    assert {"keras", "tensorflow", "numpy", "edge-mnist"} <= set(entry["tools"])
+    with (run / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    with Image.open(run / "curves.png") as picture:
+        picture.load()
+
+
+def test_a_seed_repeats_a_run_and_another_does_not(cli: Cli, run: Path, tmp_path: Path) -> None:
+    cli("train", *SMALL, "--out", tmp_path / "again")
+    cli("train", *SMALL, "--seed", "1", "--out", tmp_path / "other")
+    assert record(tmp_path / "again")["weights_sha256"] == record(run)["weights_sha256"]
+    assert record(tmp_path / "other")["weights_sha256"] != record(run)["weights_sha256"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_run_continues_to_the_same_weights(
+    cli: Cli, run: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    # Without --out, so that the same command has to find its unfinished run by itself.
+    command = [COMMAND, "train", *SMALL]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/checkpoint-*.keras")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, how)
+    _, errors = process.communicate(timeout=60)
+    (folder,) = tmp_path.glob("runs/*")
+    assert not (folder / "model.keras").exists()
+    if how is signal.SIGINT:
+        assert process.returncode == 130
+        assert "the same command continues" in errors
+        assert errors.endswith("edge-mnist: error: interrupted\n")
+    done = cli("train", *SMALL, cwd=tmp_path)
+    assert list(tmp_path.glob("runs/*")) == [folder]
+    assert "Continuing " in done.stderr
+    assert record(folder)["weights_sha256"] == record(run)["weights_sha256"]
+    assert {path.name for path in folder.iterdir()} == {path.name for path in run.iterdir()}
+
+
+def test_one_hot_and_sparse_labels_are_the_same_loss(cli: Cli, run: Path, tmp_path: Path) -> None:
+    cli("train", *SMALL, "--labels", "one-hot", "--out", tmp_path / "run")
+    one_hot, sparse = (record(path)["results"] for path in (tmp_path / "run", run))
+    # Equal but for the order of float32 sums, which three epochs let grow.
+    assert one_hot["test_accuracy"] == pytest.approx(sparse["test_accuracy"], abs=0.01)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+def test_other_activations_learn(cli: Cli, tmp_path: Path, activation: str) -> None:
+    options = ("--arch", "edge", "--activation", activation, "--augment")
+    cli("train", *SMALL, *options, "--out", tmp_path / "run")
+    with (tmp_path / "run" / "history.csv").open(newline="") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < losses[0]
+    assert record(tmp_path / "run")["recipe"]["activation"] == activation
+
+
+def test_jax_trains_what_tensorflow_exports(cli: Cli, tmp_path: Path) -> None:
+    pytest.importorskip("jax", reason="needs jax: pip install jax")
+    run = tmp_path / "run"
+    options = ("--arch", "edge", "--out", run)
+    done = cli("train", *SMALL, *options, env={"KERAS_BACKEND": "jax"})
+    assert "with Keras\non jax, " in done.stderr
+    assert record(run)["tools"]["jax"]
+    table = cli("export", run, "--int8", "--max-drop", "2").stdout
+    assert table.count("synthetic-test") == 1
+    # The same weights: float32 differs from Keras by rounding alone.
+    assert "float32    tflite" in table and "100.00 %" in table
+
+
+def test_augmentation_moves_digits_and_keeps_them_whole() -> None:
+    import numpy as np
+
+    from edge_mnist.datasets import synthetic
+    from edge_mnist_export.augmentation import augment
+
+    images = synthetic.draw(np.arange(10).repeat(30), seed=1)
+    moved = augment(images, np.random.default_rng(0))
+    assert moved.shape == images.shape
+    assert moved.dtype == np.uint8
+    assert not (moved == images).all(axis=(1, 2)).any()
+    # Scaled by 0.88 to 1.12 each way: the ink changes by no more than that squared, and a
+    # little for what leaves the frame or is rounded.
+    ratio = moved.sum(axis=(1, 2)) / images.sum(axis=(1, 2))
+    assert 0.7 < ratio.min() < ratio.max() < 1.4
+    assert np.array_equal(augment(images, np.random.default_rng(0)), moved)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "0 is not in the range x>=1"),
+        (["--arch", "resnet"], "'resnet' is not one of 'seed', 'edge'"),
+        (["--data", "nowhere"], "got nowhere, which does not exist"),
+        (["--data", "synthetic", "--out", "taken"], "got taken, which holds something"),
+        (["--data", "synthetic", "--out", "taken/file"], "got the file taken/file"),
+        (["--data", "synthetic", "--out", "taken/file/run"], "Expected to write taken/file/run"),
+        (["--data", "synthetic", "--out", "/proc/run"], "Expected to write /proc/run"),
+    ],
+)
+def test_bad_use_ends_in_one_line_and_writes_nothing(
+    cli: Cli, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    done = cli("train", *arguments, cwd=tmp_path, status=2)
+    assert message in error_line(done)
+    assert [path.name for path in tmp_path.rglob("*")] == ["taken", "file"]
+
+
+def test_a_wrong_keras_backend_is_named(cli: Cli) -> None:
+    done = cli("train", "--data", "synthetic", env={"KERAS_BACKEND": "torch"}, status=2)
+    assert error_line(done) == "Expected KERAS_BACKEND to be tensorflow or jax, got 'torch'."
+
+
+def test_a_finished_run_is_not_trained_over(cli: Cli, run: Path) -> None:
+    before = (run / "run.json").read_bytes()
+    done = cli("train", *SMALL, "--out", run, status=2)
+    assert "which holds a finished run; choose another with --out" in error_line(done)
+    assert (run / "run.json").read_bytes() == before
+
+
+def test_an_unfinished_run_of_other_settings_is_kept(cli: Cli, run: Path, tmp_path: Path) -> None:
+    entry = {**record(run), "status": "running"}
+    (tmp_path / "run.json").write_text(json.dumps(entry))
+    done = cli("train", *SMALL, "--seed", "7", "--out", tmp_path, status=2)
+    assert "got other settings (it has seed 0)" in error_line(done)
+    assert list(tmp_path.iterdir()) == [tmp_path / "run.json"]

@@ -1,0 +1,51 @@
+"""The figures that the project promises, on the real data, and the command that begins it all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.conftest import REPOSITORY, Cli
+
+
+def test_the_seed_cnn_on_mnist(cli: Cli, mnist: Path, tmp_path: Path) -> None:
+    cli("train", "--data", mnist, "--arch", "seed", "--out", tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["results"]["test_data"] == "mnist-test"
+    assert record["results"]["test_accuracy"] >= 0.990
+    table = cli("export", tmp_path / "run", "--int8", "--out", tmp_path / "bundle").stdout
+    assert table.startswith("mnist-test, 10,000 images; Keras 99.")
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    accuracy = {entry["file"]: entry["accuracy"] for entry in manifest["artifacts"]}
+    for format in ("tflite", "onnx"):
+        drop = accuracy[f"model-float32.{format}"] - accuracy[f"model-int8.{format}"]
+        assert drop <= 0.001
+
+
+def test_the_stand_in_alone_teaches_real_handwriting(cli: Cli, mnist: Path, tmp_path: Path) -> None:
+    cli("train", "--data", "synthetic", "--epochs", "3", "--out", tmp_path / "run")
+    cli("export", tmp_path / "run", "--format", "onnx", "--out", tmp_path / "bundle")
+    out = cli("evaluate", tmp_path / "bundle", "--data", mnist, "--json").stdout
+    document = json.loads(out)
+    assert document["data"] == "mnist-test"
+    assert document["results"][0]["accuracy"] >= 0.90
+
+
+def test_quickstart_makes_and_shows_everything(cli: Cli, tmp_path: Path) -> None:
+    done = cli("quickstart", "--data", "synthetic", "--epochs", "1", cwd=tmp_path)
+    (run,) = (tmp_path / "runs").iterdir()
+    made = {"model.keras", "run.json", "history.csv", "curves.png", "bundle"}
+    assert {path.name for path in run.iterdir()} == made
+    for figure in ("test accuracy", "int8       tflite", "Confusion of model-int8", "p50 µs"):
+        assert figure in done.stdout
+    assert done.stdout.count("synthetic-t") >= 4
+    steps = done.stdout.partition("\nNext:\n")[2].splitlines()
+    assert len(steps) == 3
+    # What it tells the user to type next works as it stands.
+    predict = steps[0].split()
+    assert predict[0] == "edge-mnist"
+    read = cli(
+        *(REPOSITORY / part if part == "examples/digits" else part for part in predict[1:]),
+        cwd=tmp_path,
+    )
+    assert len(read.stdout.splitlines()) == 10
