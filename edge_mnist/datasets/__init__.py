@@ -29,7 +29,8 @@ class Split:
 
     `name` is `mnist-train`, `mnist-test`, `synthetic-train` or `synthetic-test`. `images` are
     (n, 28, 28), white ink on black; `labels` are (n,) in 0..9. `sha256` is of
-    `images.tobytes() + labels.tobytes()` of the whole split, before any limit.
+    `images.tobytes() + labels.tobytes()`: of MNIST's whole split before any limit, of what was
+    drawn of the stand-in.
     """
 
     name: str
@@ -97,7 +98,7 @@ def load(source: Source, split: SplitName, *, limit: int | None = None) -> Split
     if source.path is None:
         from edge_mnist.datasets import synthetic
 
-        images, labels = synthetic.split(split, seed=source.seed)
+        images, labels = synthetic.split(split, seed=source.seed, limit=limit)
         sha256 = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     else:
         from edge_mnist.datasets import mnist

@@ -8,12 +8,12 @@ import pytest
 
 from tests.conftest import Cli
 
-SMALL = ("--data", "synthetic", "--limit", "3000", "--epochs", "3")
+SMALL = ("--data", "synthetic", "--limit", "6000", "--epochs", "3")
 
 
 @pytest.fixture(scope="session")
 def run(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the seed CNN on 3,000 drawn digits."""
+    """A finished run of the seed CNN on 6,000 drawn digits."""
     folder = tmp_path_factory.mktemp("runs") / "small"
     cli("train", *SMALL, "--out", folder)
     return folder
@@ -23,7 +23,7 @@ def run(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(cli: Cli, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every precision of that run, in both formats."""
     folder = tmp_path_factory.mktemp("bundles") / "every"
-    # 3,000 images make no settled model; one point leaves room for what rounding tips over.
+    # 6,000 images make no settled model; one point leaves room for what rounding tips over.
     asked = ("--int8", "--fp16", "--dynamic", "--max-drop", "1")
     cli("export", run, *asked, "--out", folder)
     return folder

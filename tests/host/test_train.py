@@ -40,7 +40,7 @@ def test_a_run_holds_all_that_is_promised(run: Path) -> None:
         "seed": 0,
         "batch_size": 128,
         "learning_rate": 1e-3,
-        "limit": 3000,
+        "limit": 6000,
         "backend": "tensorflow",
     }
     assert entry["results"]["test_data"] == "synthetic-test"
