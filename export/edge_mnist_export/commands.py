@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,6 +159,7 @@ def export(
         formats=formats,
         precisions=tuple(name for name, wanted in asked.items() if wanted),
         max_drop=max_drop,
+        show=click.echo,
     )
     click.echo(f"\nWrote {folder}")
 
@@ -173,6 +177,7 @@ def _export(
     formats: tuple[str, ...],
     precisions: tuple[str, ...],
     max_drop: float,
+    show: Callable[[str], None],
     data: str | None = None,
 ) -> Path:
     from edge_mnist import datasets
@@ -193,7 +198,7 @@ def _export(
         precisions=precisions,
         max_drop=max_drop,
         report=_report,
-        show=click.echo,
+        show=show,
     )
     return out
 
@@ -208,10 +213,8 @@ def quickstart(context: click.Context, data: str, epochs: int, out: Path | None)
     from edge_mnist import datasets
     from edge_mnist.cli import benchmark, evaluate
 
-    from .frameworks import keras_backend
     from .runs import Recipe
 
-    backend = keras_backend()
     source = datasets.find(data)
     recipe = Recipe(
         arch="seed",
@@ -221,33 +224,47 @@ def quickstart(context: click.Context, data: str, epochs: int, out: Path | None)
         augment=False,
         epochs=epochs,
         seed=0,
-        backend=backend,
     )
     click.echo("\n1/4 train\n")
     run = _train(recipe, source, out)
     click.echo(_summary(run))
     click.echo("\n2/4 export\n")
+    tables: list[str] = []
     folder = _export(
         run,
         out=_new_bundle(run.path),
         formats=("tflite", "onnx"),
         precisions=("float32", "int8"),
         max_drop=0.3,
+        show=tables.append,
     )
+    click.echo(f"Wrote {folder}")
     click.echo("\n3/4 evaluate\n")
     context.invoke(evaluate, model=str(folder), data=run.data)
     click.echo("\n4/4 benchmark\n")
     context.invoke(benchmark, models=(str(folder),))
-    click.echo(_next_steps(run, folder))
+    click.echo(_ending(run, folder, tables[0]))
 
 
-def _next_steps(run: Run, folder: Path) -> str:
-    files = "\n".join(f"  {path}" for path in sorted((*run.path.iterdir(), *folder.iterdir())))
+def _ending(run: Run, folder: Path, table: str) -> str:
+    made = (path for path in (*run.path.iterdir(), *folder.iterdir()) if path.is_file())
+    files = "\n".join(f"  {path}" for path in sorted(made))
+    pictures = Path("examples/digits")
+    command = f"{_uv_run()}edge-mnist"
     return f"""
-Made, with {run.record["data"]["train"]["name"]}:
+Made with {run.record["data"]["train"]["name"]}:
 {files}
 
+{table}
+
 Next:
-  edge-mnist predict examples/digits --model {folder}
-  edge-mnist train --augment --arch edge --epochs 30
-  scp -r {folder} pi@raspberrypi.local:   # there: pip install 'edge-mnist[litert]'"""
+  {command} predict {pictures if pictures.is_dir() else "PICTURE.png"} --model {folder}
+  {command} train --arch edge --augment --epochs 30
+  {command} export --int8"""
+
+
+def _uv_run() -> str:
+    """Return what the user has to type before `edge-mnist` again: nothing, or uv's command."""
+    if "UV_RUN_RECURSION_DEPTH" not in os.environ:
+        return ""
+    return "uv run " if shutil.which("uv") else "python3 -m uv run "
