@@ -23,7 +23,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu": cpu_model(),
         "cpus": usable_cpus(),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": read_system_file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "memory_mb": memory_mb(),
         "runtimes": {
             runtime.distribution: distribution_version(runtime.distribution)
@@ -42,10 +42,10 @@ def distribution_version(name: str) -> str | None:
 
 def cpu_model() -> str:
     """Return the board or processor name as the system gives it."""
-    board = _read("/proc/device-tree/model")
+    board = read_system_file("/proc/device-tree/model")
     if board:
         return board.rstrip("\0")
-    for line in (_read("/proc/cpuinfo") or "").splitlines():
+    for line in (read_system_file("/proc/cpuinfo") or "").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -73,7 +73,8 @@ def load_per_cpu() -> float | None:
     return os.getloadavg()[0] / usable_cpus()
 
 
-def _read(path: str) -> str | None:
+def read_system_file(path: str) -> str | None:
+    """Return a text file of the system's, None where there is none."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
