@@ -20,6 +20,7 @@ from edge_mnist.files import new_folder
 from . import verify
 from .calibration import PER_DIGIT, representative
 from .frameworks import tool_versions
+from .gate import Gate, Verdict, check
 from .runs import Run
 
 Report = Callable[[str], None]
@@ -54,7 +55,7 @@ def export(
     *,
     formats: Sequence[str],
     precisions: Sequence[str],
-    max_drop: float,
+    gate: Gate,
     report: Report,
     show: Report,
 ) -> None:
@@ -63,7 +64,7 @@ def export(
     `report` takes progress, `show` the table. Where the gate fails nothing is left behind.
 
     Raises:
-        GateError: a file lost more than `max_drop` percentage points of accuracy.
+        GateError: a file lost what `gate` wants kept.
         ModelError, OutputError, DataError: as the messages say.
     """
     with new_folder(out) as folder:
@@ -82,7 +83,7 @@ def export(
                 verdicts.append(verify.verify(artifact, reference))
                 details.append(converter.requirements(content))
         show(verify.text(verdicts, reference))
-        verify.gate(verdicts, max_drop=max_drop)
+        check(verdicts, gate)
         manifest = _manifest(run, reference, verdicts, details, len(calibration))
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
@@ -97,7 +98,7 @@ def _write(folder: Path, format: str, precision: str, content: bytes) -> Artifac
 def _manifest(
     run: Run,
     reference: verify.Reference,
-    verdicts: Sequence[verify.Verdict],
+    verdicts: Sequence[Verdict],
     details: Sequence[dict[str, Any]],
     calibration_images: int,
 ) -> dict[str, Any]:
@@ -147,6 +148,9 @@ def _manifest(
                 "accuracy": verdict.accuracy,
                 "agreement": verdict.agreement,
                 "max_probability_error": verdict.max_probability_error,
+                "mean_probability_error": verdict.mean_probability_error,
+                "probability_tolerance": verdict.tolerance,
+                "differing_images": list(verdict.differing),
                 **detail,
             }
             for verdict, detail in zip(verdicts, details, strict=True)

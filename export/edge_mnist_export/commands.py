@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .gate import Gate
+
 if TYPE_CHECKING:
     from edge_mnist import datasets
 
@@ -132,6 +134,14 @@ def _summary(run: Run) -> str:
     metavar="POINTS",
     help="How far a file's test accuracy may fall below Keras's.",
 )
+@click.option(
+    "--min-agreement",
+    type=click.FloatRange(0, 100),
+    default=99.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="On how many test images a file must read the digit that Keras reads.",
+)
 @click.option("--data", help=f"{_DATA_HELP}  [default: what the run was trained on]")
 @click.option("--out", type=_PATH, help="The bundle folder.  [default: RUN/bundle]")
 def export(
@@ -141,6 +151,7 @@ def export(
     dynamic: bool,
     formats: tuple[str, ...],
     max_drop: float,
+    min_agreement: float,
     data: str | None,
     out: Path | None,
 ) -> None:
@@ -158,7 +169,7 @@ def export(
         out=out or _new_bundle(chosen.path),
         formats=formats,
         precisions=tuple(name for name, wanted in asked.items() if wanted),
-        max_drop=max_drop,
+        gate=Gate(max_drop=max_drop, min_agreement=min_agreement),
         show=click.echo,
     )
     click.echo(f"\nWrote {folder}")
@@ -176,7 +187,7 @@ def _export(
     out: Path,
     formats: tuple[str, ...],
     precisions: tuple[str, ...],
-    max_drop: float,
+    gate: Gate,
     show: Callable[[str], None],
     data: str | None = None,
 ) -> Path:
@@ -196,7 +207,7 @@ def _export(
         out,
         formats=formats,
         precisions=precisions,
-        max_drop=max_drop,
+        gate=gate,
         report=_report,
         show=show,
     )
@@ -235,7 +246,7 @@ def quickstart(context: click.Context, data: str, epochs: int, out: Path | None)
         out=_new_bundle(run.path),
         formats=("tflite", "onnx"),
         precisions=("float32", "int8"),
-        max_drop=0.3,
+        gate=Gate(),
         show=tables.append,
     )
     click.echo(f"Wrote {folder}")

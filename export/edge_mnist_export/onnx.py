@@ -19,6 +19,8 @@ from onnxruntime import quantization
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from edge_mnist.errors import ModelError
+
 from .frameworks import quiet
 from .training import scale
 
@@ -66,6 +68,7 @@ def _trace(model: Any) -> onnx.ModelProto:
     for value in (slim.graph.input[0], slim.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     _fuse_dense(slim.graph)
+    _rename(slim.graph)
     return slim
 
 
@@ -88,6 +91,33 @@ def _fuse_dense(graph: onnx.GraphProto) -> None:
         graph.node.insert(list(graph.node).index(users[0]), gemm)
         graph.node.remove(product)
         graph.node.remove(users[0])
+
+
+def _rename(graph: onnx.GraphProto) -> None:
+    """Name nodes and values by op and number: `conv_1`, `conv_1_weight`.
+
+    tf2onnx counts its names on through a process, so that a second export would differ.
+    """
+    names = {value.name: value.name for value in (*graph.input, *graph.output)}
+    counts: dict[str, int] = {}
+    for node in graph.node:
+        op = node.op_type.lower()
+        counts[op] = counts.get(op, 0) + 1
+        node.name = f"{op}_{counts[op]}"
+        roles = _INITIALIZER_ROLES.get(node.op_type, ())
+        for position, name in enumerate(node.input):
+            role = roles[position - 1] if 0 < position <= len(roles) else f"input_{position}"
+            node.input[position] = names.setdefault(name, f"{node.name}_{role}") if name else ""
+        for position, name in enumerate(node.output):
+            suffix = f"_{position}" if position else ""
+            node.output[position] = names.setdefault(name, f"{node.name}{suffix}_output")
+    for tensor in graph.initializer:
+        tensor.name = names[tensor.name]
+    del graph.value_info[:]
+    graph.name = "edge-mnist"
+
+
+_INITIALIZER_ROLES = {"Conv": ("weight", "bias"), "Gemm": ("weight", "bias"), "Reshape": ("shape",)}
 
 
 def _float32(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelProto:
@@ -138,7 +168,42 @@ def _int8(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelP
         quantized = onnx.load(out)
     _integer_input(quantized)
     _integer_output(quantized)
+    check_integer(quantized)
     return quantized
+
+
+# Ops that hand values on as they are: integers in, integers out.
+_MOVES = ("Reshape", "Transpose", "MaxPool", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Slice")
+
+
+def check_integer(model: onnx.ModelProto) -> None:
+    """Make sure that every op of a QDQ graph reads dequantized values and is quantized again.
+
+    A runtime turns DequantizeLinear, op, QuantizeLinear into one integer op; an op that stands
+    outside of such a frame stays float.
+
+    Raises:
+        ModelError: names the first op that does.
+    """
+    makers = {name: node.op_type for node in model.graph.node for name in node.output}
+    users: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node.op_type)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    edges = {value.name for value in (*model.graph.input, *model.graph.output)}
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear", *_MOVES):
+            continue
+        read = [name for name in node.input if name and name not in constants | edges]
+        dequantized = all(makers[name] == "DequantizeLinear" for name in read)
+        # A Relu is folded into the QuantizeLinear behind it, whose range begins at zero.
+        quantized = all(users.get(name) in (["QuantizeLinear"], ["Relu"]) for name in node.output)
+        if not (dequantized or node.op_type == "Relu") or not quantized:
+            raise ModelError(
+                f"Expected every op of the int8 ONNX file between integers, got {node.op_type} "
+                f"({node.name}) in float; replace that layer, or export without --int8."
+            )
 
 
 def _integer_input(model: onnx.ModelProto) -> None:

@@ -10,7 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
+
+from edge_mnist.errors import ModelError
 
 from .frameworks import quiet
 from .training import scale
@@ -31,7 +34,10 @@ def convert(model: Any, *, precision: str, calibration: NDArray[np.uint8]) -> by
         _save(model, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
         _SETTINGS[precision](converter, calibration)
-        return bytes(converter.convert())
+        content = _name_edges(converter.convert())
+    if precision == "int8":
+        check_integer(content)
+    return content
 
 
 def requirements(content: bytes) -> dict[str, str]:
@@ -40,6 +46,37 @@ def requirements(content: bytes) -> dict[str, str]:
     stated = next(entry for entry in model.metadata if entry.name == b"min_runtime_version")
     version = bytes(model.buffers[stated.buffer].data).rstrip(b"\0").decode()
     return {"min_runtime_version": version}
+
+
+def check_integer(content: bytes) -> None:
+    """Make sure that no op of an int8 file reads or writes a float.
+
+    Raises:
+        ModelError: names the first op that does.
+    """
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16, schema.TensorType.FLOAT64)
+    for graph in model.subgraphs:
+        for op in graph.operators:
+            for index in (*op.inputs, *op.outputs):
+                tensor = graph.tensors[index]
+                if index >= 0 and tensor.type in floats:
+                    code = model.operatorCodes[op.opcodeIndex]
+                    raise ModelError(
+                        f"Expected integers only in the int8 TFLite file, got a float at op "
+                        f"{names[code.builtinCode]} ({tensor.name.decode()}); replace that layer, "
+                        f"or export without --int8."
+                    )
+
+
+def _name_edges(content: bytes) -> bytes:
+    """Name the input `image` and the output `probabilities`, as the ONNX files do."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    (graph,) = model.subgraphs
+    graph.tensors[graph.inputs[0]].name = b"image"
+    graph.tensors[graph.outputs[0]].name = b"probabilities"
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _save(model: Any, folder: str) -> None:

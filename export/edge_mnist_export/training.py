@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,11 +55,14 @@ def train(recipe: Recipe, source: datasets.Source, out: Path, report: Report) ->
     report(f"on {recipe.backend}, {on}; {len(images.validation):,} images held out for validation")
     if done:
         report(f"Continuing {out} after epoch {done} of {recipe.epochs}")
-    for epoch in range(done, recipe.epochs):
-        history.append(_fit_epoch(model, images, recipe, epoch))
-        runs.write_history(out, history)
-        _save_checkpoint(model, out, epoch + 1)
-        report(_epoch_line(history[-1], recipe.epochs))
+    with _interrupts() as interrupted:
+        for epoch in range(done, recipe.epochs):
+            history.append(_fit_epoch(model, images, recipe, epoch))
+            runs.write_history(out, history)
+            _save_checkpoint(model, out, epoch + 1)
+            report(_epoch_line(history[-1], recipe.epochs))
+            if interrupted.is_set():
+                raise KeyboardInterrupt
     return _finish(model, recipe, source, split, history, on, out)
 
 
@@ -66,6 +72,26 @@ def _make_repeatable(recipe: Recipe) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Yield an event that is set by Ctrl-C.
+
+    Raised inside of a callback from native code, KeyboardInterrupt is swallowed there now and
+    then, and the run would go on to its end.
+    """
+    pressed = threading.Event()
+
+    def on_interrupt(number: int, frame: object) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _hold_out(split: datasets.Split, recipe: Recipe) -> _Images:
