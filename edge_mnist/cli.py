@@ -17,6 +17,7 @@ import click
 from . import __version__
 from .backends import RUNTIMES
 from .errors import EdgeMnistError, GateError, HostError, ImageError
+from .files import PICTURES
 from .tables import percent, table
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ HOST_COMMANDS = {
     "export": "Quantize and export a run as a verified bundle.",
 }
 DEVICE_COMMANDS = ("evaluate", "predict", "benchmark", "compare", "doctor")
-_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 
 
 class _Commands(click.Group):
@@ -176,7 +176,7 @@ def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, str | bytes]]:
         if image == "-":
             yield "-", sys.stdin.buffer.read()
         elif path.is_dir():
-            pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES)
+            pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
             if not pictures:
                 raise ImageError(f"Expected pictures in the folder {image}, got none.")
             yield from ((str(picture), str(picture)) for picture in pictures)

@@ -11,6 +11,10 @@ from pathlib import Path
 
 from .errors import OutputError
 
+PICTURES = frozenset(
+    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+)
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name beside it, then rename it over `path`.

@@ -50,7 +50,7 @@ def preprocess(picture: Picture) -> NDArray[np.uint8]:
     Raises:
         ImageError: it cannot be read, is too large, or is blank.
     """
-    grey = _grey(_open(picture))
+    grey = _grey(open_picture(picture))
     contrast = float(grey.max() - grey.min())
     if contrast < _LEAST_CONTRAST:
         raise ImageError(
@@ -65,7 +65,8 @@ def preprocess(picture: Picture) -> NDArray[np.uint8]:
     return _centre(_fit(_crop(_ink(grey))))
 
 
-def _open(picture: Picture) -> Image.Image:
+def open_picture(picture: Picture) -> Image.Image:
+    """Return a picture of any kind as a decoded PIL image, turned as its EXIF data says."""
     if isinstance(picture, np.ndarray):
         return _from_array(picture)
     if isinstance(picture, Image.Image):

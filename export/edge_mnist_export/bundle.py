@@ -5,51 +5,44 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from edge_mnist import __version__, datasets
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact, Contract
-from edge_mnist.errors import ModelError
+from edge_mnist.errors import DataError
 from edge_mnist.files import new_folder
+from edge_mnist.tables import percent
 
+from . import subject as subjects
 from . import verify
-from .calibration import PER_DIGIT, representative
+from .calibration import PER_CLASS, representative
 from .frameworks import tool_versions
 from .gate import Gate, Verdict, check
-from .runs import Run
+from .pixels import as_input
+from .subject import Subject
 
 Report = Callable[[str], None]
+# What trainers make of pixels; of several that fit equally the first is taken.
+_RANGES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
+_TRIED_IMAGES = 500
 
 
-def load_model(path: Path) -> Any:
-    """Load a `.keras` file whose input is an MNIST image and whose output is ten numbers.
+@dataclass(frozen=True)
+class _Made:
+    """One file and what became of it."""
 
-    Raises:
-        ModelError: it is not a Keras file, cannot be loaded, or is not such a model.
-    """
-    try:
-        model = keras.saving.load_model(path)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"Expected a Keras model at {path}, got something else "
-            f"({str(error).splitlines()[0]}); train one with: edge-mnist train"
-        ) from error
-    shapes = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
-    if shapes != [(None, 28, 28, 1), (None, 10)]:
-        raise ModelError(
-            f"Expected a model from images (28, 28, 1) to 10 probabilities, got {path} with "
-            f"{len(model.inputs)} inputs, {len(model.outputs)} outputs and shapes {shapes}."
-        )
-    return model
+    verdict: Verdict
+    requirements: dict[str, Any]
 
 
 def export(
-    run: Run,
+    subject: Subject,
     source: datasets.Source,
     out: Path,
     *,
@@ -59,7 +52,7 @@ def export(
     report: Report,
     show: Report,
 ) -> None:
-    """Write the bundle `out` from a run, every file run on the whole test set first.
+    """Write the bundle `out` from a Keras model, every file run on the whole test set first.
 
     `report` takes progress, `show` the table. Where the gate fails nothing is left behind.
 
@@ -68,48 +61,110 @@ def export(
         ModelError, OutputError, DataError: as the messages say.
     """
     with new_folder(out) as folder:
-        model = load_model(run.path / "model.keras")
-        seed = int(run.record["recipe"]["seed"])
-        calibration = representative(datasets.load(source, "train"), seed=seed)
-        reference = verify.reference(model, datasets.load(source, "test"))
-        verdicts, details = [], []
+        model = subjects.load(subject)
+        shape = tuple(model.inputs[0].shape[1:])
+        train = datasets.load(source, "train", shape=shape)
+        test = datasets.load(source, "test", shape=shape)
+        _check_fits(model, train)
+        contract = _contract(model, subject, train, report)
+        model = _answering_probabilities(model, train, contract)
+        calibration = representative(train, seed=subject.seed)
+        reference = verify.reference(model, test, contract.low, contract.high)
+        made = []
         for format in formats:
             # The converters are heavy: each is imported only when its format is asked for.
             converter = importlib.import_module(f".{format}", __package__)
             for precision in precisions:
                 report(f"Converting to {precision} {format}")
-                content = converter.convert(model, precision=precision, calibration=calibration)
-                artifact = _write(folder, format, precision, content)
-                verdicts.append(verify.verify(artifact, reference))
-                details.append(converter.requirements(content))
-        show(verify.text(verdicts, reference))
-        check(verdicts, gate)
-        manifest = _manifest(run, reference, verdicts, details, len(calibration))
+                content = converter.convert(
+                    model,
+                    precision=precision,
+                    calibration=as_input(calibration, contract.low, contract.high),
+                )
+                artifact = _write(folder, format, precision, content, contract)
+                verdict = verify.verify(artifact, reference)
+                made.append(_Made(verdict, converter.requirements(content)))
+        show(verify.text([entry.verdict for entry in made], reference))
+        check([entry.verdict for entry in made], gate)
+        manifest = {
+            **_description(subject, model, contract),
+            "evaluation": {
+                "data": test.name,
+                "images": len(test.images),
+                "sha256": test.sha256,
+                "keras_accuracy": reference.accuracy,
+            },
+            "calibration": {
+                "data": train.name,
+                "images": len(calibration),
+                "per_class": PER_CLASS,
+                "seed": subject.seed,
+            },
+            "artifacts": [_entry(entry) for entry in made],
+            "tools": _tools(),
+        }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def _write(folder: Path, format: str, precision: str, content: bytes) -> Artifact:
+def _check_fits(model: Any, train: datasets.Split) -> None:
+    """Refuse data that is not of the model's size or classes."""
+    shape, classes = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[1]
+    images = (*train.images.shape[1:], 1)[:3]
+    if images != shape or len(train.classes) != classes:
+        raise DataError(
+            f"Expected images of shape {shape} of {classes} classes for this model, got {images} "
+            f"of {len(train.classes)} in {train.name}; give its data with --data."
+        )
+
+
+def _contract(model: Any, subject: Subject, train: datasets.Split, report: Report) -> Contract:
+    height, width, channels = model.inputs[0].shape[1:]
+    low, high = subject.low, subject.high
+    if low is None or high is None:
+        low, high = _find_range(model, train, report)
+    return Contract(height, width, channels, low, high, train.classes)
+
+
+def _find_range(model: Any, train: datasets.Split, report: Report) -> tuple[float, float]:
+    """Return what pixels 0 and 255 have to become, found by trying it on training images."""
+    images, labels = train.images[:_TRIED_IMAGES], train.labels[:_TRIED_IMAGES]
+    accuracies = {}
+    for low, high in _RANGES:
+        digits = model.predict(as_input(images, low, high), verbose=0).argmax(axis=1)
+        accuracies[low, high] = float((digits == labels).mean())
+    best = max(accuracies, key=lambda range: accuracies[range])
+    tried = ", ".join(f"{lo:g} to {hi:g}: {percent(a)}" for (lo, hi), a in accuracies.items())
+    report(
+        f"Pixels are taken to be {best[0]:g} to {best[1]:g} for this model; accuracy on "
+        f"{len(images)} images of {train.name} with {tried}. --input-range decides otherwise."
+    )
+    return best
+
+
+def _answering_probabilities(model: Any, train: datasets.Split, contract: Contract) -> Any:
+    """Return the model, with a softmax behind it if it answers with logits."""
+    images = as_input(train.images[:_TRIED_IMAGES], contract.low, contract.high)
+    if subjects.answers_probabilities(model.predict(images, verbose=0)):
+        return model
+    inputs = keras.Input(model.inputs[0].shape[1:], name="image")
+    return keras.Model(inputs, keras.layers.Softmax()(model(inputs)), name=model.name)
+
+
+def _write(
+    folder: Path, format: str, precision: str, content: bytes, contract: Contract
+) -> Artifact:
     path = folder / f"model-{precision}.{format}"
     path.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    return Artifact(path, format, precision, Contract(), len(content), digest)
+    return Artifact(path, format, precision, contract, len(content), digest)
 
 
-def _manifest(
-    run: Run,
-    reference: verify.Reference,
-    verdicts: Sequence[Verdict],
-    details: Sequence[dict[str, Any]],
-    calibration_images: int,
-) -> dict[str, Any]:
-    contract = Contract()
-    recipe, record = run.record["recipe"], run.record
+def _description(subject: Subject, model: Any, contract: Contract) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "architecture": {
-            "name": recipe["arch"],
-            "activation": recipe["activation"],
-            "parameters": record["parameters"],
+            "name": subject.name,
+            "parameters": int(sum(np.prod(weight.shape) for weight in model.weights)),
         },
         "labels": list(contract.labels),
         "input": {
@@ -119,52 +174,29 @@ def _manifest(
             "range": [contract.low, contract.high],
             "polarity": "white ink on black",
         },
-        "training": {
-            "recipe": recipe,
-            "data": record["data"]["train"],
-            "weights_sha256": record["weights_sha256"],
-            "device": record["device"],
-            "tools": record["tools"],
-        },
-        "evaluation": {
-            "data": reference.split.name,
-            "images": len(reference.split.images),
-            "sha256": reference.split.sha256,
-            "keras_accuracy": reference.accuracy,
-        },
-        "calibration": {
-            "data": record["data"]["train"]["name"],
-            "images": calibration_images,
-            "per_digit": PER_DIGIT,
-            "seed": recipe["seed"],
-        },
-        "artifacts": [
-            {
-                "file": verdict.artifact.path.name,
-                "format": verdict.artifact.format,
-                "precision": verdict.artifact.precision,
-                "size_bytes": verdict.artifact.size_bytes,
-                "sha256": verdict.artifact.sha256,
-                "accuracy": verdict.accuracy,
-                "agreement": verdict.agreement,
-                "max_probability_error": verdict.max_probability_error,
-                "mean_probability_error": verdict.mean_probability_error,
-                "probability_tolerance": verdict.tolerance,
-                "differing_images": list(verdict.differing),
-                **detail,
-            }
-            for verdict, detail in zip(verdicts, details, strict=True)
-        ],
-        "tools": {
-            "edge-mnist": __version__,
-            **tool_versions(
-                "tensorflow",
-                "keras",
-                "tf2onnx",
-                "onnx",
-                "onnxslim",
-                "onnxruntime",
-                "ai-edge-litert",
-            ),
-        },
+        "training": {**subject.training, "weights_sha256": subjects.weights_sha256(model)},
     }
+
+
+def _entry(made: _Made) -> dict[str, Any]:
+    verdict = made.verdict
+    return {
+        "file": verdict.artifact.path.name,
+        "format": verdict.artifact.format,
+        "precision": verdict.artifact.precision,
+        "size_bytes": verdict.artifact.size_bytes,
+        "sha256": verdict.artifact.sha256,
+        "accuracy": verdict.accuracy,
+        "agreement": verdict.agreement,
+        "max_probability_error": verdict.max_probability_error,
+        "mean_probability_error": verdict.mean_probability_error,
+        "probability_tolerance": verdict.tolerance,
+        "differing_images": list(verdict.differing),
+        **made.requirements,
+    }
+
+
+def _tools() -> dict[str, str]:
+    converters = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxslim")
+    runtimes = ("onnxruntime", "ai-edge-litert")
+    return {"edge-mnist": __version__, **tool_versions(*converters, *runtimes)}

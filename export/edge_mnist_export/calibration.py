@@ -8,23 +8,27 @@ from numpy.typing import NDArray
 from edge_mnist.datasets import Split
 from edge_mnist.errors import DataError
 
-PER_DIGIT = 50
+PER_CLASS = 50
 
 
-def representative(train: Split, *, per_digit: int = PER_DIGIT, seed: int) -> NDArray[np.uint8]:
-    """Return `per_digit` training images of every digit, (10 * per_digit, 28, 28) uint8.
+def representative(train: Split, *, per_class: int = PER_CLASS, seed: int) -> NDArray[np.uint8]:
+    """Return `per_class` training images of every class, (classes * per_class, …) uint8.
+
+    Where a class has fewer, that many are taken of every class.
 
     Raises:
-        DataError: a digit has fewer images than that.
+        DataError: a class has no image at all.
     """
     rng = np.random.default_rng(seed)
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    if not counts.all():
+        raise DataError(
+            f"Expected training images of every class for calibration, got none of "
+            f"{train.classes[int(counts.argmin())]!r} in {train.name}."
+        )
+    per_class = min(per_class, int(counts.min()))
     chosen = []
-    for digit in range(10):
-        candidates = np.flatnonzero(train.labels == digit)
-        if len(candidates) < per_digit:
-            raise DataError(
-                f"Expected {per_digit} images of the digit {digit} for calibration, "
-                f"got {len(candidates)} in {train.name}."
-            )
-        chosen.append(rng.choice(candidates, per_digit, replace=False))
+    for label in range(len(train.classes)):
+        candidates = np.flatnonzero(train.labels == label)
+        chosen.append(rng.choice(candidates, per_class, replace=False))
     return train.images[np.concatenate(chosen)]

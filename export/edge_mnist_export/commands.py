@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from edge_mnist import datasets
 
     from .runs import Recipe, Run
+    from .subject import Subject
 
 _ARCHS = ("seed", "edge")
 _PATH = click.Path(path_type=Path)
@@ -31,6 +34,20 @@ def _formats(context: click.Context, parameter: click.Parameter, value: str) -> 
     if not set(formats) <= {"tflite", "onnx"} or len(set(formats)) < len(formats):
         raise click.BadParameter(f"expected tflite, onnx or both, got {value!r}.")
     return formats
+
+
+def _range(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    try:
+        low, high = (float(part) for part in value.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise click.BadParameter(f"expected two numbers such as 0,1 or -1,1, got {value!r}.")
+    return low, high
 
 
 @click.command()
@@ -121,7 +138,7 @@ def _summary(run: Run) -> str:
 
 
 @click.command()
-@click.argument("run", required=False, type=_PATH)
+@click.argument("run", metavar="[RUN|MODEL.keras]", required=False, type=_PATH)
 @click.option("--int8", is_flag=True, help="Integers only, in and out.")
 @click.option("--fp16", is_flag=True, help="float16 weights.")
 @click.option("--dynamic", is_flag=True, help="int8 weights, float activations.")
@@ -142,7 +159,17 @@ def _summary(run: Run) -> str:
     metavar="PERCENT",
     help="On how many test images a file must read the digit that Keras reads.",
 )
-@click.option("--data", help=f"{_DATA_HELP}  [default: what the run was trained on]")
+@click.option(
+    "--data",
+    help="Also an .npz of arrays, or a folder a class, for a model of your own.  "
+    "[default: what the run was trained on]",
+)
+@click.option(
+    "--input-range",
+    callback=_range,
+    metavar="LOW,HIGH",
+    help="What pixels 0 and 255 are to a model of your own.  [default: found by trying]",
+)
 @click.option("--out", type=_PATH, help="The bundle folder.  [default: RUN/bundle]")
 def export(
     run: Path | None,
@@ -153,20 +180,24 @@ def export(
     max_drop: float,
     min_agreement: float,
     data: str | None,
+    input_range: tuple[float, float] | None,
     out: Path | None,
 ) -> None:
     """Export a RUN (by default the newest) as a bundle: float32 always, the others as asked.
 
-    Every file is run on the whole test set by the device package before the bundle exists.
+    Or export any Keras image classifier of a fixed size, MODEL.keras, with its --data. Every
+    file is run on the whole test set by the device package before the bundle exists.
     """
-    from . import runs
+    from . import subject as subjects
 
     asked = {"float32": True, "float16": fp16, "dynamic": dynamic, "int8": int8}
-    chosen = runs.find(run)
+    subject = subjects.find(run)
+    if input_range:
+        subject = replace(subject, low=input_range[0], high=input_range[1])
     folder = _export(
-        chosen,
+        subject,
         data=data,
-        out=out or _new_bundle(chosen.path),
+        out=out or _new_bundle(subject.path.parent),
         formats=formats,
         precisions=tuple(name for name, wanted in asked.items() if wanted),
         gate=Gate(max_drop=max_drop, min_agreement=min_agreement),
@@ -182,7 +213,7 @@ def _new_bundle(run: Path) -> Path:
 
 
 def _export(
-    run: Run,
+    subject: Subject,
     *,
     out: Path,
     formats: tuple[str, ...],
@@ -197,12 +228,12 @@ def _export(
     from .frameworks import load_keras
 
     check_free(out)
-    source = datasets.find(data or run.data)
+    source = datasets.find(data or subject.data or "auto", own=True)
     load_keras("tensorflow")  # The converters read TensorFlow graphs, whatever trained the model.
     from . import bundle
 
     bundle.export(
-        run,
+        subject,
         source,
         out,
         formats=formats,
@@ -224,6 +255,7 @@ def quickstart(context: click.Context, data: str, epochs: int, out: Path | None)
     from edge_mnist import datasets
     from edge_mnist.cli import benchmark, evaluate
 
+    from . import subject as subjects
     from .runs import Recipe
 
     source = datasets.find(data)
@@ -242,7 +274,7 @@ def quickstart(context: click.Context, data: str, epochs: int, out: Path | None)
     click.echo("\n2/4 export\n")
     tables: list[str] = []
     folder = _export(
-        run,
+        subjects.find(run.path),
         out=_new_bundle(run.path),
         formats=("tflite", "onnx"),
         precisions=("float32", "int8"),

@@ -22,7 +22,6 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from edge_mnist.errors import ModelError
 
 from .frameworks import quiet
-from .training import scale
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 # The first opset whose QuantizeLinear takes a scale per channel; every later one only
@@ -30,15 +29,15 @@ PRECISIONS = ("float32", "float16", "dynamic", "int8")
 OPSET = 13
 
 
-def convert(model: Any, *, precision: str, calibration: NDArray[np.uint8]) -> bytes:
+def convert(model: Any, *, precision: str, calibration: NDArray[np.float32]) -> bytes:
     """Return an ONNX model with input `image`, output `probabilities` and an open batch.
 
     Args:
-        model: a Keras model from (n, 28, 28, 1) in [0, 1] to probabilities.
+        model: a Keras model from images (n, h, w, c) to probabilities.
         precision: float32; float16 inside, float32 in and out; dynamic: int8 weights, ranges of
             the activations found at run time; int8: static QDQ with signed per-channel weights,
             uint8 in and out, whose scale and zero point stand in the file's metadata.
-        calibration: images (n, 28, 28) uint8 that set the activation ranges of int8.
+        calibration: images (n, h, w, c) as the model takes them, that set int8's ranges.
     """
     with quiet(), _quiet_logging():
         converted = _CONVERTERS[precision](_trace(model), calibration)
@@ -59,7 +58,7 @@ def _trace(model: Any) -> onnx.ModelProto:
     tf2onnx's `from_keras` fails on Keras 3, `from_function` works; the open batch leaves it a
     chain of Shape, Gather, Slice and Concat that onnxslim folds away.
     """
-    signature = [tf.TensorSpec((None, 28, 28, 1), tf.float32, name="image")]
+    signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32, name="image")]
     function = tf.function(
         lambda image: {"probabilities": model(image, training=False)}, input_signature=signature
     )
@@ -120,18 +119,18 @@ def _rename(graph: onnx.GraphProto) -> None:
 _INITIALIZER_ROLES = {"Conv": ("weight", "bias"), "Gemm": ("weight", "bias"), "Reshape": ("shape",)}
 
 
-def _float32(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelProto:
+def _float32(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
     return model
 
 
-def _float16(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelProto:
+def _float16(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
     half = convert_float_to_float16(model, keep_io_types=True)
     # The casts at the edges are appended after the nodes that need them.
     OnnxModel(half).topological_sort()
     return half
 
 
-def _dynamic(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelProto:
+def _dynamic(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "dynamic.onnx"
         # Of a convolution ConvInteger is all there is, and ONNX Runtime runs it slower than
@@ -146,14 +145,14 @@ def _dynamic(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.Mod
 
 
 class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, images: NDArray[np.uint8]) -> None:
-        self._feeds = ({"image": image[np.newaxis]} for image in scale(images))
+    def __init__(self, images: NDArray[np.float32]) -> None:
+        self._feeds = ({"image": image[np.newaxis]} for image in images)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         return next(self._feeds, None)
 
 
-def _int8(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelProto:
+def _int8(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "int8.onnx"
         quantization.quantize_static(

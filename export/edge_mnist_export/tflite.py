@@ -16,19 +16,18 @@ from tensorflow.lite.tools import flatbuffer_utils
 from edge_mnist.errors import ModelError
 
 from .frameworks import quiet
-from .training import scale
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
 
-def convert(model: Any, *, precision: str, calibration: NDArray[np.uint8]) -> bytes:
+def convert(model: Any, *, precision: str, calibration: NDArray[np.float32]) -> bytes:
     """Return a TFLite model with input `image` and output `probabilities`, batch 1.
 
     Args:
-        model: a Keras model from (n, 28, 28, 1) in [0, 1] to probabilities.
+        model: a Keras model from images (n, h, w, c) to probabilities.
         precision: float32; float16 weights; dynamic: int8 weights, float activations; int8:
             integers only, uint8 in and out.
-        calibration: images (n, 28, 28) uint8 that set the activation ranges of int8.
+        calibration: images (n, h, w, c) as the model takes them, that set int8's ranges.
     """
     with tempfile.TemporaryDirectory() as folder, quiet():
         _save(model, folder)
@@ -85,32 +84,33 @@ def _save(model: Any, folder: str) -> None:
     ExportArchive freezes the variables; `from_concrete_functions` on a Keras 3 model leaves
     READ_VARIABLE ops behind, a file that converts and cannot run.
     """
+    shape = (1, *model.inputs[0].shape[1:])
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
         "serve",
         lambda image: {"probabilities": model(image, training=False)},
-        input_signature=[keras.InputSpec(shape=(1, 28, 28, 1), dtype="float32", name="image")],
+        input_signature=[keras.InputSpec(shape=shape, dtype="float32", name="image")],
     )
     archive.write_out(folder, verbose=False)
 
 
-def _float32(converter: Any, calibration: NDArray[np.uint8]) -> None:
+def _float32(converter: Any, calibration: NDArray[np.float32]) -> None:
     pass
 
 
-def _float16(converter: Any, calibration: NDArray[np.uint8]) -> None:
+def _float16(converter: Any, calibration: NDArray[np.float32]) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
 
 
-def _dynamic(converter: Any, calibration: NDArray[np.uint8]) -> None:
+def _dynamic(converter: Any, calibration: NDArray[np.float32]) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
 
 
-def _int8(converter: Any, calibration: NDArray[np.uint8]) -> None:
+def _int8(converter: Any, calibration: NDArray[np.float32]) -> None:
     def representative() -> Iterator[list[NDArray[np.float32]]]:
-        for image in scale(calibration):
+        for image in calibration:
             yield [image[np.newaxis]]
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import signal
 import threading
 import time
@@ -21,7 +20,9 @@ from edge_mnist import __version__, datasets
 from . import architectures, curves, runs
 from .augmentation import augment
 from .frameworks import device, tool_versions
+from .pixels import as_input
 from .runs import Recipe, Run
+from .subject import weights_sha256
 
 Report = Callable[[str], None]
 
@@ -127,14 +128,14 @@ def _fit_epoch(model: Any, images: _Images, recipe: Recipe, epoch: int) -> dict[
     if recipe.augment:
         pixels = augment(pixels, rng)
     history = model.fit(
-        scale(pixels),
+        as_input(pixels),
         _targets(images.train_labels[order], recipe),
         batch_size=recipe.batch_size,
         shuffle=False,
         initial_epoch=epoch,
         epochs=epoch + 1,
         validation_data=(
-            scale(images.validation),
+            as_input(images.validation),
             _targets(images.validation_labels, recipe),
         ),
         validation_batch_size=512,
@@ -142,11 +143,6 @@ def _fit_epoch(model: Any, images: _Images, recipe: Recipe, epoch: int) -> dict[
     ).history
     row = {name: round(float(values[-1]), 6) for name, values in history.items()}
     return {"epoch": epoch + 1, **row, "seconds": round(time.perf_counter() - start, 2)}
-
-
-def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return (n, 28, 28) uint8 pixels as the models take them: (n, 28, 28, 1) in [0, 1]."""
-    return images[..., np.newaxis].astype(np.float32) / np.float32(255)
 
 
 def _targets(labels: NDArray[np.uint8], recipe: Recipe) -> NDArray[Any]:
@@ -181,7 +177,7 @@ def _finish(
 ) -> Run:
     """Read the test set, this once, and write what stays of the run."""
     test = datasets.load(source, "test")
-    digits = model.predict(scale(test.images), batch_size=512, verbose=0).argmax(axis=1)
+    digits = model.predict(as_input(test.images), batch_size=512, verbose=0).argmax(axis=1)
     accuracy = float((digits == test.labels).mean())
     curves.draw(history, f"{recipe.arch} on {split.name}", out / "curves.png")
     temporary = out / ".model.tmp.keras"
@@ -198,7 +194,7 @@ def _finish(
             "test": {"name": test.name, "images": len(test.images), "sha256": test.sha256},
         },
         parameters=model.count_params(),
-        weights_sha256=_weights_sha256(model),
+        weights_sha256=weights_sha256(model),
         results={
             "validation_accuracy": history[-1]["val_accuracy"],
             "test_accuracy": accuracy,
@@ -214,11 +210,3 @@ def _finish(
     for checkpoint in out.glob("checkpoint-*.keras"):
         checkpoint.unlink()
     return run
-
-
-def _weights_sha256(model: Any) -> str:
-    """Return a hash of the weights alone; the `.keras` file also holds the date."""
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()

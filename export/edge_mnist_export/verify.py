@@ -16,7 +16,7 @@ from edge_mnist.evaluation import evaluate
 from edge_mnist.tables import percent, table
 
 from .gate import Verdict, tolerance
-from .training import scale
+from .pixels import as_input
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Reference:
         return float(np.ptp(logs, axis=1).max())
 
 
-def reference(model: Any, split: Split) -> Reference:
-    """Run Keras on the test set."""
-    probabilities = model.predict(scale(split.images), batch_size=512, verbose=0)
-    layers = sum(1 for layer in model.layers if layer.weights)
+def reference(model: Any, split: Split, low: float, high: float) -> Reference:
+    """Run Keras on the test set, pixels 0 and 255 being `low` and `high` to it."""
+    probabilities = model.predict(as_input(split.images, low, high), batch_size=256, verbose=0)
+    layers = len({weight.path.rpartition("/")[0] for weight in model.trainable_weights})
     return Reference(split, probabilities, layers)
 
 

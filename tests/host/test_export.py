@@ -54,7 +54,7 @@ def test_the_manifest_says_how_it_was_made(manifest: dict[str, object]) -> None:
     assert manifest["calibration"] == {
         "data": "synthetic-train",
         "images": 500,
-        "per_digit": 50,
+        "per_class": 50,
         "seed": 0,
     }
     assert {"tensorflow", "tf2onnx", "onnxruntime"} <= set(manifest["tools"])
@@ -200,15 +200,15 @@ def test_calibration_images_are_balanced_and_seeded() -> None:
     from edge_mnist_export.calibration import representative
 
     train = load(find("synthetic"), "train", limit=3000)
-    chosen = representative(train, per_digit=20, seed=4)
+    chosen = representative(train, per_class=20, seed=4)
     assert chosen.shape == (200, 28, 28)
     labels = {
         image.tobytes(): label for image, label in zip(train.images, train.labels, strict=True)
     }
     counts = np.bincount([labels[image.tobytes()] for image in chosen], minlength=10)
     assert counts.tolist() == [20] * 10
-    assert np.array_equal(chosen, representative(train, per_digit=20, seed=4))
-    assert not np.array_equal(chosen, representative(train, per_digit=20, seed=5))
+    assert np.array_equal(chosen, representative(train, per_class=20, seed=4))
+    assert not np.array_equal(chosen, representative(train, per_class=20, seed=5))
 
 
 def test_every_backend_here_reads_the_bundle(bundle: Path, images: np.ndarray) -> None:
