@@ -46,11 +46,8 @@ def read(
         DataError: the data cannot be read, or is not as described above.
     """
     images, labels, classes = (_read_folder if path.is_dir() else _read_npz)(path, split, shape)
-    if not len(images) or len(images) != len(labels):
-        raise DataError(
-            f"Expected as many labels as images in {path}, got {len(images)} images and "
-            f"{len(labels)} labels for {split}."
-        )
+    if not len(images):
+        raise DataError(f"Expected images for {split} in {path}, got none.")
     if labels.min() < 0 or labels.max() >= len(classes):
         raise DataError(
             f"Expected labels of 0 to {len(classes) - 1} in {path}, "
@@ -65,19 +62,24 @@ def _read_npz(
     arrays = _arrays(path)
     if f"x_{split}" in arrays and f"y_{split}" in arrays:
         images, labels = arrays[f"x_{split}"], _indices(arrays[f"y_{split}"], path)
+        chosen: Sequence[int] | slice = slice(None)
         count = max(int(_indices(arrays[key], path).max()) for key in arrays if key[:2] == "y_") + 1
     elif "images" in arrays and "labels" in arrays:
-        labels = _indices(arrays["labels"], path)
+        images, labels = arrays["images"], _indices(arrays["labels"], path)
         count = int(labels.max()) + 1
         chosen = _of_split(len(labels), split)
-        images, labels = arrays["images"][chosen], labels[chosen]
     else:
         raise DataError(
             f"Expected x_train, y_train, x_test and y_test, or images and labels, in {path}, "
             f"got {', '.join(arrays) or 'nothing'}."
         )
+    if len(images) != len(labels):
+        raise DataError(
+            f"Expected as many labels as images in {path}, got {len(images)} images and "
+            f"{len(labels)} labels."
+        )
     names = arrays.get("classes", np.arange(count))
-    return _pixels(images, shape, path), labels, tuple(str(name) for name in names)
+    return _pixels(images[chosen], shape, path), labels[chosen], tuple(map(str, names))
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:

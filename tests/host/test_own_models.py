@@ -1,0 +1,250 @@
+"""`export MODEL.keras --data PATH`: image classifiers that this project never made.
+
+Each is really trained for a few seconds, really converted and really run. The data are drawn
+digits 0 to 4, in other sizes and in colour.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_mnist import Classifier
+from edge_mnist.cli import main
+from edge_mnist.datasets import synthetic
+
+keras = pytest.importorskip("keras", reason="needs the host package")
+layers = keras.layers
+
+CLASSES = 5
+
+
+def data(count: int, shape: tuple[int, int, int], *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Drawn digits in the middle of (h, w), white, or of a colour each on a dark ground."""
+    height, width, channels = shape
+    labels = np.arange(count) % CLASSES
+    digits = synthetic.draw(labels, seed=seed)
+    top, left = (height - 28) // 2, (width - 28) // 2
+    images = np.zeros((count, height, width, channels), np.uint8)
+    colours = np.random.default_rng(seed).uniform(0.6, 1, (count, 1, 1, channels))
+    images[:, top : top + 28, left : left + 28] = digits[..., np.newaxis] * colours
+    return images, labels
+
+
+def save_npz(path: Path, shape: tuple[int, int, int]) -> Path:
+    x_train, y_train = data(2000, shape, seed=1)
+    x_test, y_test = data(500, shape, seed=2)
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return path
+
+
+def dense(x: Any) -> Any:
+    x = layers.Flatten()(x)
+    x = layers.Dense(64, activation="relu")(x)
+    return layers.Dense(CLASSES)(x)
+
+
+def batch_normalised(x: Any) -> Any:
+    for filters in (8, 16):
+        x = layers.Conv2D(filters, 3, strides=2, use_bias=False)(x)
+        x = layers.BatchNormalization(momentum=0.8)(x)
+        x = layers.ReLU()(x)
+    x = layers.Dropout(0.1)(layers.Flatten()(x))
+    return layers.Dense(CLASSES, activation="softmax")(x)
+
+
+def separable(x: Any) -> Any:
+    x = layers.Conv2D(12, 3, strides=2, activation="relu")(x)
+    x = layers.SeparableConv2D(24, 3, activation="relu")(x)
+    x = layers.MaxPooling2D()(x)
+    return layers.Dense(CLASSES, activation="softmax")(layers.Flatten()(x))
+
+
+def depthwise(x: Any) -> Any:
+    x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu6")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
+    x = layers.Conv2D(24, 1, activation="relu6")(x)
+    x = layers.AveragePooling2D(2)(x)
+    return layers.Dense(CLASSES, activation="softmax")(layers.Flatten()(x))
+
+
+def residual(x: Any) -> Any:
+    x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(x)
+    y = layers.Conv2D(16, 3, padding="same", activation="relu")(x)
+    y = layers.Conv2D(16, 3, padding="same")(y)
+    x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.MaxPooling2D(2)(x)
+    return layers.Dense(CLASSES)(layers.Flatten()(x))
+
+
+def globally_pooled(x: Any) -> Any:
+    for filters in (16, 24, 32):
+        x = layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(x)
+    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+    x = layers.GlobalMaxPooling2D()(x)
+    return layers.Dense(CLASSES, activation="softmax")(x)
+
+
+def rescaling_inside(x: Any) -> Any:
+    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
+    x = layers.Conv2D(12, 5, strides=2, activation="tanh")(x)
+    return layers.Dense(CLASSES, activation="softmax")(layers.Flatten()(x))
+
+
+def nested(x: Any) -> Any:
+    backbone = keras.Sequential(
+        [
+            keras.Input(x.shape[1:]),
+            layers.Conv2D(12, 3, strides=2, activation="leaky_relu"),
+            layers.Conv2D(16, 3, strides=2, activation="elu"),
+            layers.Flatten(),
+        ]
+    )
+    return layers.Dense(CLASSES, activation="softmax")(backbone(x))
+
+
+MODELS: dict[str, tuple[Callable[[Any], Any], tuple[int, int, int], tuple[float, float]]] = {
+    "dense, logits": (dense, (28, 28, 1), (0, 1)),
+    "batch normalisation, dropout": (batch_normalised, (32, 32, 3), (0, 1)),
+    "separable": (separable, (32, 32, 3), (-1, 1)),
+    "depthwise, not square": (depthwise, (28, 36, 1), (0, 1)),
+    "residual, logits": (residual, (32, 32, 1), (-1, 1)),
+    "global pooling": (globally_pooled, (28, 28, 3), (0, 1)),
+    "rescaling inside": (rescaling_inside, (28, 28, 1), (0, 255)),
+    "nested sequential": (nested, (30, 30, 3), (0, 1)),
+}
+
+
+def fit(
+    build: Callable[[Any], Any], shape: tuple[int, int, int], pixels: tuple[float, float]
+) -> Any:
+    """Train for a few seconds on pixels of that range."""
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, build(inputs))
+    logits = getattr(model.layers[-1], "activation", None) is not keras.activations.softmax
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    model.compile(keras.optimizers.Adam(2e-3), loss=loss)
+    images, labels = data(2000, shape, seed=1)
+    low, high = pixels
+    x = (low + (high - low) * images / 255).astype(np.float32)
+    model.fit(x, labels, batch_size=32, epochs=4, verbose=0)
+    return model
+
+
+def export(*arguments: str | Path, status: int = 0) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", *map(str, arguments)])
+    assert ended.value.code == status
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_keras_model_of_a_users_own_is_exported_and_runs(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build, shape, pixels = MODELS[name]
+    model = fit(build, shape, pixels)
+    model.save(tmp_path / "mine.keras")
+    own = save_npz(tmp_path / "drawn.npz", shape)
+    # 500 test images: one of them is 0.2 points.
+    asked = ("--int8", "--fp16", "--dynamic", "--max-drop", "2", "--min-agreement", "96")
+    export(tmp_path / "mine.keras", "--data", own, *asked, "--out", tmp_path / "bundle")
+    said = capsys.readouterr()
+    assert f"Pixels are taken to be {pixels[0]:g} to {pixels[1]:g}" in said.err
+    assert said.out.startswith("own-drawn-test, 500 images")
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    assert manifest["input"]["range"] == list(pixels)
+    assert (manifest["input"]["height"], manifest["input"]["width"]) == shape[:2]
+    assert manifest["labels"] == list("01234")
+    images, labels = data(500, shape, seed=2)
+    images = images if shape[2] == 3 else images[..., 0]
+    for entry in manifest["artifacts"]:
+        classifier = Classifier(tmp_path / "bundle" / entry["file"])
+        digits = classifier.predict_batch(images)
+        assert (digits == labels).mean() == pytest.approx(entry["accuracy"])
+        assert entry["accuracy"] > 0.85, entry
+        assert classifier.predict(images[0]).digit == digits[0]
+
+
+def test_a_folder_a_class_names_the_labels(tmp_path: Path) -> None:
+    shape = (28, 28, 1)
+    model = fit(dense, shape, (0, 1))
+    model.save(tmp_path / "mine.keras")
+    images, labels = data(400, shape, seed=5)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / "pictures" / f"class {label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(folder / f"{number:03}.png")
+    options = ("--format", "onnx", "--input-range", "0,1")
+    pictures = tmp_path / "pictures"
+    export(tmp_path / "mine.keras", "--data", pictures, *options, "--out", tmp_path / "b")
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["labels"] == [f"class {label}" for label in range(CLASSES)]
+    # Every fifth of the 80 pictures of each class.
+    assert manifest["evaluation"]["images"] == 80
+    assert Classifier(tmp_path / "b").labels == tuple(manifest["labels"])
+
+
+class _Doubled(layers.Layer):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        return x * 2
+
+
+def two_inputs() -> Any:
+    inputs = [keras.Input((28, 28, 1)), keras.Input((28, 28, 1))]
+    return keras.Model(inputs, dense(layers.Add()(inputs)))
+
+
+def of(shape: tuple[int | None, ...], build: Callable[[Any], Any]) -> Callable[[], Any]:
+    def make() -> Any:
+        inputs = keras.Input(shape)
+        return keras.Model(inputs, build(inputs))
+
+    return make
+
+
+REFUSED = {
+    "custom layer": (of((28, 28, 1), lambda x: dense(_Doubled()(x))), "got the custom _Doubled in"),
+    "lambda": (
+        of((28, 28, 1), lambda x: dense(layers.Lambda(lambda v: v * 2)(x))),
+        "got the custom Lambda in",
+    ),
+    "two inputs": (two_inputs, "one input and one output, got 2 and 1 in"),
+    "dynamic size": (
+        of((None, None, 1), lambda x: layers.Dense(5)(layers.GlobalMaxPooling2D()(x))),
+        "of a fixed size, got an input of shape (None, None, 1)",
+    ),
+    "not an image": (of((784,), layers.Dense(5)), "got an input of shape (784,)"),
+    "two channels": (of((28, 28, 2), dense), "got an input of shape (28, 28, 2)"),
+    "not a classifier": (
+        of((28, 28, 1), layers.Conv2D(5, 3)),
+        "got an output of shape (26, 26, 5)",
+    ),
+    "other classes": (
+        of((28, 28, 1), lambda x: layers.Dense(7)(layers.Flatten()(x))),
+        "of 7 classes for this model, got (28, 28, 1) of 5 in own-drawn-train",
+    ),
+    "other size": (
+        of((20, 28, 1), dense),
+        "Expected images of shape (n, 20, 28, 1) for this model",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_exported_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, message = REFUSED[name]
+    make().save(tmp_path / "mine.keras")
+    own = save_npz(tmp_path / "drawn.npz", (28, 28, 1))
+    export(tmp_path / "mine.keras", "--data", own, "--out", tmp_path / "bundle", status=2)
+    (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith("edge-mnist: e"))
+    assert message in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn.npz", "mine.keras"]
