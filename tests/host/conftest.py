@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Cli
 
+EVERYTHING = ("--int8", "--fp16", "--dynamic", "--max-drop", "1", "--min-agreement", "97")
 SMALL = ("--data", "synthetic", "--limit", "6000", "--epochs", "3")
 
 
@@ -24,6 +25,5 @@ def bundle(cli: Cli, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """Every precision of that run, in both formats."""
     folder = tmp_path_factory.mktemp("bundles") / "every"
     # 6,000 images make no settled model; one point leaves room for what rounding tips over.
-    asked = ("--int8", "--fp16", "--dynamic", "--max-drop", "1")
-    cli("export", run, *asked, "--out", folder)
+    cli("export", run, *EVERYTHING, "--out", folder)
     return folder

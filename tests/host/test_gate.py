@@ -1,0 +1,61 @@
+"""The gate's arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_mnist import GateError
+from edge_mnist.bundle import Artifact, Contract
+from edge_mnist_export.gate import Gate, Verdict, check, tolerance
+
+
+def verdict(**changes: object) -> Verdict:
+    artifact = Artifact(Path("model-int8.onnx"), "onnx", "int8", Contract())
+    good = {
+        "accuracy": 0.99,
+        "drop": 0.1,
+        "agreement": 0.995,
+        "max_probability_error": 0.1,
+        "mean_probability_error": 0.01,
+        "tolerance": 0.2,
+        "differing": (),
+    }
+    return Verdict(artifact, "onnx", **{**good, **changes})  # type: ignore[arg-type]
+
+
+def test_what_is_kept_passes() -> None:
+    check([verdict(), verdict(drop=0.3), verdict(drop=-1.0), verdict(agreement=0.99)], Gate())
+    check([verdict(drop=2.0, agreement=0.9)], Gate(max_drop=2, min_agreement=90))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"drop": 0.31}, "model-int8.onnx dropped 0.31 points"),
+        ({"agreement": 0.9899}, "model-int8.onnx agrees on 98.99 %"),
+        ({"max_probability_error": 0.21}, "is off by 2.1e-01 in a probability, over its toler"),
+    ],
+)
+def test_what_is_lost_is_named(change: dict[str, float], message: str) -> None:
+    with pytest.raises(GateError, match=message):
+        check([verdict(), verdict(**change)], Gate())
+
+
+def test_all_failures_are_named_at_once() -> None:
+    with pytest.raises(GateError, match=r"dropped 5.00 points; .* agrees on 50.00 %; .* is off by"):
+        check([verdict(drop=5, agreement=0.5, max_probability_error=1.0)], Gate())
+
+
+def test_tolerances_follow_from_the_steps() -> None:
+    case = {"logit_range": 40.0, "layers": 4, "images": 10_000}
+    assert tolerance("float32", **case) == 1e-5
+    half, eight = tolerance("float16", **case), tolerance("int8", **case)
+    # Both are proportional to their rounding: 2^-11 to half of 1/255 is 1 to 4.02.
+    assert eight / half == pytest.approx(2**11 * 0.5 / 255, rel=1e-6)
+    assert tolerance("int8", **{**case, "logit_range": 10.0}) < eight
+    assert tolerance("int8", **{**case, "layers": 1}) < eight
+    # By hand: s = 40 * 2^-11 * sqrt(8/3) = 0.03189; sqrt(2 ln 1e5) = 4.7985;
+    # sqrt(2)/4 * s * 4.7985 + 2^-11 = 0.05460.
+    assert half == pytest.approx(0.05460, abs=5e-5)
