@@ -13,7 +13,8 @@ from typing import Any
 import keras
 
 from edge_mnist import __version__, datasets
-from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact, Contract
+from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
+from edge_mnist.contract import Contract
 from edge_mnist.errors import ModelError
 from edge_mnist.files import new_folder
 
@@ -115,7 +116,7 @@ def _manifest(
             "height": contract.height,
             "width": contract.width,
             "channels": contract.channels,
-            "range": [contract.low, contract.high],
+            "range": list(contract.range),
             "polarity": "white ink on black",
         },
         "training": {
