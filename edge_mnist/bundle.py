@@ -15,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from .contract import Contract, Scaling, from_manifest
 from .errors import BundleError, ModelError
 
 SCHEMA = 1
@@ -29,31 +30,20 @@ FORMATS = ("tflite", "onnx")
 
 
 @dataclass(frozen=True)
-class Contract:
-    """What a model takes and answers.
-
-    `low` and `high` are the values that pixel 0 and pixel 255 become; pixels are white ink
-    on black, as in MNIST. `labels` name the outputs in order.
-    """
-
-    height: int = 28
-    width: int = 28
-    channels: int = 1
-    low: float = 0.0
-    high: float = 1.0
-    labels: tuple[str, ...] = tuple("0123456789")
-
-
-@dataclass(frozen=True)
 class Artifact:
-    """One model file; `size_bytes` and `sha256` are None where no manifest vouches for it."""
+    """One model file.
+
+    `contract`, `size_bytes` and `sha256` are None where no manifest vouches for it; `scaling` is
+    then what the caller knows of its pixels, if anything.
+    """
 
     path: Path
     format: str
     precision: str
-    contract: Contract
+    contract: Contract | None
     size_bytes: int | None = None
     sha256: str | None = None
+    scaling: Scaling | None = None
 
     def read(self) -> bytes:
         """Return the file's bytes, checked against the manifest.
@@ -97,9 +87,9 @@ def read_bundle(path: Path) -> Bundle:
     """
     manifest = _parse(path / MANIFEST)
     try:
-        contract = _contract(manifest)
+        contract = from_manifest(manifest)
         artifacts = tuple(_artifact(path, entry, contract) for entry in manifest["artifacts"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ModelError) as error:
         raise BundleError(
             f"Expected {path / MANIFEST} to follow schema {SCHEMA}, got a wrong or missing "
             f"field ({error!r}); export the bundle again."
@@ -115,18 +105,29 @@ def read_bundle(path: Path) -> Bundle:
     return Bundle(path, manifest, artifacts)
 
 
-def find_artifacts(model: str | PathLike[str] | None = None) -> tuple[Artifact, ...]:
+def find_artifacts(
+    model: str | PathLike[str] | None = None, *, scaling: Scaling | None = None
+) -> tuple[Artifact, ...]:
     """Return the files that MODEL stands for: a bundle's, or one `.tflite` or `.onnx`.
 
-    None stands for the bundle that ships with the package.
+    None stands for the bundle that ships with the package. `scaling` is for a file that no
+    manifest describes.
 
     Raises:
         BundleError: no such path, or a folder that is not a whole bundle.
-        ModelError: a file of another kind.
+        ModelError: a file of another kind, or a scaling where a manifest states it.
     """
     path = SHIPPED if model is None else Path(model)
-    if path.is_dir():
-        return read_bundle(path).artifacts
+    artifacts = read_bundle(path).artifacts if path.is_dir() else (_file(path, scaling),)
+    if scaling is not None and artifacts[0].contract is not None:
+        raise ModelError(
+            f"Expected a scale, mean or deviation only for a file without a manifest, got "
+            f"{path}, whose manifest says how pixels are scaled; leave them out."
+        )
+    return artifacts
+
+
+def _file(path: Path, scaling: Scaling | None) -> Artifact:
     if not path.exists():
         raise BundleError(
             f"Expected a bundle folder, a .tflite or an .onnx file, got {path}, "
@@ -137,8 +138,8 @@ def find_artifacts(model: str | PathLike[str] | None = None) -> tuple[Artifact, 
             f"Expected a bundle folder, a .tflite or an .onnx file, got {path}; "
             f"a Keras model becomes one with: edge-mnist export {path}"
         )
-    listed = _listed_by_manifest(path)
-    return (listed or Artifact(path, path.suffix.lstrip("."), "unknown", Contract()),)
+    bare = Artifact(path, path.suffix.lstrip("."), "unknown", None, scaling=scaling)
+    return _listed_by_manifest(path) or bare
 
 
 def newest_bundle(root: Path = RUNS) -> Path:
@@ -177,15 +178,6 @@ def _parse(path: Path) -> Mapping[str, Any]:
         )
     assert isinstance(manifest, dict)
     return manifest
-
-
-def _contract(manifest: Mapping[str, Any]) -> Contract:
-    entry = manifest["input"]
-    low, high = (float(value) for value in entry["range"])
-    labels = tuple(str(label) for label in manifest["labels"])
-    return Contract(
-        int(entry["height"]), int(entry["width"]), int(entry["channels"]), low, high, labels
-    )
 
 
 def _artifact(folder: Path, entry: Mapping[str, Any], contract: Contract) -> Artifact:

@@ -6,9 +6,10 @@ package is missing, its name stays in the list and says which install brings it.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ from .tables import percent, table
 if TYPE_CHECKING:
     from .bundle import Artifact
     from .classifier import Classifier, Prediction
+    from .contract import Scaling
     from .evaluation import Evaluation
+    from .trial import Trial
 
 PLUGINS = "edge_mnist.commands"
 HOST_COMMANDS = {
@@ -115,28 +118,83 @@ _backend = click.option(
 )
 
 
-def _artifacts(model: str | None) -> tuple[Artifact, ...]:
+def _numbers(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    from .contract import number
+
+    try:
+        return None if value is None else tuple(map(number, value.split(",")))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"expected a number such as 0.5 or 1/255, got {value!r}."
+        ) from error
+
+
+def _scaling(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --scale, --mean and --std, and hand them on as one `scaling`."""
+
+    @functools.wraps(command)
+    def scaled(
+        *,
+        scale: tuple[float, ...] | None,
+        mean: tuple[float, ...] | None,
+        std: tuple[float, ...] | None,
+        **rest: Any,
+    ) -> None:
+        from .contract import Scaling
+
+        if scale is not None and len(scale) != 1:
+            raise click.UsageError("Expected one number for --scale; --mean takes one a channel.")
+        command(scaling=Scaling.given(scale and scale[0], mean, std), **rest)
+
+    helps = {
+        "std": "And divided by this.",
+        "mean": "Taken off after --scale: one number, or one a channel.",
+        "scale": "Pixels 0…255 times this, in a file without a manifest: 1, 1/255, …",
+    }
+    for name, text in helps.items():
+        option = click.option(f"--{name}", metavar="NUMBER", callback=_numbers, help=text)
+        scaled = option(scaled)
+    return scaled
+
+
+def _artifacts(model: str | None, scaling: Scaling | None = None) -> tuple[Artifact, ...]:
     """Return MODEL's files; with no MODEL the newest bundle's, or the shipped one's."""
     from .bundle import find_artifacts, newest_bundle
 
-    return find_artifacts(newest_bundle() if model is None else model)
+    return find_artifacts(newest_bundle() if model is None else model, scaling=scaling)
 
 
-def _classifier(model: str | None, backend: str | None) -> Classifier:
+def _classifier(model: str | None, backend: str | None, scaling: Scaling | None) -> Classifier:
     from .classifier import Classifier, choose
 
-    return Classifier.from_artifact(*choose(_artifacts(model), backend=backend))
+    classifier = Classifier.from_artifact(*choose(_artifacts(model, scaling), backend=backend))
+    if classifier.scaling_from == "assumed":
+        click.echo(
+            f"edge-mnist: note: {model} does not say how it takes pixels; assumed is "
+            f"{classifier.contract.scaling.options}. To find out: edge-mnist evaluate {model}",
+            err=True,
+        )
+    return classifier
 
 
 @cli.command()
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @_model
 @_backend
+@_scaling
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON an image.")
-def predict(images: tuple[str, ...], model: str | None, backend: str | None, as_json: bool) -> None:
+def predict(
+    images: tuple[str, ...],
+    model: str | None,
+    backend: str | None,
+    scaling: Scaling | None,
+    as_json: bool,
+) -> None:
     """Read the digit in each IMAGE: files, folders of pictures, or - for standard input."""
     sources = list(_sources(images))
-    classifier = _classifier(model, backend)
+    classifier = _classifier(model, backend, scaling)
     unreadable = 0
     for name, source in sources:
         try:
@@ -156,16 +214,18 @@ def predict(images: tuple[str, ...], model: str | None, backend: str | None, as_
 
 
 def _line(name: str, prediction: Prediction) -> str:
-    return f"{name}: {prediction.digit} ({percent(prediction.confidence)})"
+    return f"{name}: {prediction.label} ({percent(prediction.confidence)})"
 
 
 def _json_line(name: str, prediction: Prediction) -> str:
-    row = {
+    row: dict[str, Any] = {
         "image": name,
         "digit": prediction.digit,
         "confidence": round(prediction.confidence, 6),
         "probabilities": [round(float(p), 6) for p in prediction.probabilities],
     }
+    if prediction.label != str(prediction.digit):
+        row["label"] = prediction.label
     return json.dumps(row)
 
 
@@ -189,33 +249,55 @@ def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, str | bytes]]:
 @click.option("--data", default="auto", show_default=True, help="auto, mnist, synthetic or a path.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
 @_backend
+@_scaling
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
 def evaluate(
-    model: str | None, data: str, limit: int | None, backend: str | None, as_json: bool
+    model: str | None,
+    data: str,
+    limit: int | None,
+    backend: str | None,
+    scaling: Scaling | None,
+    as_json: bool,
 ) -> None:
-    """Measure the accuracy of every file of MODEL on a test set, in every runtime here."""
-    from . import datasets, evaluation
+    """Measure the accuracy of every file of MODEL on a test set, in every runtime here.
+
+    How a file without a manifest takes its pixels is tried on 500 labelled images first.
+    """
+    from . import datasets, evaluation, trial
     from .classifier import choose
 
-    artifacts = _artifacts(model)
+    artifacts = _artifacts(model, scaling)
     best = choose(artifacts, backend=backend)
     pairs = list(evaluation.pairs(artifacts, backend))
-    split = datasets.load(datasets.find(data, splits=("test",)), "test", limit=limit)
+    chosen_at = pairs.index(best)
+    source = datasets.find(data, splits=("test",))
+    split = datasets.load(source, "test", limit=limit)
+    pairs, trials = trial.settle(pairs, source, split)
     results = [evaluation.evaluate(artifact, runtime, split) for artifact, runtime in pairs]
     if as_json:
-        click.echo(json.dumps(_evaluation_json(split.name, results)))
+        click.echo(json.dumps(_evaluation_json(split.name, results, trials)))
         return
     click.echo(f"{split.name}, {len(split.images):,} images\n")
+    for found in trials:
+        click.echo(f"{found.text}\n")
     rows = [[r.artifact.path.name, r.backend, percent(r.accuracy), str(r.errors)] for r in results]
     click.echo(table(("file", "backend", "accuracy", "errors"), rows))
-    chosen = results[pairs.index(best)]
+    chosen = results[chosen_at]
     click.echo(f"\nConfusion of {chosen.artifact.path.name} on {chosen.backend} on {split.name}")
     click.echo("(rows: the true digit; columns: the digit read)\n")
-    counts = [[str(digit), *map(str, row)] for digit, row in enumerate(chosen.confusion)]
-    click.echo(table(("", *map(str, range(10))), counts))
+    others = chosen.confusion[:, 10:].sum(axis=1)
+    more = chosen.confusion.shape[1] > 10
+    counts = [
+        [str(digit), *map(str, row[:10]), *([str(others[digit])] if more else [])]
+        for digit, row in enumerate(chosen.confusion)
+    ]
+    click.echo(table(("", *map(str, range(10)), *(["other"] if more else [])), counts))
 
 
-def _evaluation_json(data: str, results: Sequence[Evaluation]) -> dict[str, Any]:
+def _evaluation_json(
+    data: str, results: Sequence[Evaluation], trials: Sequence[Trial]
+) -> dict[str, Any]:
+    inputs = {trial.artifact.path: {"input": trial.document} for trial in trials}
     return {
         "data": data,
         "images": results[0].images,
@@ -225,6 +307,7 @@ def _evaluation_json(data: str, results: Sequence[Evaluation]) -> dict[str, Any]
                 "backend": result.backend,
                 "accuracy": result.accuracy,
                 "errors": result.errors,
+                **inputs.get(result.artifact.path, {}),
             }
             for result in results
         ],
@@ -234,6 +317,7 @@ def _evaluation_json(data: str, results: Sequence[Evaluation]) -> dict[str, Any]
 @cli.command()
 @click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path())
 @_backend
+@_scaling
 @click.option(
     "--threads", default="1", show_default=True, callback=_threads, help="Counts, such as 1,2."
 )
@@ -244,6 +328,7 @@ def _evaluation_json(data: str, results: Sequence[Evaluation]) -> dict[str, Any]
 def benchmark(
     models: tuple[str, ...],
     backend: str | None,
+    scaling: Scaling | None,
     threads: tuple[int, ...],
     runs: int,
     json_file: Path | None,
@@ -253,7 +338,7 @@ def benchmark(
     from .evaluation import pairs
     from .files import check_writable, write_atomically
 
-    artifacts = [a for model in models or (None,) for a in _artifacts(model)]
+    artifacts = [a for model in models or (None,) for a in _artifacts(model, scaling)]
     if json_file:
         check_writable(json_file)
     jobs = [(a, r, t) for a, r in pairs(artifacts, backend) for t in threads]

@@ -11,11 +11,14 @@ import numpy as np
 from . import backends
 from .bundle import Artifact
 from .classifier import Classifier, choose
+from .errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .datasets import Split
+
+_PART = 500
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Evaluation:
     """How one file did in one runtime.
 
     `probabilities` is (n, 10) float32; `confusion` is (10, 10) counts, rows the true digit,
-    columns the digit read.
+    columns the digit read. Models of more classes have as many columns.
     """
 
     artifact: Artifact
@@ -48,11 +51,38 @@ class Evaluation:
 
 
 def evaluate(artifact: Artifact, runtime: backends.Runtime, split: Split) -> Evaluation:
-    """Run every image of a split through one file in one runtime."""
+    """Run every image of a split through one file in one runtime.
+
+    Raises:
+        ModelError: the file's labels are not the digits.
+    """
     classifier = Classifier.from_artifact(artifact, runtime)
-    probabilities = classifier.predict_probabilities(split.images)
-    confusion = confusion_matrix(split.labels, probabilities.argmax(axis=1))
+    probabilities = read(classifier, split.images)
+    confusion = confusion_matrix(
+        split.labels, probabilities.argmax(axis=1), classes=probabilities.shape[1]
+    )
     return Evaluation(artifact, runtime.backend, probabilities, confusion)
+
+
+def read(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return probabilities (n, classes) of MNIST images (n, 28, 28), fitted to the model's size.
+
+    Raises:
+        ModelError: the file's labels are not the digits.
+    """
+    contract = classifier.contract
+    if contract.labels != tuple(map(str, range(len(contract.labels)))):
+        raise ModelError(
+            f"Expected the labels 0, 1, … to evaluate on digits, got "
+            f"{', '.join(contract.labels[:3])}, … in {classifier.artifact.path.name}."
+        )
+    if contract.shape == images.shape[1:]:
+        return classifier.predict_probabilities(images)
+    # Pillow is needed only to resize; in parts, because the resized images may be large.
+    from .preprocess import fit
+
+    parts = [images[start : start + _PART] for start in range(0, len(images), _PART)]
+    return np.concatenate([classifier.predict_probabilities(fit(p, contract)) for p in parts])
 
 
 def pairs(
@@ -70,6 +100,10 @@ def pairs(
                 yield artifact, runtime
 
 
-def confusion_matrix(labels: NDArray[np.integer], digits: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return (10, 10) counts: row the true digit, column the digit read."""
-    return np.bincount(labels.astype(np.int64) * 10 + digits, minlength=100).reshape(10, 10)
+def confusion_matrix(
+    labels: NDArray[np.integer], digits: NDArray[np.integer], *, classes: int = 10
+) -> NDArray[np.int64]:
+    """Return (10, 10) counts, or (10, classes) of more: row the true digit, column the one read."""
+    columns = max(10, classes)
+    cells = labels.astype(np.int64) * columns + digits
+    return np.bincount(cells, minlength=10 * columns).reshape(10, columns)

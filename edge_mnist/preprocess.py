@@ -3,6 +3,10 @@
 MNIST's digits were scaled into a 20×20 box with anti-aliasing and placed in 28×28 by their
 centre of mass, white ink on black (LeCun et al., http://yann.lecun.com/exdb/mnist/). A
 picture goes the same way: grey, ink against background, crop, fit, centre.
+
+A model that reads grey digits of another size gets that image fitted: 32×32 by a border of two
+pixels, as in LeNet-5, any other size by bilinear resizing. A model of colour, or with other
+labels than the digits, gets the whole picture resized, its colours as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import warnings
 import zlib
 from os import PathLike
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .classifier import Picture
+    from .contract import Contract
 
 SIZE = 28
 BOX = 20
@@ -40,16 +45,60 @@ _LEAST_CONTRAST = 0.1
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
-def preprocess(picture: Picture) -> NDArray[np.uint8]:
-    """Return the digit in a picture as MNIST would hold it: (28, 28) uint8, white on black.
+def preprocess(picture: Picture, contract: Contract | None = None) -> NDArray[np.uint8]:
+    """Return a picture as a model takes it, MNIST's way or resized whole: see above.
 
     Args:
         picture: a path, an encoded picture's bytes, a PIL image, or an array (h, w),
             (h, w, 3) or (h, w, 4): integer over its dtype's range, bool, or float in [0, 1].
+        contract: what the model takes; None for an MNIST image: (28, 28), white on black.
+
+    Returns:
+        uint8 of `contract.shape`.
 
     Raises:
-        ImageError: it cannot be read, is too large, or is blank.
+        ImageError: it cannot be read, is too large, or holds no digit where one is wanted.
     """
+    if contract is None or contract.digits:
+        # An MNIST image stands as it is, also for a model of another size.
+        mnist = picture if _is_mnist(picture) else _digit(picture)
+        return mnist if contract is None else fit(mnist[np.newaxis], contract)[0]
+    return _whole(open_picture(picture), contract)
+
+
+def fit(images: NDArray[np.uint8], contract: Contract) -> NDArray[np.uint8]:
+    """Return MNIST images (n, 28, 28) in a model's size and channels: (n, *contract.shape).
+
+    32×32 by a border of two black pixels, another size bilinearly; grey three times for colour.
+    """
+    height, width = contract.height, contract.width
+    if (height, width) == (32, 32):
+        images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    elif (height, width) != (SIZE, SIZE):
+        resized = [_resize(Image.fromarray(image), height, width) for image in images]
+        images = np.array(resized, np.uint8).reshape(len(images), height, width)
+    if contract.channels == 1:
+        return images
+    return np.repeat(images[..., np.newaxis], contract.channels, axis=-1)
+
+
+def _is_mnist(picture: Picture) -> TypeGuard[NDArray[np.uint8]]:
+    if not isinstance(picture, np.ndarray):
+        return False
+    return picture.shape == (SIZE, SIZE) and picture.dtype == np.uint8
+
+
+def _resize(image: Image.Image, height: int, width: int) -> NDArray[np.uint8]:
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _whole(image: Image.Image, contract: Contract) -> NDArray[np.uint8]:
+    image = _eight_bits(image).convert("L" if contract.channels == 1 else "RGB")
+    return _resize(image, contract.height, contract.width)
+
+
+def _digit(picture: Picture) -> NDArray[np.uint8]:
+    """Return the digit in a picture as MNIST would hold it: (28, 28) uint8, white on black."""
     grey = _grey(open_picture(picture))
     contrast = float(grey.max() - grey.min())
     if contrast < _LEAST_CONTRAST:
@@ -147,13 +196,18 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 def _grey(image: Image.Image) -> NDArray[np.float32]:
     """Return the luminance (h, w) in [0, 1], at most 512 pixels a side."""
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _from_deep(image)
-    elif "A" in image.getbands() or "transparency" in image.info:
-        image = _flatten(image.convert("RGBA"))
-    image = image.convert("L")
+    image = _eight_bits(image).convert("L")
     image.thumbnail((_WORKING_SIZE, _WORKING_SIZE), Image.Resampling.BOX)
     return np.asarray(image, np.float32) / np.float32(255)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return a picture of 8 bits a channel, without transparency."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_deep(image)
+    if "A" in image.getbands() or "transparency" in image.info:
+        return _flatten(image.convert("RGBA"))
+    return image
 
 
 def _from_deep(image: Image.Image) -> Image.Image:

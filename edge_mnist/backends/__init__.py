@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import BackendError
+from ..errors import BackendError, ModelError
 
 if TYPE_CHECKING:
     from numpy import generic
@@ -29,7 +32,7 @@ class Tensor:
 
 
 class Session(Protocol):
-    """A loaded model with one input and one output."""
+    """A loaded model with one input, and one output that is used."""
 
     input: Tensor
     output: Tensor
@@ -37,7 +40,10 @@ class Session(Protocol):
     def run(self, values: NDArray[generic]) -> NDArray[generic]:
         """Return the raw output (n, …) for `values` of the input's dtype and shape (n, …).
 
-        `n` is 1 unless the input's batch is open.
+        `n` is the input's batch, any number where that is open.
+
+        Raises:
+            ModelError: the runtime gave up.
         """
         ...
 
@@ -95,8 +101,12 @@ def installed(format: str | None = None) -> list[Runtime]:
     return [r for r in RUNTIMES.values() if r.installed and format in (None, r.format)]
 
 
-def load(runtime: Runtime, content: bytes, *, name: str, threads: int = 1) -> Session:
+def load(
+    runtime: Runtime, content: bytes, *, name: str, threads: int = 1, path: Path | None = None
+) -> Session:
     """Load a model's bytes; `name` stands in messages.
+
+    `path` is where a file lies that no manifest vouches for: weights beside it may be read.
 
     Raises:
         BackendError: the runtime is there but cannot be imported.
@@ -109,8 +119,64 @@ def load(runtime: Runtime, content: bytes, *, name: str, threads: int = 1) -> Se
             f"Expected {runtime.distribution} to import, got: {_first_line(error)}; "
             f"reinstall it with: {runtime.install}"
         ) from error
-    session: Session = backend.load(content, name=name, threads=threads)
+    session: Session = backend.load(content, name=name, threads=threads, path=path)
     return session
+
+
+def one_input(inputs: Sequence[str], name: str) -> None:
+    """Refuse a model with more inputs than the image, or with none. Raises ModelError."""
+    if len(inputs) != 1:
+        raise ModelError(
+            f"Expected one input, the image, got {len(inputs)} in {name}: {', '.join(inputs)}."
+        )
+
+
+def choose_output(outputs: Sequence[Tensor], name: str) -> int:
+    """Return the index of the only output, or of the only one of scores (n, classes).
+
+    Raises:
+        ModelError: none, or several that could be meant.
+    """
+    fit = [index for index, tensor in enumerate(outputs) if _scores(tensor)]
+    if len(outputs) == 1 or len(fit) == 1:
+        return 0 if len(outputs) == 1 else fit[0]
+    shown = ", ".join(f"{tensor.name} {tensor.shape} {tensor.dtype}" for tensor in outputs)
+    raise ModelError(
+        f"Expected one output of scores (n, classes), got {len(fit)} among {len(outputs)} "
+        f"outputs in {name}: {shown or 'none'}."
+    )
+
+
+def _scores(tensor: Tensor) -> bool:
+    numbers = tensor.dtype.startswith("float") or bool(tensor.scale)
+    return numbers and len([size for size in tensor.shape[1:] if size != 1]) == 1
+
+
+# What the runtimes say where an op is missing; the group is the op, with a version if there is one.
+_MISSING_OPS = (
+    r"unresolved custom op: (\S+?)\.?(?:\s|$)",
+    r"\((Flex\w+)\) failed to prepare",
+    r"Didn't find op for builtin opcode '(\w+' version '\d+)'",
+    r"Fatal error: (\S+?)\(-?\d+\) is not a registered function/op",
+    r"No Op registered for (\w+ with domain_version of \d+)",
+    r"Could not find an implementation for (\w+\(\d+\))",
+)
+
+
+def refusal(error: BaseException, *, kind: str, distribution: str, name: str) -> ModelError:
+    """Return what to raise where a runtime does not load a file, `kind` being "a TFLite model"."""
+    for pattern in _MISSING_OPS:
+        if found := re.search(pattern, str(error)):
+            op = found[1].replace("'", "")
+            edge_tpu = "give the file that went into the Edge TPU compiler"
+            remedy = edge_tpu if "edgetpu" in op else "convert the model again without it"
+            return ModelError(
+                f"Expected ops that {distribution} has, got {op} in {name}, which it lacks; "
+                f"{remedy}."
+            )
+    return ModelError(
+        f"Expected {kind} that this runtime can load, got {name}: {_first_line(error)}"
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
-from . import Tensor, _first_line
+from . import Tensor, _first_line, choose_output, one_input, refusal
 
 if TYPE_CHECKING:
     from numpy import generic
@@ -14,36 +14,56 @@ if TYPE_CHECKING:
 
 
 class InterpreterSession:
-    """A `.tflite` model with one input and one output, in an `Interpreter` class."""
+    """A `.tflite` model with one input, and one output that is used, in an `Interpreter` class."""
 
     def __init__(
-        self, interpreter: Callable[..., Any], content: bytes, *, name: str, threads: int
+        self,
+        interpreter: Callable[..., Any],
+        content: bytes,
+        *,
+        name: str,
+        distribution: str,
+        threads: int,
     ) -> None:
+        self._name = name
         try:
             self._interpreter = interpreter(model_content=content, num_threads=threads)
+            inputs = self._interpreter.get_input_details()
+            one_input([details["name"] for details in inputs], name)
+            self._close_sizes(inputs[0])
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"Expected a TFLite model that this runtime can load, got {name}: "
-                f"{_first_line(error)}"
+            raise refusal(
+                error, kind="a TFLite model", distribution=distribution, name=name
             ) from error
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(
-                f"Expected one input and one output, got {len(inputs)} and {len(outputs)} "
-                f"in {name}."
-            )
-        self.input = _tensor(inputs[0])
-        self.output = _tensor(outputs[0])
+        inputs, outputs = (
+            self._interpreter.get_input_details(),
+            self._interpreter.get_output_details(),
+        )
+        tensors = [_tensor(details) for details in outputs]
+        chosen = choose_output(tensors, name)
+        self.input, self.output = _tensor(inputs[0]), tensors[chosen]
         self._input_index: int = inputs[0]["index"]
-        self._output_index: int = outputs[0]["index"]
+        self._output_index: int = outputs[chosen]["index"]
+
+    def _close_sizes(self, details: Mapping[str, Any]) -> None:
+        """Make the open sides of an image 28; the interpreter takes them for 1."""
+        signature = [int(size) for size in details.get("shape_signature", ())]
+        if -1 in signature[1:]:
+            sides = [28 if size == -1 else size for size in signature[1:]]
+            self._interpreter.resize_tensor_input(details["index"], [abs(signature[0]), *sides])
 
     def run(self, values: NDArray[generic]) -> NDArray[generic]:
-        """Return the raw output for one image; `values` has the input's dtype and shape."""
-        self._interpreter.set_tensor(self._input_index, values)
-        self._interpreter.invoke()
-        output: NDArray[generic] = self._interpreter.get_tensor(self._output_index)
+        """Return the raw output for `values`, of the input's dtype and shape."""
+        try:
+            self._interpreter.set_tensor(self._input_index, values)
+            self._interpreter.invoke()
+            output: NDArray[generic] = self._interpreter.get_tensor(self._output_index)
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"Expected {self._name} to take an image of shape {values.shape}, got: "
+                f"{_first_line(error)}"
+            ) from error
         return output
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ..errors import ModelError
-from . import Tensor, _first_line
+from . import Tensor, _first_line, choose_output, one_input, refusal
+from ._onnx_file import has_external_data, quantization
 
 if TYPE_CHECKING:
     from numpy import generic
@@ -20,54 +23,79 @@ _ERRORS = tuple(
     for value in vars(state).values()
     if isinstance(value, type) and issubclass(value, Exception)
 )
-_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    **{f"tensor({name})": name for name in ("int16", "uint16", "int32", "int64")},
+}
 
 
 class OnnxSession:
-    """An `.onnx` model with one input and one output.
+    """An `.onnx` model with one input, and one output that is used.
 
-    ONNX has no place for the quantization of an integer input or output, so export writes
-    it into the file's metadata: `<tensor>.scale` and `<tensor>.zero_point`.
+    ONNX has no place for the quantization of an integer input or output. Export writes it into
+    the file's metadata, `<tensor>.scale` and `<tensor>.zero_point`; elsewhere it is read from
+    the nodes at the graph's edges.
     """
 
-    def __init__(self, content: bytes, *, name: str, threads: int) -> None:
+    def __init__(self, content: bytes, *, name: str, threads: int, path: Path | None) -> None:
+        if path is None and has_external_data(content):
+            raise ModelError(
+                f"Expected the weights inside {name}, got some in other files, which no manifest "
+                f"vouches for; save it as one file."
+            )
+        self._name = name
         try:
+            # Weights beside the file are found only from its path.
             self._session = onnxruntime.InferenceSession(
-                content, _options(threads), providers=["CPUExecutionProvider"]
+                str(path) if path else content,
+                _options(threads),
+                providers=["CPUExecutionProvider"],
             )
         except _ERRORS as error:
-            raise ModelError(
-                f"Expected an ONNX model that this runtime can load, got {name}: "
-                f"{_first_line(error)}"
+            raise refusal(
+                error, kind="an ONNX model", distribution="onnxruntime", name=name
             ) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(
-                f"Expected one input and one output, got {len(inputs)} and {len(outputs)} "
-                f"in {name}."
-            )
+        one_input([argument.name for argument in inputs], name)
         metadata = self._session.get_modelmeta().custom_metadata_map
+        # Maps and sequences of classic classifiers are no tensors, and never the one wanted.
+        usable = [argument for argument in outputs if argument.type in _DTYPES] or outputs
+        tensors = [_tensor(argument, metadata, name) for argument in usable]
         self.input = _tensor(inputs[0], metadata, name)
-        self.output = _tensor(outputs[0], metadata, name)
+        self.output = tensors[choose_output(tensors, name)]
+        self.input = _quantized(self.input, content, output=False)
+        self.output = _quantized(self.output, content, output=True)
         self._output_names = [self.output.name]
 
     def run(self, values: NDArray[generic]) -> NDArray[generic]:
         """Return the raw output (n, …) for `values` (n, …) of the input's dtype."""
-        feed = {self.input.name: values}
-        output: NDArray[generic] = self._session.run(self._output_names, feed)[0]
+        try:
+            output: NDArray[generic] = self._session.run(
+                self._output_names, {self.input.name: values}
+            )[0]
+        except _ERRORS as error:
+            raise ModelError(
+                f"Expected {self._name} to take an image of shape {values.shape}, got: "
+                f"{_first_line(error)}"
+            ) from error
         return output
 
 
-def load(content: bytes, *, name: str, threads: int) -> OnnxSession:
-    """Load an `.onnx` file's bytes."""
-    return OnnxSession(content, name=name, threads=threads)
+def load(content: bytes, *, name: str, threads: int, path: Path | None = None) -> OnnxSession:
+    """Load an `.onnx` file: from `path`, if given, otherwise from its bytes alone."""
+    return OnnxSession(content, name=name, threads=threads, path=path)
 
 
 def _options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # Its errors come as exceptions too; only what ends the process is left to be logged.
+    options.log_severity_level = 4
     # A small device has better uses for a core than to wait for the next picture at full speed.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
@@ -83,3 +111,10 @@ def _tensor(argument: Any, metadata: dict[str, str], name: str) -> Tensor:
     scale = float(metadata.get(f"{argument.name}.scale", 0.0))
     zero_point = int(metadata.get(f"{argument.name}.zero_point", 0))
     return Tensor(argument.name, shape, _DTYPES[argument.type], scale, zero_point)
+
+
+def _quantized(tensor: Tensor, content: bytes, *, output: bool) -> Tensor:
+    if tensor.scale or tensor.dtype not in ("uint8", "int8"):
+        return tensor
+    scale, zero_point = quantization(content, tensor.name, output=output) or (0.0, 0)
+    return replace(tensor, scale=scale, zero_point=zero_point)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 # tflite-runtime 2.14 was built against numpy 1; under numpy 2 its import prints a page of
@@ -14,6 +16,10 @@ from tflite_runtime.interpreter import Interpreter
 from ._interpreter import InterpreterSession
 
 
-def load(content: bytes, *, name: str, threads: int) -> InterpreterSession:
-    """Load a `.tflite` file's bytes."""
-    return InterpreterSession(Interpreter, content, name=name, threads=threads)
+def load(
+    content: bytes, *, name: str, threads: int, path: Path | None = None
+) -> InterpreterSession:
+    """Load a `.tflite` file's bytes; it has no weights elsewhere, so `path` is not used."""
+    return InterpreterSession(
+        Interpreter, content, name=name, distribution="tflite-runtime", threads=threads
+    )

@@ -6,7 +6,8 @@ Run as a program, this module reads a job from its arguments and prints the resu
 - `load_ms`: read and check the file, create the session. Importing the runtime is not in it.
 - `first_us`: the first `predict`, with whatever the runtime puts off until then.
 - `invoke_us`: the runtime alone, from an input in its own dtype to its raw output.
-- `predict_us`: `Classifier.predict` of a (28, 28) uint8 array, from pixels to `Prediction`.
+- `predict_us`: `Classifier.predict` of a (28, 28) uint8 array, or of the model's own size, from
+  pixels to `Prediction`.
 - `peak_rss_mb`: the process's largest resident size, the interpreter and numpy included.
 """
 
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from .. import backends
@@ -38,7 +40,8 @@ def measure(
         ModelError: the process failed or died; the message ends with what it said last.
     """
     busy = load_per_cpu()
-    job = [str(artifact.path), artifact.format, runtime.backend, str(threads), str(runs)]
+    scaling = json.dumps(artifact.scaling and asdict(artifact.scaling))
+    job = [str(artifact.path), artifact.format, runtime.backend, str(threads), str(runs), scaling]
     done = subprocess.run(
         [sys.executable, "-m", __name__, *job], capture_output=True, text=True, check=False
     )
@@ -86,22 +89,25 @@ def _sample(call: Callable[[], object], runs: int) -> list[int]:
     return samples
 
 
-def _run(path: str, format: str, backend: str, threads: int, runs: int) -> dict[str, Any]:
+def _run(
+    path: str, format: str, backend: str, threads: int, runs: int, given: dict[str, Any]
+) -> dict[str, Any]:
     import importlib
 
     import numpy as np
 
     from ..bundle import find_artifacts
     from ..classifier import Classifier
+    from ..contract import Scaling
 
-    artifact = find_artifacts(path)[0]
+    artifact = find_artifacts(path, scaling=Scaling.given(**given))[0]
     runtime = backends.get(backend)
     importlib.import_module(f"{backends.__name__}.{backend}")
     start = time.perf_counter_ns()
     classifier = Classifier.from_artifact(artifact, runtime, threads=threads)
     load_ns = time.perf_counter_ns() - start
     # What the pixels are does not change the time of these models; a seed makes it repeatable.
-    image = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, classifier.contract.shape, np.uint8)
     (first_ns,) = _sample(lambda: classifier.predict(image), 1)
     encoded, session = classifier.encode(image[np.newaxis]), classifier.session
     _sample(lambda: classifier.predict(image), WARM_UP)
@@ -141,9 +147,9 @@ def _peak_rss_mb() -> float | None:
 
 
 def _main(arguments: list[str]) -> None:
-    path, format, backend, threads, runs = arguments
+    path, format, backend, threads, runs, scaling = arguments
     try:
-        row = _run(path, format, backend, int(threads), int(runs))
+        row = _run(path, format, backend, int(threads), int(runs), json.loads(scaling) or {})
     except EdgeMnistError as error:
         sys.exit(str(error))
     sys.stdout.write(json.dumps(row) + "\n")

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 
 from edge_mnist import __version__, datasets
-from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact, Contract
+from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
+from edge_mnist.contract import Contract, Scaling
 from edge_mnist.errors import DataError
 from edge_mnist.files import new_folder
 from edge_mnist.tables import percent
@@ -69,7 +70,7 @@ def export(
         contract = _contract(model, subject, train, report)
         model = _answering_probabilities(model, train, contract)
         calibration = representative(train, seed=subject.seed)
-        reference = verify.reference(model, test, contract.low, contract.high)
+        reference = verify.reference(model, test, contract.scaling)
         made = []
         for format in formats:
             # The converters are heavy: each is imported only when its format is asked for.
@@ -79,7 +80,7 @@ def export(
                 content = converter.convert(
                     model,
                     precision=precision,
-                    calibration=as_input(calibration, contract.low, contract.high),
+                    calibration=as_input(calibration, contract.scaling),
                 )
                 artifact = _write(folder, format, precision, content, contract)
                 verdict = verify.verify(artifact, reference)
@@ -119,31 +120,30 @@ def _check_fits(model: Any, train: datasets.Split) -> None:
 
 def _contract(model: Any, subject: Subject, train: datasets.Split, report: Report) -> Contract:
     height, width, channels = model.inputs[0].shape[1:]
-    low, high = subject.low, subject.high
-    if low is None or high is None:
-        low, high = _find_range(model, train, report)
-    return Contract(height, width, channels, low, high, train.classes)
+    scaling = subject.scaling or _find_scaling(model, train, report)
+    return Contract(height, width, channels, scaling, train.classes)
 
 
-def _find_range(model: Any, train: datasets.Split, report: Report) -> tuple[float, float]:
-    """Return what pixels 0 and 255 have to become, found by trying it on training images."""
+def _find_scaling(model: Any, train: datasets.Split, report: Report) -> Scaling:
+    """Return what has to be made of pixels, found by trying it on training images."""
     images, labels = train.images[:_TRIED_IMAGES], train.labels[:_TRIED_IMAGES]
     accuracies = {}
     for low, high in _RANGES:
-        digits = model.predict(as_input(images, low, high), verbose=0).argmax(axis=1)
+        values = as_input(images, Scaling.between(low, high))
+        digits = model.predict(values, verbose=0).argmax(axis=1)
         accuracies[low, high] = float((digits == labels).mean())
-    best = max(accuracies, key=lambda range: accuracies[range])
+    best = max(accuracies, key=lambda pair: accuracies[pair])
     tried = ", ".join(f"{lo:g} to {hi:g}: {percent(a)}" for (lo, hi), a in accuracies.items())
     report(
         f"Pixels are taken to be {best[0]:g} to {best[1]:g} for this model; accuracy on "
         f"{len(images)} images of {train.name} with {tried}. --input-range decides otherwise."
     )
-    return best
+    return Scaling.between(*best)
 
 
 def _answering_probabilities(model: Any, train: datasets.Split, contract: Contract) -> Any:
     """Return the model, with a softmax behind it if it answers with logits."""
-    images = as_input(train.images[:_TRIED_IMAGES], contract.low, contract.high)
+    images = as_input(train.images[:_TRIED_IMAGES], contract.scaling)
     if subjects.answers_probabilities(model.predict(images, verbose=0)):
         return model
     inputs = keras.Input(model.inputs[0].shape[1:], name="image")
@@ -171,7 +171,7 @@ def _description(subject: Subject, model: Any, contract: Contract) -> dict[str, 
             "height": contract.height,
             "width": contract.width,
             "channels": contract.channels,
-            "range": [contract.low, contract.high],
+            "range": list(contract.range),
             "polarity": "white ink on black",
         },
         "training": {**subject.training, "weights_sha256": subjects.weights_sha256(model)},

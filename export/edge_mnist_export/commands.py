@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_mnist.contract import Scaling
+
 from .gate import Gate
 
 if TYPE_CHECKING:
@@ -193,7 +195,7 @@ def export(
     asked = {"float32": True, "float16": fp16, "dynamic": dynamic, "int8": int8}
     subject = subjects.find(run)
     if input_range:
-        subject = replace(subject, low=input_range[0], high=input_range[1])
+        subject = replace(subject, scaling=Scaling.between(*input_range))
     folder = _export(
         subject,
         data=data,

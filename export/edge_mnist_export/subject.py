@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_mnist.contract import Scaling
 from edge_mnist.errors import BundleError, ModelError
 
 from . import runs
@@ -20,16 +21,15 @@ class Subject:
     """A `.keras` file and what is known of its making.
 
     `data` is what `datasets.find` takes, None where nothing is known of the data; `training`
-    goes into the manifest as it is; `low` and `high` are what pixels 0 and 255 become, None
-    where that has to be found out.
+    goes into the manifest as it is; `scaling` is what is made of pixels, None where that has to
+    be found out.
     """
 
     path: Path
     name: str
     data: str | None = None
     seed: int = 0
-    low: float | None = None
-    high: float | None = None
+    scaling: Scaling | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -65,7 +65,7 @@ def _of_run(run: runs.Run) -> Subject:
         }
         seed = int(record["recipe"]["seed"])
         return Subject(
-            run.path / "model.keras", record["recipe"]["arch"], run.data, seed, 0.0, 1.0, training
+            run.path / "model.keras", record["recipe"]["arch"], run.data, seed, Scaling(), training
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(

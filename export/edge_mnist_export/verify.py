@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_mnist import backends
 from edge_mnist.bundle import Artifact
+from edge_mnist.contract import Scaling
 from edge_mnist.datasets import Split
 from edge_mnist.evaluation import evaluate
 from edge_mnist.tables import percent, table
@@ -46,9 +47,9 @@ class Reference:
         return float(np.ptp(logs, axis=1).max())
 
 
-def reference(model: Any, split: Split, low: float, high: float) -> Reference:
-    """Run Keras on the test set, pixels 0 and 255 being `low` and `high` to it."""
-    probabilities = model.predict(as_input(split.images, low, high), batch_size=256, verbose=0)
+def reference(model: Any, split: Split, scaling: Scaling) -> Reference:
+    """Run Keras on the test set."""
+    probabilities = model.predict(as_input(split.images, scaling), batch_size=256, verbose=0)
     layers = len({weight.path.rpartition("/")[0] for weight in model.trainable_weights})
     return Reference(split, probabilities, layers)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge_mnist import GateError
-from edge_mnist.bundle import Artifact, Contract
+from edge_mnist.bundle import Artifact
+from edge_mnist.contract import Contract
 from edge_mnist_export.gate import Gate, Verdict, check, tolerance
 
 

@@ -1,0 +1,173 @@
+"""What a model takes and answers: the size of its image, how pixels become values, its labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from .errors import ModelError
+
+DIGITS = tuple("0123456789")
+OUTPUTS = ("probabilities", "logits", "scores")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How a pixel in 0…255 becomes a value: `(pixel * scale - mean) / std`.
+
+    `mean` and `std` hold one number, or one for every channel. As it stands, pixels are 0…1.
+    """
+
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        numbers = (self.scale, *self.mean, *self.std)
+        if not all(map(math.isfinite, numbers)) or 0 in (self.scale, *self.std):
+            raise ModelError(
+                f"Expected finite numbers to scale pixels with, and neither a scale nor a "
+                f"deviation of 0, got {self.options}."
+            )
+        if not self.mean or not self.std:
+            raise ModelError("Expected a mean and a deviation, or one for every channel, got none.")
+
+    @classmethod
+    def given(
+        cls,
+        scale: float | None = None,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+    ) -> Scaling | None:
+        """Return what a caller asked for, the rest as in 0…1; None where nothing was asked."""
+        if scale is None and mean is None and std is None:
+            return None
+        default = cls()
+        return cls(
+            default.scale if scale is None else float(scale),
+            default.mean if mean is None else _numbers(mean),
+            default.std if std is None else _numbers(std),
+        )
+
+    @classmethod
+    def between(cls, low: float, high: float) -> Scaling:
+        """Return the scaling that makes pixel 0 `low` and pixel 255 `high`."""
+        # 0.0 - low, because -low of 0.0 is -0.0, which a manifest would show.
+        return cls((high - low) / 255, (0.0 - low,))
+
+    def then(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Scaling:
+        """Return this one of a single mean and deviation 1, followed by `(value - mean) / std`."""
+        return Scaling(self.scale, tuple(self.mean[0] + m for m in mean), std)
+
+    def inverted(self) -> Scaling:
+        """Return the scaling that does to 255 - pixel what this one does to pixel."""
+        return Scaling(-self.scale, tuple(m - 255 * self.scale for m in self.mean), self.std)
+
+    def value(self, pixel: int, channel: int = 0) -> float:
+        """Return the value of a pixel in 0…255 of one channel."""
+        mean, std = (one[channel % len(one)] for one in (self.mean, self.std))
+        return (pixel * self.scale - mean) / std
+
+    @property
+    def options(self) -> str:
+        """The command-line options that stand for it, exactly."""
+        parts = [f"--scale {_text(self.scale)}"]
+        if any(self.mean):
+            parts.append(f"--mean {','.join(map(_text, self.mean))}")
+        if any(one != 1 for one in self.std):
+            parts.append(f"--std {','.join(map(_text, self.std))}")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model takes and answers.
+
+    Pixels are white ink on black, as in MNIST, or whatever pictures the model was trained on.
+    `labels` name the outputs in order. `output` says what these are: "probabilities" as they
+    stand; "logits", which a softmax makes probabilities; or "scores" of 0 or more, which their
+    sum does.
+    """
+
+    height: int = 28
+    width: int = 28
+    channels: int = 1
+    scaling: Scaling = field(default_factory=Scaling)
+    labels: tuple[str, ...] = DIGITS
+    output: str = "probabilities"
+
+    def __post_init__(self) -> None:
+        if self.output not in OUTPUTS:
+            raise ValueError(f"output {self.output!r}")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The values that pixel 0 and pixel 255 become."""
+        return self.scaling.value(0), self.scaling.value(255)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one image: (h, w), or (h, w, channels) where there are several."""
+        size = (self.height, self.width)
+        return size if self.channels == 1 else (*size, self.channels)
+
+    @property
+    def digits(self) -> bool:
+        """Whether pictures go MNIST's way: one channel, and the labels 0 to 9."""
+        return self.channels == 1 and self.labels == DIGITS
+
+
+def from_manifest(manifest: Mapping[str, Any]) -> Contract:
+    """Return the contract that a manifest of schema 1 states.
+
+    `input.range` is what pixel 0 and pixel 255 become; `input.mean` and `input.std`, optional
+    lists of one number or one a channel, are taken after that; `output` is optional.
+
+    Raises:
+        KeyError, TypeError, ValueError, ModelError: a field is missing or wrong.
+    """
+    entry = manifest["input"]
+    low, high = (float(value) for value in entry["range"])
+    scaling = Scaling.between(low, high)
+    if entry.get("polarity") == "black ink on white":
+        scaling = scaling.inverted()
+    channels = int(entry["channels"])
+    mean, std = (_numbers(entry.get(key, one)) for key, one in (("mean", 0.0), ("std", 1.0)))
+    labels = tuple(str(label) for label in manifest["labels"])
+    contract = Contract(
+        int(entry["height"]),
+        int(entry["width"]),
+        channels,
+        scaling.then(mean, std),
+        labels,
+        str(manifest.get("output", "probabilities")),
+    )
+    fits = channels in (1, 3) and {len(mean), len(std)} <= {1, channels}
+    if not fits or min(contract.height, contract.width) < 1 or len(labels) < 2:
+        raise ValueError(f"input {dict(entry)!r} with {len(labels)} labels")
+    return contract
+
+
+def number(text: str) -> float:
+    """Return "0.5" or "1/255" as a float. Raises ValueError."""
+    numerator, slash, denominator = text.partition("/")
+    try:
+        return float(numerator) / float(denominator) if slash else float(text)
+    except ZeroDivisionError as error:
+        raise ValueError(text) from error
+
+
+def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
+    return tuple(map(float, value)) if isinstance(value, Sequence) else (float(value),)
+
+
+def _text(value: float) -> str:
+    """Return the shortest text that `number` reads as exactly this value."""
+    fraction = Fraction(value).limit_denominator(1000) if math.isfinite(value) else Fraction(0)
+    short = f"{fraction.numerator}/{fraction.denominator}"
+    if fraction.denominator > 1 and float(fraction) == value and len(short) < len(repr(value)):
+        return short
+    return repr(value).removesuffix(".0")

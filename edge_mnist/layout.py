@@ -1,0 +1,138 @@
+"""How an input tensor holds images: read from its shape.
+
+The first axis is the batch where it is open or 1, where the output has the same first axis, and
+in every shape of four axes or more. What is left says the size, an open side counting as 28:
+
+- three axes: the one of 1 or 3 is the channels; where the first and the last both could be,
+  it is the last in TFLite (NHWC) and the first in ONNX (NCHW);
+- two axes: height and width, one channel;
+- one axis, others of 1 left out: a flat square image of one channel, or else of three with the
+  channels last (784 is 28×28, 3072 is 32×32×3);
+- an ONNX input that states no shape at all is taken for (n, 1, 28, 28).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .backends import Tensor
+from .contract import Contract
+from .errors import ModelError
+
+# sklearn's digits are 8×8; a table of four columns is no 2×2 image.
+_LEAST, _MOST = 8, 4096
+_OPEN = -1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The images an input takes: `batch` at once, -1 for any number; 1 too without a batch axis.
+
+    `tail` is the input's shape without its first axis and without open sizes.
+    """
+
+    height: int
+    width: int
+    channels: int
+    channels_first: bool
+    batch: int
+    tail: tuple[int, ...]
+
+
+def find(
+    tensor: Tensor, output: Tensor, *, format: str, name: str, contract: Contract | None = None
+) -> Layout:
+    """Return the layout of an input; `contract` is what a manifest says of the size, if any.
+
+    Raises:
+        ModelError: the shape is not that of an image, or not of the contract's.
+    """
+    shape = tensor.shape
+    if not shape and format == "onnx":
+        shape = (_OPEN, 1, 28, 28)
+    batched = _has_batch(shape, output.shape)
+    rest = shape[1:] if batched else shape
+    read = _known(rest, contract) if contract else _image(rest, format)
+    if read is None:
+        expected = (
+            f"{contract.height}×{contract.width}×{contract.channels} image"
+            if contract
+            else f"image of {_LEAST} to {_MOST} pixels a side and 1 or 3 channels"
+        )
+        raise ModelError(
+            f"Expected a model whose input is one {expected}, got shape {_shown(shape)} in {name}."
+        )
+    height, width, channels, first = read
+    sides = iter((channels, height, width) if first else (height, width, channels))
+    # An open size can only be a side: a flat image and a channel axis have known ones.
+    closed = tuple(next(sides) for _ in rest) if _OPEN in rest else rest
+    batch = shape[0] if batched else 1
+    return Layout(height, width, channels, first, batch, closed if batched else closed[1:])
+
+
+def _has_batch(shape: tuple[int, ...], output: tuple[int, ...]) -> bool:
+    if len(shape) >= 4:
+        return True
+    if len(shape) < 2:
+        return False
+    if shape[0] in (_OPEN, 1) or (len(output) >= 2 and output[0] == shape[0]):
+        return True
+    if len(shape) == 2:
+        return shape[0] != shape[1]
+    return shape[0] != 3 and shape[2] not in (1, 3)
+
+
+def _image(rest: tuple[int, ...], format: str) -> tuple[int, int, int, bool] | None:
+    """Return height, width, channels and whether these come first; None for no image."""
+    long = [size for size in rest if size != 1]
+    if len(long) == 1 and long[0] > 0:
+        return _flat(long[0])
+    if len(rest) == 2:
+        return _sides(*rest, 1, False)
+    if len(rest) != 3:
+        return None
+    first, last = (rest[axis] in (1, 3) for axis in (0, 2))
+    if not first and not last and rest[1] == _OPEN:
+        first, last = (rest[axis] == _OPEN for axis in (0, 2))
+    if first and (not last or format == "onnx"):
+        return _sides(rest[1], rest[2], max(rest[0], 1), True)
+    return _sides(rest[0], rest[1], max(rest[2], 1), False) if last else None
+
+
+def _flat(length: int) -> tuple[int, int, int, bool] | None:
+    for channels in (1, 3):
+        side = math.isqrt(length // channels)
+        if side * side * channels == length:
+            return _sides(side, side, channels, False)
+    return None
+
+
+def _sides(
+    height: int, width: int, channels: int, first: bool
+) -> tuple[int, int, int, bool] | None:
+    height, width = (28 if side == _OPEN else side for side in (height, width))
+    fits = min(height, width) >= _LEAST and max(height, width) <= _MOST
+    return (height, width, channels, first) if fits else None
+
+
+def _known(rest: tuple[int, ...], contract: Contract) -> tuple[int, int, int, bool] | None:
+    """Return the contract's size if `rest` holds it, an open size being any."""
+    height, width, channels = contract.height, contract.width, contract.channels
+    shapes: list[tuple[tuple[int, ...], bool]] = [
+        ((height, width, channels), False),
+        ((channels, height, width), True),
+    ]
+    if channels == 1:
+        shapes.append(((height, width), False))
+    for shape, first in shapes:
+        if len(shape) == len(rest) and all(
+            a in (b, _OPEN) for a, b in zip(rest, shape, strict=True)
+        ):
+            return height, width, channels, first
+    flat = [size for size in rest if size != 1] == [height * width * channels]
+    return (height, width, channels, False) if flat else None
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return f"({', '.join('?' if size == _OPEN else str(size) for size in shape)})"
