@@ -264,14 +264,15 @@ def evaluate(
     How a file without a manifest takes its pixels is tried on 500 labelled images first.
     """
     from . import datasets, evaluation, trial
-    from .classifier import choose
+    from .classifier import Classifier, choose
 
     artifacts = _artifacts(model, scaling)
     best = choose(artifacts, backend=backend)
     pairs = list(evaluation.pairs(artifacts, backend))
     chosen_at = pairs.index(best)
-    source = datasets.find(data, splits=("test",))
-    split = datasets.load(source, "test", limit=limit)
+    source = datasets.find(data, splits=("test",), own=True)
+    size = Classifier.from_artifact(*best).contract.size
+    split = datasets.load(source, "test", limit=limit, shape=size)
     pairs, trials = trial.settle(pairs, source, split)
     results = [evaluation.evaluate(artifact, runtime, split) for artifact, runtime in pairs]
     if as_json:

@@ -115,6 +115,11 @@ class Contract:
         return size if self.channels == 1 else (*size, self.channels)
 
     @property
+    def size(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return self.height, self.width, self.channels
+
+    @property
     def digits(self) -> bool:
         """Whether pictures go MNIST's way: one channel, and the labels 0 to 9."""
         return self.channels == 1 and self.labels == DIGITS

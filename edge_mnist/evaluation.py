@@ -67,10 +67,14 @@ def evaluate(artifact: Artifact, runtime: backends.Runtime, split: Split) -> Eva
 def read(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return probabilities (n, classes) of MNIST images (n, 28, 28), fitted to the model's size.
 
+    A user's own images, (n, h, w, c), are of that size already, and of the model's own classes.
+
     Raises:
         ModelError: the file's labels are not the digits.
     """
     contract = classifier.contract
+    if images.ndim == 4:
+        return classifier.predict_probabilities(images)
     if contract.labels != tuple(map(str, range(len(contract.labels)))):
         raise ModelError(
             f"Expected the labels 0, 1, … to evaluate on digits, got "

@@ -128,7 +128,8 @@ class Trial:
 def sample(source: Source, test: Split) -> Split:
     """Return labelled images to try on: of the training split, or of the test split if alone."""
     try:
-        return datasets.load(source, "train", limit=SAMPLE)
+        size = test.images.shape[1:] if test.images.ndim == 4 else (28, 28, 1)
+        return datasets.load(source, "train", limit=SAMPLE, shape=size)
     except DataError:
         return replace(test, images=test.images[:SAMPLE], labels=test.labels[:SAMPLE])
 
@@ -143,8 +144,8 @@ def find(artifact: Artifact, runtime: backends.Runtime, split: Split) -> Trial:
     for name, scaling in choices.items():
         classifier.rescale(scaling)
         probabilities = read(classifier, split.images)
-        scores[name] = _score(probabilities, split.labels, classifier.contract.output)
-    chosen, *alike = _best(scores)
+        scores[name] = score(probabilities, split.labels, classifier.contract.output)
+    chosen, *alike = best(scores)
     classifier.rescale(choices[chosen])
     contract = classifier.contract
     if classifier.scaling_from == "file" and chosen == next(iter(choices)):
@@ -162,7 +163,7 @@ def find(artifact: Artifact, runtime: backends.Runtime, split: Split) -> Trial:
     )
 
 
-def _score(probabilities: NDArray[np.float32], labels: NDArray[np.uint8], output: str) -> Score:
+def score(probabilities: NDArray[np.float32], labels: NDArray[np.uint8], output: str) -> Score:
     wrong = probabilities.argmax(axis=1) != labels
     accuracy = 1 - float(wrong.mean())
     if output == "scores":
@@ -174,7 +175,7 @@ def _score(probabilities: NDArray[np.float32], labels: NDArray[np.uint8], output
     return Score(accuracy, -np.log(np.clip(of_truth, _LEAST, _MOST)))
 
 
-def _best(scores: Mapping[str, Score]) -> list[str]:
+def best(scores: Mapping[str, Score]) -> list[str]:
     """Return the names of the best, in the order tried."""
     most = max(score.accuracy for score in scores.values()) - _POINT
     near = {name: score for name, score in scores.items() if score.accuracy >= most}

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from edge_mnist import __version__, datasets
+from edge_mnist import __version__, datasets, trial
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
 from edge_mnist.contract import Contract, Scaling
 from edge_mnist.errors import DataError
@@ -30,8 +30,11 @@ from .subject import Subject
 
 Report = Callable[[str], None]
 # What trainers make of pixels; of several that fit equally the first is taken.
-_RANGES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
-_TRIED_IMAGES = 500
+_RANGES = {
+    "0 to 1": Scaling.between(0, 1),
+    "0 to 255": Scaling.between(0, 255),
+    "-1 to 1": Scaling.between(-1, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ def export(
         train = datasets.load(source, "train", shape=shape)
         test = datasets.load(source, "test", shape=shape)
         _check_fits(model, train)
+        model = _answering_probabilities(model, train)
         contract = _contract(model, subject, train, report)
-        model = _answering_probabilities(model, train, contract)
         calibration = representative(train, seed=subject.seed)
         reference = verify.reference(model, test, contract.scaling)
         made = []
@@ -126,24 +129,23 @@ def _contract(model: Any, subject: Subject, train: datasets.Split, report: Repor
 
 def _find_scaling(model: Any, train: datasets.Split, report: Report) -> Scaling:
     """Return what has to be made of pixels, found by trying it on training images."""
-    images, labels = train.images[:_TRIED_IMAGES], train.labels[:_TRIED_IMAGES]
-    accuracies = {}
-    for low, high in _RANGES:
-        values = as_input(images, Scaling.between(low, high))
-        digits = model.predict(values, verbose=0).argmax(axis=1)
-        accuracies[low, high] = float((digits == labels).mean())
-    best = max(accuracies, key=lambda pair: accuracies[pair])
-    tried = ", ".join(f"{lo:g} to {hi:g}: {percent(a)}" for (lo, hi), a in accuracies.items())
+    images, labels = train.images[: trial.SAMPLE], train.labels[: trial.SAMPLE]
+    scores = {}
+    for name, scaling in _RANGES.items():
+        probabilities = model.predict(as_input(images, scaling), verbose=0)
+        scores[name] = trial.score(probabilities, labels, "probabilities")
+    chosen = trial.best(scores)[0]
+    tried = ", ".join(f"{name}: {percent(score.accuracy)}" for name, score in scores.items())
     report(
-        f"Pixels are taken to be {best[0]:g} to {best[1]:g} for this model; accuracy on "
-        f"{len(images)} images of {train.name} with {tried}. --input-range decides otherwise."
+        f"Pixels are taken to be {chosen} for this model; accuracy on {len(images)} images of "
+        f"{train.name} with {tried}. --input-range decides otherwise."
     )
-    return Scaling.between(*best)
+    return _RANGES[chosen]
 
 
-def _answering_probabilities(model: Any, train: datasets.Split, contract: Contract) -> Any:
+def _answering_probabilities(model: Any, train: datasets.Split) -> Any:
     """Return the model, with a softmax behind it if it answers with logits."""
-    images = as_input(train.images[:_TRIED_IMAGES], contract.scaling)
+    images = as_input(train.images[: trial.SAMPLE])
     if subjects.answers_probabilities(model.predict(images, verbose=0)):
         return model
     inputs = keras.Input(model.inputs[0].shape[1:], name="image")
