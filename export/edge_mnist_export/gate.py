@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -40,38 +39,26 @@ class Gate:
     min_agreement: float = 99.0
 
 
-# Half of the spacing of float16's numbers, relative; and of 256 steps over a tensor's range.
-_ROUNDING = {"float16": 2.0**-11, "dynamic": 0.5 / 255, "int8": 0.5 / 255}
-
-
-def tolerance(precision: str, *, logit_range: float, layers: int, images: int) -> float:
+def tolerance(precision: str, *, weight_error: float) -> float:
     """Return how far a probability may be from Keras's before the conversion is at fault.
 
     float32: 1e-5. The sums of a small CNN are of some thousand terms, each rounded by 2^-24 of
     its size in another order: 1e3 * 6e-8 in a logit, if they all lean the same way, is 6e-5, and
     a tenth of it since they don't.
 
-    The others round, relative to the range of the tensor, by at most r: float16 2^-11, 8 bits
-    half a step of 1/255. Each of `layers` layers rounds twice, weights and activations. An error
-    spread evenly over ±r has the deviation r / sqrt(3), and independent ones add in squares, so
-    a logit is off with the deviation
-
-        s = logit_range * r * sqrt(2 * layers / 3).
-
-    Among m Gaussian errors the largest is about sqrt(2 ln m) deviations; here m is ten logits of
-    every image. A probability moves by at most a quarter of the change in the difference of two
-    logits (the slope of the sigmoid at 0), whose deviation is sqrt(2) s. So
-
-        tolerance = 1/4 * sqrt(2) * s * sqrt(2 ln m) + r,
-
-    the last for the rounding of the probability itself.
+    The others round weights, and most of them activations. What the weights' share of it does is
+    measured: `weight_error` is the largest change of a probability when Keras itself runs with
+    weights rounded to the precision's steps. A layer's sum over weights w and inputs x, rounded
+    in steps of s_w and s_x, is off by s_w |x| / sqrt(12) for the one and by s_x |w| / sqrt(12) for
+    the other. The steps are the largest value over as many steps in both, so these two are to
+    each other as the ratios of largest value to root mean square of x and w: both a few, of
+    sparse activations up to three times that of weights. Errors of a and 3a that are independent
+    add to sqrt(10) a, 3.2 times the weights' alone; 4 leaves room for their being but samples.
+    Added is the rounding of the probability itself, half a step of 1/256, or 2^-12 in float16.
     """
     if precision == "float32":
         return 1e-5
-    rounding = _ROUNDING[precision]
-    deviation = logit_range * rounding * math.sqrt(2 * layers / 3)
-    largest = math.sqrt(2 * math.log(10 * images))
-    return min(1.0, math.sqrt(2) / 4 * deviation * largest + rounding)
+    return min(1.0, 4 * weight_error + (2**-12 if precision == "float16" else 0.5 / 256))
 
 
 def check(verdicts: Sequence[Verdict], gate: Gate) -> None:

@@ -163,6 +163,8 @@ def _int8(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.Mode
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
+            # Every op there is, also those that ONNX Runtime would leave in float on its own.
+            op_types_to_quantize=sorted({node.op_type for node in model.graph.node}),
         )
         quantized = onnx.load(out)
     _integer_input(quantized)

@@ -49,14 +49,8 @@ def test_all_failures_are_named_at_once() -> None:
         check([verdict(drop=5, agreement=0.5, max_probability_error=1.0)], Gate())
 
 
-def test_tolerances_follow_from_the_steps() -> None:
-    case = {"logit_range": 40.0, "layers": 4, "images": 10_000}
-    assert tolerance("float32", **case) == 1e-5
-    half, eight = tolerance("float16", **case), tolerance("int8", **case)
-    # Both are proportional to their rounding: 2^-11 to half of 1/255 is 1 to 4.02.
-    assert eight / half == pytest.approx(2**11 * 0.5 / 255, rel=1e-6)
-    assert tolerance("int8", **{**case, "logit_range": 10.0}) < eight
-    assert tolerance("int8", **{**case, "layers": 1}) < eight
-    # By hand: s = 40 * 2^-11 * sqrt(8/3) = 0.03189; sqrt(2 ln 1e5) = 4.7985;
-    # sqrt(2)/4 * s * 4.7985 + 2^-11 = 0.05460.
-    assert half == pytest.approx(0.05460, abs=5e-5)
+def test_tolerances_follow_from_what_rounded_weights_do() -> None:
+    assert tolerance("float32", weight_error=0.5) == 1e-5
+    assert tolerance("float16", weight_error=0.0) == 2**-12
+    assert tolerance("int8", weight_error=0.01) == pytest.approx(0.04 + 0.5 / 256)
+    assert tolerance("dynamic", weight_error=0.9) == 1.0

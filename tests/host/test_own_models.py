@@ -93,7 +93,7 @@ def globally_pooled(x: Any) -> Any:
 
 def rescaling_inside(x: Any) -> Any:
     x = layers.Rescaling(1 / 127.5, offset=-1)(x)
-    x = layers.Conv2D(12, 5, strides=2, activation="tanh")(x)
+    x = layers.Conv2D(12, 5, strides=2, activation="relu")(x)
     return layers.Dense(CLASSES, activation="softmax")(layers.Flatten()(x))
 
 
@@ -102,7 +102,7 @@ def nested(x: Any) -> Any:
         [
             keras.Input(x.shape[1:]),
             layers.Conv2D(12, 3, strides=2, activation="leaky_relu"),
-            layers.Conv2D(16, 3, strides=2, activation="elu"),
+            layers.Conv2D(16, 3, strides=2, activation="relu"),
             layers.Flatten(),
         ]
     )
@@ -235,6 +235,19 @@ REFUSED = {
         "Expected images of shape (n, 20, 28, 1) for this model",
     ),
 }
+
+
+def test_a_layer_without_an_integer_form_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of((28, 28, 1), lambda x: dense(layers.Conv2D(4, 3, activation="elu")(x)))().save(
+        tmp_path / "mine.keras"
+    )
+    own = save_npz(tmp_path / "drawn.npz", (28, 28, 1))
+    asked = ("--int8", "--format", "tflite", "--input-range", "0,1")
+    export(tmp_path / "mine.keras", "--data", own, *asked, "--out", tmp_path / "b", status=2)
+    assert "int8 TFLite file, got ELU in float" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.parametrize("name", REFUSED)
