@@ -2,8 +2,8 @@
 
 The scaling of an 8-bit input is read where its quantization spans one of the usual ranges to a
 step and a half: uint8 with scale 1/255 and zero point 0 spans 0…1. Where it spans another, the
-nearest is assumed. An integer input without quantization takes pixels as they are, int8 less
-128. A float input tells nothing: 0…1 is assumed.
+nearest is assumed of those it would not cut by more than a quarter. An integer input without
+quantization takes pixels as they are, int8 less 128. A float input tells nothing: 0…1 is assumed.
 
 The kind of the output is told from what the model answers to four fixed patterns: in [0, 1] and
 summing to 1 these are probabilities; in [0, 1] otherwise, or 8-bit integers whose quantization
@@ -38,19 +38,17 @@ def scaling_of(tensor: Tensor) -> tuple[Scaling, bool]:
     dtype = np.dtype(tensor.dtype)
     if dtype.kind == "f":
         return SCALINGS["0…1"], False
-    limits = np.iinfo(dtype)
     if not tensor.scale:
         return Scaling(1.0, (128.0 if dtype == np.int8 else 0.0,)), False
-    low, high = (tensor.scale * (end - tensor.zero_point) for end in (limits.min, limits.max))
+    low, high = _span(tensor)
     misses = {}
-    for scaling in SCALINGS.values():
-        ends = scaling.value(0), scaling.value(255)
-        miss = max(abs(low - ends[0]), abs(high - ends[1]))
+    for name, scaling in _uncut(tensor).items():
+        miss = max(abs(low - scaling.value(0)), abs(high - scaling.value(255)))
         # Wider than 8 bits the range is symmetric whatever the pixels are.
-        if limits.bits == 8 and miss <= 1.5 * tensor.scale:
+        if dtype.itemsize == 1 and miss <= 1.5 * tensor.scale:
             return scaling, True
-        misses[miss / (ends[1] - ends[0])] = scaling
-    return misses[min(misses)], False
+        misses[name] = miss
+    return SCALINGS[min(misses, key=lambda name: misses[name])], False
 
 
 def candidates(tensor: Tensor, channels: int) -> dict[str, Scaling]:
@@ -58,10 +56,36 @@ def candidates(tensor: Tensor, channels: int) -> dict[str, Scaling]:
     first, sure = scaling_of(tensor)
     choices = {name_of(first): first}
     if not sure and (np.dtype(tensor.dtype).kind == "f" or tensor.scale):
-        choices |= SCALINGS
+        choices |= _uncut(tensor)
         if channels == 3:
             choices["ImageNet's mean and deviation"] = _IMAGENET
     return choices | {f"{name}, in negative": s.inverted() for name, s in choices.items()}
+
+
+def _span(tensor: Tensor) -> tuple[float, float]:
+    """Return the least and the largest value that a quantized input can stand for."""
+    limits = np.iinfo(np.dtype(tensor.dtype))
+    return (
+        tensor.scale * (limits.min - tensor.zero_point),
+        tensor.scale * (limits.max - tensor.zero_point),
+    )
+
+
+def _uncut(tensor: Tensor) -> dict[str, Scaling]:
+    """Return the usual scalings less those of which an input would cut off over a quarter.
+
+    A range is calibrated on what the model is meant to take. All of them, if it would cut all.
+    """
+    if not tensor.scale:
+        return SCALINGS
+    low, high = _span(tensor)
+    left = {}
+    for name, scaling in SCALINGS.items():
+        ends = scaling.value(0), scaling.value(255)
+        cut = max(0.0, low - ends[0]) + max(0.0, ends[1] - high)
+        if cut <= (ends[1] - ends[0]) / 4:
+            left[name] = scaling
+    return left or SCALINGS
 
 
 def name_of(scaling: Scaling) -> str:
@@ -82,6 +106,8 @@ def kind_of(values: NDArray[np.float32], tensor: Tensor) -> str:
     """Return "probabilities", "scores" or "logits" for outputs (n, classes), dequantized."""
     if np.dtype(tensor.dtype).kind in "iu" and not tensor.scale:
         return "scores" if np.dtype(tensor.dtype).itemsize == 1 else "logits"
+    # What an image overflowed on tells nothing.
+    values = values[np.isfinite(values).all(axis=1)]
     # Float16 sums of ten are good to a hundredth; a quantized value is good to half a step, and
     # LiteRT's int8 softmax was seen 14 steps off.
     tolerance = 0.01 + tensor.scale * (14 + values.shape[1] / 2)

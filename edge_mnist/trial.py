@@ -165,7 +165,7 @@ def find(artifact: Artifact, runtime: backends.Runtime, split: Split) -> Trial:
 
 def score(probabilities: NDArray[np.float32], labels: NDArray[np.uint8], output: str) -> Score:
     wrong = probabilities.argmax(axis=1) != labels
-    accuracy = 1 - float(wrong.mean())
+    accuracy = float((~wrong).mean())
     if output == "scores":
         return Score(accuracy, wrong.astype(np.float64))
     # A model of fewer classes than ten has no probability for the others.

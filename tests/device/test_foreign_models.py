@@ -1,23 +1,38 @@
 """Models that edge-mnist never made: real files of many layouts, built on the spot.
 
 They are accurate without training: each is the shipped float32 ONNX graph behind nodes that undo
-another scaling, size or layout, or a TFLite conversion of one dense layer fitted to MNIST.
+another scaling, size or layout, or a TFLite conversion of the same weights.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from edge_mnist import Classifier, backends, datasets
-from edge_mnist.bundle import SHIPPED
-from edge_mnist.contract import DIGITS, Scaling
-from edge_mnist.preprocess import fit
+from edge_mnist import (
+    BundleError,
+    Classifier,
+    ModelError,
+    backends,
+    datasets,
+    evaluation,
+    layout,
+    trial,
+)
+from edge_mnist.bundle import SHIPPED, find_artifacts
+from edge_mnist.contract import DIGITS, Contract, Scaling, number
+from edge_mnist.foreign import name_of, scaling_of
+from edge_mnist.preprocess import fit, preprocess
+from tests.conftest import Cli, error_line
 
 onnx = pytest.importorskip("onnx", reason="needs onnx to build models")
 pytest.importorskip("onnxruntime", reason="needs onnxruntime to run models")
@@ -320,29 +335,599 @@ _SIGMOID = [helper.make_node("Sigmoid", ["p"], ["y"])]
 def test_a_layout_is_read_and_its_scaling_found(
     name: str, tmp_path: Path, digits: Images, test_only: Path
 ) -> None:
-    from edge_mnist import evaluation, trial
-    from edge_mnist.bundle import find_artifacts
-
-    build, size, scaling, output = BUILT[name]
+    build, *expected = BUILT[name]
     path = _save(build(), tmp_path / f"{name}.onnx")
-    source = datasets.find(str(test_only), splits=("test",))
+    _check_found(path, "onnx", expected, digits, test_only)
+
+
+def _check_found(
+    path: Path, backend: str, expected: Sequence[str], digits: Images, data: Path
+) -> None:
+    """Hold a file to its (shape, scaling, output), and to what it reads when told that."""
+    size, scaling, output = expected
+    source = datasets.find(str(data), splits=("test",))
     test = datasets.load(source, "test", limit=500)
-    pairs = [(find_artifacts(path)[0], backends.get("onnx"))]
+    pairs = [(find_artifacts(path)[0], backends.get(backend))]
     settled, (found,) = trial.settle(pairs, source, test)
     c = found.contract
     assert f"{c.height}×{c.width}×{c.channels}" == size
-    assert c.output == output
-    assert c.labels == DIGITS
-    chosen = found.chosen or ("0…1" if c.scaling == Scaling() else "")
-    assert chosen == scaling, found.scores
+    assert (c.output, c.labels) == (output, DIGITS)
+    chosen = found.chosen or name_of(c.scaling)
+    assert chosen == scaling, {name: (s.accuracy, s.loss) for name, s in found.scores.items()}
     assert evaluation.evaluate(*settled[0], test).accuracy > 0.98
     # What it prints is what makes predict right.
-    known = Classifier(path, scale=c.scaling.scale, mean=c.scaling.mean, std=c.scaling.std)
+    known = Classifier(
+        path, backend=backend, scale=c.scaling.scale, mean=c.scaling.mean, std=c.scaling.std
+    )
     images = fit(digits[0][:7], c)
     probabilities = known.predict_probabilities(images)
     assert (probabilities.argmax(axis=1) == digits[1][:7]).all()
+    # Ten values of 8 bits, each good to half a step of 1/200.
     assert np.abs(probabilities.sum(axis=1) - 1).max() < 0.03
     one = known.predict(images[3])
-    assert one.digit == digits[1][3]
-    assert one.label == str(one.digit)
+    assert (one.digit, one.label) == (digits[1][3], str(digits[1][3]))
     assert np.allclose(one.probabilities, probabilities[3], atol=1e-3)
+
+
+def test_weights_beside_the_file_are_found_and_a_bundle_may_have_none(
+    tmp_path: Path, digits: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "big.onnx"
+    onnx.save(_flat(), path, save_as_external_data=True, location="big.bin", size_threshold=256)
+    assert (tmp_path / "big.bin").stat().st_size > 50_000
+    assert (Classifier(path).predict_batch(digits[0][:50]) == digits[1][:50]).mean() > 0.95
+    # In a bundle only what the manifest vouches for is read, even where it lies at hand.
+    _bundle(tmp_path, path, Contract(), "onnx")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"Expected the weights inside .*, got some in other"):
+        Classifier(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "big.bin").unlink()
+    with pytest.raises(
+        ModelError, match=r"an ONNX model that this runtime can load, got big\.onnx"
+    ):
+        Classifier(path)
+
+
+def test_quantization_at_the_edges_of_an_onnx_file_is_read(tmp_path: Path) -> None:
+    path = _save(_quantized_edges(np.int8, 0.0053, -100), tmp_path / "m.onnx")
+    session = Classifier(path).session
+    assert (session.input.scale, session.input.zero_point) == (pytest.approx(0.0053), -100)
+    assert (session.output.scale, session.output.zero_point) == (pytest.approx(1 / 200), -121)
+
+
+def test_other_class_counts_have_numbers_for_labels(
+    tmp_path: Path, cli: Cli, test_only: Path
+) -> None:
+    after = [helper.make_node("Concat", ["p", "p", "one"], ["y"], axis=1)]
+    model = _identity([1, 28, 28, 1], after=after, out=[1, 21], constants={"one": _ONE})
+    path = _save(model, tmp_path / "many.onnx")
+    classifier = Classifier(path)
+    assert classifier.labels == tuple(map(str, range(21)))
+    done = cli("evaluate", path, "--data", test_only, "--limit", "200")
+    assert "21 scores" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()[-11:]]
+    assert rows[0][-1] == "other"
+    assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == 200
+
+
+_ONE = np.zeros((1, 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda: _identity(
+                [1, 28, 28, 1],
+                more_inputs=[helper.make_tensor_value_info("keep", FLOAT, [])],
+                after=[helper.make_node("Mul", ["p", "keep"], ["y"])],
+            ),
+            r"Expected one input, the image, got 2 in bad.onnx: x, keep",
+        ),
+        (
+            lambda: _identity(
+                [1, 28, 28, 1],
+                after=[helper.make_node("Identity", ["p"], [name]) for name in "yz"],
+                more_outputs=[helper.make_tensor_value_info("z", FLOAT, [1, 10])],
+            ),
+            r"Expected one output of scores \(n, classes\), got 2 among 2 outputs in bad.onnx: y ",
+        ),
+        (
+            lambda: _identity([1, 28, 28, 1], after=[_FOREIGN_OP], domains=["com.example"]),
+            r"Expected ops that onnxruntime has, got com.example:Whirl in bad.onnx, which it lacks",
+        ),
+        (
+            lambda: _identity(["N", 13]),
+            r"one image of 8 to 4096 pixels a side and 1 or 3 channels, got shape \(\?, 13\)",
+        ),
+        (
+            lambda: _identity([1, 28, 28, 5]),
+            r"1 or 3 channels, got shape \(1, 28, 28, 5\) in bad.onnx",
+        ),
+        (
+            lambda: _identity([1, 32, 32, 1]),
+            r"Expected (bad.onnx to take an image of shape \(1, 32, 32, 1\)|an ONNX model)",
+        ),
+        (
+            lambda: _identity(
+                ["N", 28, 28, 1],
+                after=[helper.make_node("ArgMax", ["p"], ["y"], axis=1)],
+                out=["N", 1],
+                out_dtype=onnx.TensorProto.INT64,
+            ),
+            r"Expected an output of two scores or more for every image, got shape \(1, 1\) for 1",
+        ),
+        (
+            lambda: _identity(
+                ["N", 28, 28, 1],
+                after=[
+                    helper.make_node("Sub", ["p", "p"], ["zero"]),
+                    helper.make_node("Div", ["zero", "zero"], ["y"]),
+                ],
+            ),
+            r"Expected finite scores, got none for any of 4 images in bad.onnx",
+        ),
+        (
+            lambda: _wrap(
+                [helper.make_node("Cast", ["x"], ["image"], to=FLOAT)],
+                shape=[1, 28, 28, 1],
+                dtype=onnx.TensorProto.BOOL,
+            ),
+            r"Expected a tensor of float32, .*, got tensor\(bool\) for 'x' in bad.onnx",
+        ),
+    ],
+    ids=["inputs", "outputs", "op", "table", "channels", "mistaken", "argmax", "nan", "bool"],
+)
+def test_what_is_no_classifier_is_refused_in_a_line(
+    build: Callable[[], Any], message: str, tmp_path: Path
+) -> None:
+    path = _save(build(), tmp_path / "bad.onnx")
+    with pytest.raises(ModelError, match=message) as caught:
+        Classifier(path)
+    assert "\n" not in str(caught.value)
+
+
+_FOREIGN_OP = helper.make_node("Whirl", ["p"], ["y"], domain="com.example")
+
+
+def test_of_several_outputs_the_scores_are_taken(tmp_path: Path, digits: Images) -> None:
+    model = _identity(
+        ["N", 28, 28, 1],
+        after=[
+            helper.make_node("ArgMax", ["p"], ["label"], axis=1, keepdims=0),
+            helper.make_node("Identity", ["p"], ["y"]),
+        ],
+        more_outputs=[helper.make_tensor_value_info("label", onnx.TensorProto.INT64, ["N"])],
+    )
+    outputs = list(model.graph.output)[::-1]
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    classifier = Classifier(_save(model, tmp_path / "two.onnx"))
+    assert (classifier.predict_batch(digits[0][:20]) == digits[1][:20]).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "output", "format", "expected"),
+    [
+        # Ambiguous shapes, by the rules of `edge_mnist.layout`: (h, w, c, channels first, batch).
+        ((1, 3, 32, 3), (1, 10), "tflite", None),
+        ((1, 3, 32, 3), (1, 10), "onnx", None),
+        ((1, 3, 32, 32), (1, 10), "tflite", (32, 32, 3, True, 1)),
+        ((-1, -1, -1, -1), (-1, 10), "onnx", (28, 28, 1, True, -1)),
+        ((-1, -1, -1, -1), (-1, 10), "tflite", (28, 28, 1, False, -1)),
+        ((-1, -1, -1, 3), (-1, 10), "onnx", (28, 28, 3, False, -1)),
+        ((), (), "onnx", (28, 28, 1, True, -1)),
+        ((), (), "tflite", None),
+        ((3, 28, 28), (3, 10), "onnx", (28, 28, 1, False, 3)),
+        ((3, 28, 28), (1, 10), "onnx", (28, 28, 3, True, 1)),
+        ((28, 28, 1), (1, 10), "tflite", (28, 28, 1, False, 1)),
+        ((28, 28), (10,), "tflite", (28, 28, 1, False, 1)),
+        ((64, 64), (64, 10), "tflite", (8, 8, 1, False, 64)),
+        ((8, 784), (-1, 10), "onnx", (28, 28, 1, False, 8)),
+        ((-1, 784, 1), (-1, 10), "onnx", (28, 28, 1, False, -1)),
+        ((1, 3072), (1, 10), "onnx", (32, 32, 3, False, 1)),
+        ((-1, -1), (-1, 10), "onnx", None),
+        ((-1, 4), (-1, 3), "onnx", None),
+        ((0, 28, 28, 1), (0, 10), "onnx", None),
+        ((1, 28, 0, 1), (1, 10), "onnx", None),
+        ((1, 100000, 100000, 3), (1, 10), "onnx", None),
+    ],
+)
+def test_a_shape_is_read_by_the_documented_rules(
+    shape: tuple[int, ...],
+    output: tuple[int, ...],
+    format: str,
+    expected: tuple[int, int, int, bool, int] | None,
+) -> None:
+    tensors = (backends.Tensor("x", shape, "float32"), backends.Tensor("y", output, "float32"))
+    if expected is None:
+        with pytest.raises(ModelError, match="Expected a model whose input is one image of 8 to"):
+            layout.find(*tensors, format=format, name="m")
+        return
+    read = layout.find(*tensors, format=format, name="m")
+    assert expected == (read.height, read.width, read.channels, read.channels_first, read.batch)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point", "expected"),
+    [
+        ("uint8", 1 / 255, 0, ("0…1", True)),
+        ("int8", 1 / 255, -128, ("0…1", True)),
+        ("uint8", 2 / 255, 127, ("-1…1", True)),
+        ("uint8", 1.0, 0, ("0…255", True)),
+        ("int8", 0.0127, -95, ("MNIST's mean and deviation", True)),
+        ("uint8", 0.9, 0, ("0…255", False)),
+        ("uint8", 0.0055, 0, ("0…1", False)),
+        ("int16", 1 / 32767, 0, ("0…1", False)),
+        ("float32", 0.0, 0, ("0…1", False)),
+        ("uint8", 0.0, 0, ("0…255", False)),
+        ("int8", 0.0, 0, ("--scale 1 --mean 128", False)),
+    ],
+)
+def test_a_quantization_speaks_for_a_scaling(
+    dtype: str, scale: float, zero_point: int, expected: tuple[str, bool]
+) -> None:
+    tensor = backends.Tensor("x", (1, 28, 28, 1), dtype, scale, zero_point)
+    scaling, sure = scaling_of(tensor)
+    assert (name_of(scaling), sure) == expected
+
+
+# ----- TFLite ------------------------------------------------------------------------------------
+
+Convert = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def convert(tmp_path_factory: pytest.TempPathFactory, mnist: Path) -> Convert:
+    """Convert the shipped model, rebuilt in TensorFlow, to a `.tflite` file of another kind."""
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert to run .tflite files")
+    tf = pytest.importorskip("tensorflow", reason="needs TensorFlow to make .tflite files")
+    shipped = onnx.load(SHIPPED / "model-float32.onnx").graph.initializer
+    arrays = [numpy_helper.to_array(t) for t in shipped]
+    weights = [a for a in arrays if a.dtype == np.float32]
+    folder = tmp_path_factory.mktemp("tflite")
+    sample = datasets.load(datasets.find(str(mnist)), "train", limit=100).images
+
+    def logits(image: Any) -> Any:
+        """(n, 28, 28, 1) in 0…1 to (n, 10)."""
+        for layer, (stride, padding) in enumerate([(2, "SAME"), (1, "SAME"), (1, "VALID")]):
+            kernel, bias = weights[2 * layer], weights[2 * layer + 1]
+            image = tf.nn.conv2d(image, kernel.transpose(2, 3, 1, 0), stride, padding)
+            image = tf.nn.relu(image + bias)
+            if layer == 1:
+                image = tf.nn.max_pool2d(image, 2, 2, "VALID")
+        return tf.reshape(image, (-1, 800)) @ weights[6] + weights[7]
+
+    def build(
+        name: str,
+        body: Callable[[Any, Callable[[Any], Any]], Any],
+        shape: Sequence[int | None],
+        *,
+        integer: str | None = None,
+        calibrate: Callable[[np.ndarray], np.ndarray] = lambda image: image,
+        inputs: int = 1,
+        custom: bool = False,
+    ) -> Path:
+        signature = [tf.TensorSpec(shape, tf.float32) for _ in range(inputs)]
+        function = tf.function(lambda *x: body(sum(x), logits), input_signature=signature)
+        concrete = function.get_concrete_function()
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], function)
+        converter.allow_custom_ops = custom
+        if integer:
+            fixed = [1 if size is None else size for size in shape]
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: (
+                [calibrate(image).reshape(fixed).astype(np.float32)] for image in sample
+            )
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = getattr(tf, integer)
+        path = folder / f"{name}.tflite"
+        with warnings.catch_warnings():
+            # It asks for the statistics that the representative images are there to give.
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
+            path.write_bytes(converter.convert())
+        return path
+
+    return build
+
+
+def _tflite_cases() -> dict[str, Any]:
+    """name: (arguments of `convert`, shape, the scaling found, output)."""
+
+    def softmax(x: Any, logits: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.nn.softmax(logits(x))
+
+    def through(change: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def body(x: Any, logits: Any) -> Any:
+            import tensorflow as tf
+
+            return softmax(change(tf, x), logits)
+
+        return body
+
+    def reshaped(tf: Any, x: Any) -> Any:
+        return tf.reshape(x, (-1, 28, 28, 1))
+
+    return {
+        "nhwc-0-255": (
+            (through(lambda tf, x: x / 255), (None, 28, 28, 1)),
+            {},
+            ("28×28×1", "0…255", "probabilities"),
+        ),
+        "flat": ((through(reshaped), (1, 784)), {}, ("28×28×1", "0…1", "probabilities")),
+        "nchw": (
+            (through(lambda tf, x: tf.transpose(x, (0, 2, 3, 1)) / 2 + 0.5), (1, 1, 28, 28)),
+            {},
+            ("28×28×1", "-1…1", "probabilities"),
+        ),
+        "lenet": (
+            (through(lambda tf, x: x[:, 2:30, 2:30]), (1, 32, 32, 1)),
+            {},
+            ("32×32×1", "0…1", "probabilities"),
+        ),
+        "no-batch": ((through(reshaped), (28, 28)), {}, ("28×28×1", "0…1", "probabilities")),
+        "fixed-4": ((softmax, (4, 28, 28, 1)), {}, ("28×28×1", "0…1", "probabilities")),
+        "open-sides": (
+            (softmax, (None, None, None, 1)),
+            {},
+            ("28×28×1", "0…1", "probabilities"),
+        ),
+        "logits": (
+            (lambda x, logits: logits(x), (1, 28, 28, 1)),
+            {},
+            ("28×28×1", "0…1", "logits"),
+        ),
+        "uint8": (
+            (softmax, (1, 28, 28, 1)),
+            {"integer": "uint8", "calibrate": lambda image: image / 255},
+            ("28×28×1", "0…1", "probabilities"),
+        ),
+        "int8-signed": (
+            (through(lambda tf, x: x / 2 + 0.5), (1, 28, 28, 1)),
+            {"integer": "int8", "calibrate": lambda image: image / 127.5 - 1},
+            ("28×28×1", "-1…1", "probabilities"),
+        ),
+        # Calibrated on images brighter than any: a scale that tells nothing.
+        "int8-odd-logits": (
+            (lambda x, logits: logits(x), (1, 28, 28, 1)),
+            {"integer": "int8", "calibrate": lambda image: image / 170},
+            ("28×28×1", "0…1", "logits"),
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", _tflite_cases())
+def test_a_tflite_layout_is_read_and_its_scaling_found(
+    name: str, convert: Convert, digits: Images, test_only: Path
+) -> None:
+    arguments, options, expected = _tflite_cases()[name]
+    path = convert(name, *arguments, **options)
+    _check_found(path, "litert", expected, digits, test_only)
+
+
+def test_an_edge_tpu_file_is_named_as_one(convert: Convert, cli: Cli, mnist: Path) -> None:
+    def body(x: Any, logits: Any) -> Any:
+        import tensorflow as tf
+
+        return logits(x) * tf.linalg.det(tf.reshape(x, (1, 28, 28)))
+
+    path = convert("edgetpu", body, (1, 28, 28, 1), custom=True)
+    # Two names of the same length: the file stays as well-formed as it was.
+    content = path.read_bytes().replace(b"MatrixDeterminant", b"edgetpu-custom-op")
+    path.write_bytes(content)
+    assert b"edgetpu-custom-op" in content
+    for command in (["evaluate", path, "--data", mnist], ["predict", "x.png", "--model", path]):
+        assert error_line(cli(*command, status=2)) == (
+            "Expected ops that ai-edge-litert has, got edgetpu-custom-op in edgetpu.tflite, which "
+            "it lacks; give the file that went into the Edge TPU compiler."
+        )
+
+
+def test_two_inputs_of_a_tflite_file_are_refused(convert: Convert) -> None:
+    path = convert("two", lambda x, logits: logits(x), (1, 28, 28, 1), inputs=2)
+    with pytest.raises(ModelError, match=r"Expected one input, the image, got 2 in two\.tflite: "):
+        Classifier(path)
+
+
+# ----- The command line, and bundles of other shapes ---------------------------------------------
+
+
+def test_what_is_unknown_is_said_and_can_be_given(
+    tmp_path: Path, cli: Cli, mnist: Path, digits: Images
+) -> None:
+    path = _save(_nchw(), tmp_path / "mine.onnx")
+    picture = tmp_path / "digit.png"
+    Image.fromarray(digits[0][0]).save(picture)
+    out = cli("evaluate", path, "--data", mnist, "--limit", "100").stdout
+    assert "mine.onnx: 28×28×1 (as it stands), 10 probabilities, pixels -1…1: the best of 8" in out
+    assert "500 images of mnist-train" in out
+    options = ["--scale", "2/255", "--mean", "1"]
+    assert f"For predict and benchmark: {' '.join(options)}\n" in out
+    done = cli("predict", picture, "--model", path, *options)
+    assert done.stdout == f"{picture}: {digits[1][0]} (100.00 %)\n"
+    assert done.stderr == ""
+    done = cli("predict", picture, "--model", path)
+    assert "note: " in done.stderr
+    assert "does not say how it takes pixels; assumed is --scale 1/255" in done.stderr
+    row = json.loads(cli("evaluate", path, "--data", mnist, *options, "--json").stdout)["results"][
+        0
+    ]
+    assert row["input"]["found"] == "given"
+    assert row["accuracy"] > 0.99
+    measured = tmp_path / "b.json"
+    cli("benchmark", path, *options, "--runs", "20", "--json", measured)
+    assert json.loads(measured.read_text())["results"][0]["file"] == "mine.onnx"
+
+
+def test_without_the_training_split_the_test_split_is_tried_and_named(
+    tmp_path: Path, cli: Cli, test_only: Path
+) -> None:
+    path = _save(_float_nhwc("N", 0, 255), tmp_path / "m.onnx")
+    done = cli("evaluate", path, "--data", test_only, "--json")
+    found = json.loads(done.stdout)["results"][0]["input"]
+    assert (found["found"], found["data"], found["images"]) == ("tried", "mnist-test", 500)
+    assert found["options"] == "--scale 1"
+    assert found["alike"] == []
+    assert found["tried"]["0…255"]["accuracy"] > 0.98
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--scale", "x"], "expected a number such as 0.5 or 1/255, got 'x'"),
+        (["--scale", "1,2"], "Expected one number for --scale"),
+        (["--std", "0"], "neither a scale nor a deviation of 0, got --scale 1/255 --std 0"),
+        (["--mean", "1,2"], "one for each of 1 channels, got --scale 1/255 --mean 1,2"),
+    ],
+)
+def test_a_bad_scaling_is_refused(
+    options: list[str], message: str, tmp_path: Path, cli: Cli
+) -> None:
+    path = _save(_identity([1, 28, 28, 1], out=[1, 10]), tmp_path / "m.onnx")
+    picture = Path(__file__).parents[2] / "examples" / "digits" / "7.png"
+    done = cli("predict", picture, "--model", path, *options, status=2)
+    assert message in error_line(done)
+
+
+def test_a_bundle_knows_its_own_scaling() -> None:
+    with pytest.raises(ModelError, match=r"got .*edge, whose manifest says how pixels are scaled"):
+        Classifier(scale=1.0)
+
+
+def _bundle(folder: Path, file: Path, contract: Contract, format: str, **changes: Any) -> None:
+    """Write a manifest beside a file."""
+    content = file.read_bytes()
+    manifest = {
+        "schema": 1,
+        "labels": list(contract.labels),
+        "input": {
+            "height": contract.height,
+            "width": contract.width,
+            "channels": contract.channels,
+            "range": [0.0, 1.0],
+            **changes.pop("input", {}),
+        },
+        "artifacts": [
+            {
+                "file": file.name,
+                "format": format,
+                "precision": "float32",
+                "size_bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+        ],
+        **changes,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+LABELS = tuple(f"sign {number}" for number in range(20))
+
+
+@pytest.mark.parametrize("channels_first", [True, False])
+def test_a_colour_bundle_with_twenty_labels_is_obeyed(
+    channels_first: bool, tmp_path: Path, cli: Cli
+) -> None:
+    # Outputs 0, 1 and 2 are the mean of red, green and blue, after the manifest's mean and std.
+    axes = [2, 3] if channels_first else [1, 2]
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["colour"], axes=axes, keepdims=0),
+        helper.make_node("Gemm", ["colour", "spread"], ["y"]),
+    ]
+    spread = numpy_helper.from_array(np.eye(3, 20, dtype=np.float32), "spread")
+    shape = ["N", 3, 32, 32] if channels_first else ["N", 32, 32, 3]
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info("x", FLOAT, shape)],
+        [helper.make_tensor_value_info("y", FLOAT, ["N", 20])],
+        [spread],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    path = _save(model, tmp_path / "model.onnx")
+    contract = Contract(32, 32, 3, labels=LABELS)
+    mean, std = [0.5, 0.25, 0.125], [0.5, 0.25, 1.0]
+    _bundle(tmp_path, path, contract, "onnx", input={"mean": mean, "std": std}, output="logits")
+    classifier = Classifier(tmp_path)
+    assert classifier.labels == LABELS
+    image = np.full((32, 32, 3), (255, 51, 102), np.uint8)
+    values = (np.array([1, 0.2, 0.4]) - mean) / std
+    logits = np.concatenate([values, np.zeros(17)])
+    expected = np.exp(logits) / np.exp(logits).sum()
+    prediction = classifier.predict(image)
+    assert np.allclose(prediction.probabilities, expected, atol=1e-5)
+    assert (prediction.digit, prediction.label) == (0, "sign 0")
+    assert classifier.predict_batch(np.stack([image, image[..., ::-1]])).shape == (2,)
+    # A picture of another size is resized whole, its colours as they are.
+    Image.fromarray(image).resize((90, 50)).save(tmp_path / "sign.png")
+    done = cli("predict", tmp_path / "sign.png", "--model", tmp_path)
+    assert done.stdout.startswith(f"{tmp_path / 'sign.png'}: sign 0 (")
+    row = json.loads(cli("predict", tmp_path / "sign.png", "--model", tmp_path, "--json").stdout)
+    assert (row["digit"], row["label"], len(row["probabilities"])) == (0, "sign 0", 20)
+    done = cli("evaluate", tmp_path, "--data", "synthetic", "--limit", "10", status=2)
+    assert "Expected the labels 0, 1, … to evaluate on digits, got sign 0, " in error_line(done)
+    cli("benchmark", tmp_path, "--runs", "20")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"input": {"mean": [0.1, 0.2]}},
+        {"input": {"std": [0]}},
+        {"input": {"channels": 2}},
+        {"output": "odds"},
+        {"labels": ["one"]},
+    ],
+)
+def test_a_contract_that_cannot_be_is_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    path = _save(_flat(), tmp_path / "model.onnx")
+    _bundle(tmp_path, path, Contract(), "onnx", **changes)
+    with pytest.raises(BundleError, match="got a wrong or missing field"):
+        Classifier(tmp_path)
+
+
+def test_a_file_of_another_size_than_its_manifest_says_is_refused(tmp_path: Path) -> None:
+    path = _save(_flat(), tmp_path / "model.onnx")
+    _bundle(tmp_path, path, Contract(32, 32, 3), "onnx")
+    with pytest.raises(ModelError, match=r"is one 32×32×3 image, got shape \(1, 784\) in model"):
+        Classifier(tmp_path)
+
+
+def test_black_ink_on_white_is_turned(tmp_path: Path, digits: Images) -> None:
+    path = _save(_float_nhwc("N", 1, 0), tmp_path / "model.onnx")
+    _bundle(tmp_path, path, Contract(), "onnx", input={"polarity": "black ink on white"})
+    assert (Classifier(tmp_path).predict_batch(digits[0][:50]) == digits[1][:50]).all()
+
+
+def test_scalings_are_written_as_they_are_read() -> None:
+    for scaling in (Scaling(), Scaling(1.0), Scaling(0.1, (1 / 3, -2.0, 0.485), (0.3081,))):
+        for one in (scaling, scaling.inverted()):
+            words = dict(zip(*[iter(one.options.split())] * 2, strict=True))
+            given = {key[2:]: [number(n) for n in text.split(",")] for key, text in words.items()}
+            scale = given.pop("scale")[0]
+            assert Scaling.given(scale, given.get("mean"), given.get("std")) == one
+            assert [one.value(p) for p in (0, 255)] == pytest.approx(
+                [scaling.value(p if one == scaling else 255 - p) for p in (0, 255)]
+            )
+    assert Scaling.between(0.0, 1.0) == Scaling()
+    # The table of an ordinary model is the one of pixels / 255, to the bit.
+    table = np.float32([Scaling().value(pixel) for pixel in range(256)])
+    assert np.array_equal(table, np.float32(np.arange(256) / 255))
+
+
+def test_pictures_for_models_of_digits_go_mnists_way(digits: Images) -> None:
+    lenet = Contract(32, 32)
+    image = digits[0][0]
+    assert np.array_equal(preprocess(image, lenet)[2:30, 2:30], image)
+    assert np.array_equal(fit(digits[0][:3], Contract(32, 32, 3))[:, 2:30, 2:30, 1], digits[0][:3])
+    assert fit(digits[0][:3], Contract(20, 24)).shape == (3, 20, 24)
+    photo = np.full((90, 120), 230, np.uint8)
+    photo[20:70, 55:62] = 20
+    assert np.array_equal(preprocess(photo, lenet)[2:30, 2:30], preprocess(photo))
+    # A model of other things gets the whole picture, as light as it is.
+    whole = preprocess(photo, Contract(32, 32, labels=("cat", "dog")))
+    assert whole.shape == (32, 32)
+    assert whole[0, 0] == 230
