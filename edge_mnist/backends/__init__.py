@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import BackendError
+from ..errors import BackendError, ModelError
 
 if TYPE_CHECKING:
     from numpy import generic
@@ -42,6 +44,17 @@ class Session(Protocol):
         ...
 
 
+class NotSupportedError(Exception):
+    """A file needs what its runtime does not have: `str` of it names that, with the version.
+
+    `custom` marks an op of nobody's releases, which no upgrade brings.
+    """
+
+    def __init__(self, needs: str, *, custom: bool = False) -> None:
+        super().__init__(needs)
+        self.custom = custom
+
+
 @dataclass(frozen=True)
 class Runtime:
     """A runtime this package can use: its module to import and the format it runs."""
@@ -60,6 +73,11 @@ class Runtime:
     def install(self) -> str:
         """The command that brings it."""
         return f"pip install 'edge-mnist[{self.backend}]'"
+
+    @property
+    def version(self) -> str:
+        """The version installed."""
+        return importlib.metadata.version(self.distribution)
 
 
 # In order of preference where several can run a file.
@@ -109,8 +127,30 @@ def load(runtime: Runtime, content: bytes, *, name: str, threads: int = 1) -> Se
             f"Expected {runtime.distribution} to import, got: {_first_line(error)}; "
             f"reinstall it with: {runtime.install}"
         ) from error
-    session: Session = backend.load(content, name=name, threads=threads)
+    try:
+        session: Session = backend.load(content, name=name, threads=threads)
+    except NotSupportedError as error:
+        raise ModelError(
+            f"Expected a model that {runtime.distribution} {runtime.version} can load, got "
+            f"{name}, which needs {error}; {_remedy(runtime, custom=error.custom)}"
+        ) from error
     return session
+
+
+def _remedy(runtime: Runtime, *, custom: bool) -> str:
+    """Return what gets a file loaded that asks too much of a runtime."""
+    if custom:
+        return "no release has that: export the model again without it"
+    # A 32-bit Python may well run on a 64-bit kernel: what counts is which wheels it takes.
+    wide = sys.maxsize > 2**32
+    again = f"edge-mnist export --target raspberry-pi-{64 if wide else 32}"
+    if runtime.backend != "tflite":
+        upgrade = f"pip install --upgrade {runtime.distribution}"
+        return f"upgrade it with: {upgrade}, or export again with: {again}"
+    # 2.14.0 is the last tflite-runtime; what follows it has wheels for 64 bits only.
+    if not wide:
+        return f"export again with: {again}"
+    return f"install LiteRT with: {RUNTIMES['litert'].install}, or export again with: {again}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ..errors import ModelError
-from . import Tensor, _first_line
+from . import NotSupportedError, Tensor, _first_line
 
 if TYPE_CHECKING:
     from numpy import generic
@@ -21,6 +22,15 @@ _ERRORS = tuple(
     if isinstance(value, type) and issubclass(value, Exception)
 )
 _DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
+
+# What ONNX Runtime says, from 1.10 to 1.32, and what it means.
+_UNKNOWN = {
+    r"Unsupported model IR version: (\d+)": r"IR version \1",
+    r"Opset (\d+) is under development": r"opset \1",
+    r"No Op registered for (\w+) with domain_version of (\d+)": r"\1 of opset \2",
+    r"Could not find an implementation for .*?(\w+)\((\d+)\)": r"\1 version \2",
+}
+_CUSTOM_OP = re.compile(r"Fatal error: (\S+?)(?:\(-?\d+\))? is not a registered function/op")
 
 
 class OnnxSession:
@@ -36,6 +46,7 @@ class OnnxSession:
                 content, _options(threads), providers=["CPUExecutionProvider"]
             )
         except _ERRORS as error:
+            _raise_if_not_supported(error)
             raise ModelError(
                 f"Expected an ONNX model that this runtime can load, got {name}: "
                 f"{_first_line(error)}"
@@ -61,6 +72,14 @@ class OnnxSession:
 def load(content: bytes, *, name: str, threads: int) -> OnnxSession:
     """Load an `.onnx` file's bytes."""
     return OnnxSession(content, name=name, threads=threads)
+
+
+def _raise_if_not_supported(error: Exception) -> None:
+    for pattern, meaning in _UNKNOWN.items():
+        if found := re.search(pattern, str(error)):
+            raise NotSupportedError(found.expand(meaning)) from error
+    if found := _CUSTOM_OP.search(str(error)):
+        raise NotSupportedError(f"the custom op {found[1]}", custom=True) from error
 
 
 def _options(threads: int) -> Any:
