@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
-import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,17 @@ class Session(Protocol):
         ...
 
 
+class NotSupportedError(Exception):
+    """A file needs what its runtime does not have: `str` of it names that, with the version.
+
+    `custom` marks an op of nobody's releases, which no upgrade brings.
+    """
+
+    def __init__(self, needs: str, *, custom: bool = False) -> None:
+        super().__init__(needs)
+        self.custom = custom
+
+
 @dataclass(frozen=True)
 class Runtime:
     """A runtime this package can use: its module to import and the format it runs."""
@@ -66,6 +78,11 @@ class Runtime:
     def install(self) -> str:
         """The command that brings it."""
         return f"pip install 'edge-mnist[{self.backend}]'"
+
+    @property
+    def version(self) -> str:
+        """The version installed."""
+        return importlib.metadata.version(self.distribution)
 
 
 # In order of preference where several can run a file.
@@ -119,7 +136,13 @@ def load(
             f"Expected {runtime.distribution} to import, got: {_first_line(error)}; "
             f"reinstall it with: {runtime.install}"
         ) from error
-    session: Session = backend.load(content, name=name, threads=threads, path=path)
+    try:
+        session: Session = backend.load(content, name=name, threads=threads, path=path)
+    except NotSupportedError as error:
+        raise ModelError(
+            f"Expected a model that {runtime.distribution} {runtime.version} can load, got "
+            f"{name}, which needs {error}; {_remedy(runtime, error)}"
+        ) from error
     return session
 
 
@@ -152,31 +175,22 @@ def _scores(tensor: Tensor) -> bool:
     return numbers and len([size for size in tensor.shape[1:] if size != 1]) == 1
 
 
-# What the runtimes say where an op is missing; the group is the op, with a version if there is one.
-_MISSING_OPS = (
-    r"unresolved custom op: (\S+?)\.?(?:\s|$)",
-    r"\((Flex\w+)\) failed to prepare",
-    r"Didn't find op for builtin opcode '(\w+' version '\d+)'",
-    r"Fatal error: (\S+?)\(-?\d+\) is not a registered function/op",
-    r"No Op registered for (\w+ with domain_version of \d+)",
-    r"Could not find an implementation for (\w+\(\d+\))",
-)
-
-
-def refusal(error: BaseException, *, kind: str, distribution: str, name: str) -> ModelError:
-    """Return what to raise where a runtime does not load a file, `kind` being "a TFLite model"."""
-    for pattern in _MISSING_OPS:
-        if found := re.search(pattern, str(error)):
-            op = found[1].replace("'", "")
-            edge_tpu = "give the file that went into the Edge TPU compiler"
-            remedy = edge_tpu if "edgetpu" in op else "convert the model again without it"
-            return ModelError(
-                f"Expected ops that {distribution} has, got {op} in {name}, which it lacks; "
-                f"{remedy}."
-            )
-    return ModelError(
-        f"Expected {kind} that this runtime can load, got {name}: {_first_line(error)}"
-    )
+def _remedy(runtime: Runtime, error: NotSupportedError) -> str:
+    """Return what gets a file loaded that asks too much of a runtime."""
+    if "edgetpu" in str(error):
+        return "give the file that went into the Edge TPU compiler."
+    if error.custom:
+        return "no release has that: export the model again without it"
+    # A 32-bit Python may well run on a 64-bit kernel: what counts is which wheels it takes.
+    wide = sys.maxsize > 2**32
+    again = f"edge-mnist export --target raspberry-pi-{64 if wide else 32}"
+    if runtime.backend != "tflite":
+        upgrade = f"pip install --upgrade {runtime.distribution}"
+        return f"upgrade it with: {upgrade}, or export again with: {again}"
+    # 2.14.0 is the last tflite-runtime; what follows it has wheels for 64 bits only.
+    if not wide:
+        return f"export again with: {again}"
+    return f"install LiteRT with: {RUNTIMES['litert'].install}, or export again with: {again}"
 
 
 def _first_line(error: BaseException) -> str:

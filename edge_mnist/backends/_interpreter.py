@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
-from . import Tensor, _first_line, choose_output, one_input, refusal
+from . import NotSupportedError, Tensor, _first_line, choose_output, one_input
 
 if TYPE_CHECKING:
     from numpy import generic
     from numpy.typing import NDArray
+
+# What the runtimes say, word for word.
+_UNKNOWN_OP = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
+# Of an op younger than the runtime itself, it knows the number alone.
+_UNKNOWN_CODE = re.compile(r"Op builtin_code out of range: (\d+)")
+_CUSTOM_OP = re.compile(r"unresolved custom op: (\S+?)\.?(?:\s|$)|Node number \d+ \((Flex\w+)\)")
 
 
 class InterpreterSession:
@@ -22,7 +29,6 @@ class InterpreterSession:
         content: bytes,
         *,
         name: str,
-        distribution: str,
         threads: int,
     ) -> None:
         self._name = name
@@ -33,8 +39,10 @@ class InterpreterSession:
             self._close_sizes(inputs[0])
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise refusal(
-                error, kind="a TFLite model", distribution=distribution, name=name
+            _raise_if_not_supported(error)
+            raise ModelError(
+                f"Expected a TFLite model that this runtime can load, got {name}: "
+                f"{_first_line(error)}"
             ) from error
         inputs, outputs = (
             self._interpreter.get_input_details(),
@@ -65,6 +73,15 @@ class InterpreterSession:
                 f"{_first_line(error)}"
             ) from error
         return output
+
+
+def _raise_if_not_supported(error: Exception) -> None:
+    if found := _UNKNOWN_OP.search(str(error)):
+        raise NotSupportedError(f"{found[1]} version {found[2]}") from error
+    if found := _UNKNOWN_CODE.search(str(error)):
+        raise NotSupportedError(f"the builtin op of number {found[1]}") from error
+    if found := _CUSTOM_OP.search(str(error)):
+        raise NotSupportedError(f"the custom op {found[1] or found[2]}", custom=True) from error
 
 
 def _tensor(details: Mapping[str, Any]) -> Tensor:

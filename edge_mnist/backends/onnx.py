@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ..errors import ModelError
-from . import Tensor, _first_line, choose_output, one_input, refusal
+from . import NotSupportedError, Tensor, _first_line, choose_output, one_input
 from ._onnx_file import has_external_data, quantization
 
 if TYPE_CHECKING:
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # ONNX Runtime's exceptions share no base class but Exception.
-_ERRORS = tuple(
-    value
-    for value in vars(state).values()
-    if isinstance(value, type) and issubclass(value, Exception)
+_ERRORS = (
+    # Raised where bytes of a corrupt file are taken for text.
+    UnicodeDecodeError,
+    *(
+        value
+        for value in vars(state).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ),
 )
 _DTYPES = {
     "tensor(float)": "float32",
@@ -31,6 +36,15 @@ _DTYPES = {
     "tensor(double)": "float64",
     **{f"tensor({name})": name for name in ("int16", "uint16", "int32", "int64")},
 }
+
+# What ONNX Runtime says, from 1.10 to 1.32, and what it means.
+_UNKNOWN = {
+    r"Unsupported model IR version: (\d+)": r"IR version \1",
+    r"Opset (\d+) is under development": r"opset \1",
+    r"No Op registered for (\w+) with domain_version of (\d+)": r"\1 of opset \2",
+    r"Could not find an implementation for .*?(\w+)\((\d+)\)": r"\1 version \2",
+}
+_CUSTOM_OP = re.compile(r"Fatal error: (\S+?)(?:\(-?\d+\))? is not a registered function/op")
 
 
 class OnnxSession:
@@ -54,10 +68,14 @@ class OnnxSession:
                 str(path) if path else content,
                 _options(threads),
                 providers=["CPUExecutionProvider"],
+                # It would say so on stdout, try the same again, and fail with less of a reason.
+                enable_fallback=0,
             )
         except _ERRORS as error:
-            raise refusal(
-                error, kind="an ONNX model", distribution="onnxruntime", name=name
+            _raise_if_not_supported(error)
+            raise ModelError(
+                f"Expected an ONNX model that this runtime can load, got {name}: "
+                f"{_first_line(error)}"
             ) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         one_input([argument.name for argument in inputs], name)
@@ -88,6 +106,14 @@ class OnnxSession:
 def load(content: bytes, *, name: str, threads: int, path: Path | None = None) -> OnnxSession:
     """Load an `.onnx` file: from `path`, if given, otherwise from its bytes alone."""
     return OnnxSession(content, name=name, threads=threads, path=path)
+
+
+def _raise_if_not_supported(error: Exception) -> None:
+    for pattern, meaning in _UNKNOWN.items():
+        if found := re.search(pattern, str(error)):
+            raise NotSupportedError(found.expand(meaning)) from error
+    if found := _CUSTOM_OP.search(str(error)):
+        raise NotSupportedError(f"the custom op {found[1]}", custom=True) from error
 
 
 def _options(threads: int) -> Any:

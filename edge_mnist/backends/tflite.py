@@ -20,6 +20,4 @@ def load(
     content: bytes, *, name: str, threads: int, path: Path | None = None
 ) -> InterpreterSession:
     """Load a `.tflite` file's bytes; it has no weights elsewhere, so `path` is not used."""
-    return InterpreterSession(
-        Interpreter, content, name=name, distribution="tflite-runtime", threads=threads
-    )
+    return InterpreterSession(Interpreter, content, name=name, threads=threads)

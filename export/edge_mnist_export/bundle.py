@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -27,6 +29,7 @@ from .frameworks import tool_versions
 from .gate import Gate, Verdict, check
 from .pixels import as_input
 from .subject import Subject
+from .targets import Target, loads_in
 
 Report = Callable[[str], None]
 # What trainers make of pixels; of several that fit equally the first is taken.
@@ -52,6 +55,7 @@ def export(
     *,
     formats: Sequence[str],
     precisions: Sequence[str],
+    target: Target,
     gate: Gate,
     report: Report,
     show: Report,
@@ -80,18 +84,22 @@ def export(
             converter = importlib.import_module(f".{format}", __package__)
             for precision in precisions:
                 report(f"Converting to {precision} {format}")
-                content = converter.convert(
+                convert = functools.partial(
+                    converter.convert,
                     model,
                     precision=precision,
                     calibration=as_input(calibration, contract.scaling),
                 )
+                file = Path(f"model-{precision}.{format}")
+                content, requirements = _fit(convert, converter, file, target, report)
                 artifact = _write(folder, format, precision, content, contract)
                 verdict = verify.verify(artifact, reference)
-                made.append(_Made(verdict, converter.requirements(content)))
+                made.append(_Made(verdict, requirements))
         show(verify.text([entry.verdict for entry in made], reference))
         check([entry.verdict for entry in made], gate)
         manifest = {
             **_description(subject, model, contract),
+            "target": target.name,
             "evaluation": {
                 "data": test.name,
                 "images": len(test.images),
@@ -108,6 +116,30 @@ def export(
             "tools": _tools(),
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _fit(
+    convert: Callable[..., bytes], converter: ModuleType, file: Path, target: Target, report: Report
+) -> tuple[bytes, dict[str, Any]]:
+    """Convert so that `target` loads the file; return it with what its manifest entry says.
+
+    Raises:
+        ModelError: the target cannot load it, with nothing left to give up.
+    """
+    format, given_up = file.suffix[1:], None
+    content = convert()
+    needs = converter.needs(content)
+    refusal = target.refusal(format, needs)
+    if refusal and (given_up := converter.OLDER.get(file.stem.removeprefix("model-"))):
+        report(f"{file} {refusal}: for {target.name} it gets {given_up}")
+        content = convert(older=True)
+        needs = converter.needs(content)
+    target.check(str(file), format, needs)
+    oldest = loads_in(format, needs)
+    for runtime in (name for name, release in oldest.items() if release is None):
+        report(f"{file} loads in no release of {runtime}; if a device has that, see --target")
+    about = {**converter.requirements(content), "loads_in": oldest}
+    return content, {**about, "given_up": given_up} if given_up else about
 
 
 def _check_fits(model: Any, train: datasets.Split) -> None:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_mnist.contract import Scaling
+from edge_mnist.errors import ModelError
 
 from .gate import Gate
+from .targets import TARGETS, Target
 
 if TYPE_CHECKING:
     from edge_mnist import datasets
@@ -31,11 +33,29 @@ def _report(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+def _formats(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    if value is None:
+        return None
     formats = tuple(part.strip() for part in value.split(","))
     if not set(formats) <= {"tflite", "onnx"} or len(set(formats)) < len(formats):
         raise click.BadParameter(f"expected tflite, onnx or both, got {value!r}.")
     return formats
+
+
+def _loadable(formats: tuple[str, ...] | None, target: Target) -> tuple[str, ...]:
+    """Return the formats asked for, or all that `target` loads; say what is left out."""
+    for format in {"tflite", "onnx"} - set(target.formats):
+        if formats and format in formats:
+            raise ModelError(
+                f"Expected a format that {target.name} can load ({', '.join(target.formats)}), "
+                f"got {format}, for which there is no runtime; leave it out of --format, or "
+                f"export for another --target."
+            )
+        if not formats:
+            _report(f"No {format} files: {target.name} has no runtime for them")
+    return formats or target.formats
 
 
 def _range(
@@ -144,7 +164,19 @@ def _summary(run: Run) -> str:
 @click.option("--int8", is_flag=True, help="Integers only, in and out.")
 @click.option("--fp16", is_flag=True, help="float16 weights.")
 @click.option("--dynamic", is_flag=True, help="int8 weights, float activations.")
-@click.option("--format", "formats", default="tflite,onnx", show_default=True, callback=_formats)
+@click.option(
+    "--format",
+    "formats",
+    callback=_formats,
+    help="tflite, onnx or both.  [default: what the target loads]",
+)
+@click.option(
+    "--target",
+    type=click.Choice(tuple(TARGETS)),
+    default="generic",
+    show_default=True,
+    help="What every file has to load in: see the README.",
+)
 @click.option(
     "--max-drop",
     type=click.FloatRange(0),
@@ -178,7 +210,8 @@ def export(
     int8: bool,
     fp16: bool,
     dynamic: bool,
-    formats: tuple[str, ...],
+    formats: tuple[str, ...] | None,
+    target: str,
     max_drop: float,
     min_agreement: float,
     data: str | None,
@@ -200,7 +233,8 @@ def export(
         subject,
         data=data,
         out=out or _new_bundle(subject.path.parent),
-        formats=formats,
+        formats=_loadable(formats, TARGETS[target]),
+        target=TARGETS[target],
         precisions=tuple(name for name, wanted in asked.items() if wanted),
         gate=Gate(max_drop=max_drop, min_agreement=min_agreement),
         show=click.echo,
@@ -223,6 +257,7 @@ def _export(
     gate: Gate,
     show: Callable[[str], None],
     data: str | None = None,
+    target: Target = TARGETS["generic"],
 ) -> Path:
     from edge_mnist import datasets
     from edge_mnist.files import check_free
@@ -240,6 +275,7 @@ def _export(
         out,
         formats=formats,
         precisions=precisions,
+        target=target,
         gate=gate,
         report=_report,
         show=show,

@@ -22,11 +22,14 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from edge_mnist.errors import ModelError
 
 from .frameworks import quiet
+from .targets import Needs
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 # The first opset whose QuantizeLinear takes a scale per channel; every later one only
 # narrows the range of runtimes that load the file.
 OPSET = 13
+# Nothing is left to give up for older runtimes: see `tflite.OLDER`.
+OLDER: dict[str, str] = {}
 
 
 def convert(model: Any, *, precision: str, calibration: NDArray[np.float32]) -> bytes:
@@ -45,11 +48,25 @@ def convert(model: Any, *, precision: str, calibration: NDArray[np.float32]) -> 
     return bytes(converted.SerializeToString(deterministic=True))
 
 
+def needs(content: bytes) -> Needs:
+    """Return the operator set, IR version and, of the ops, what a runtime may lack beside them."""
+    model = onnx.load_from_string(content)
+    found = {"opset": _opset(model), "IR": model.ir_version}
+    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+        schema = onnx.defs.get_schema("DequantizeLinear", found["opset"])
+        found["DequantizeLinear"] = schema.since_version
+    domains = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
+    return {**found, **{f"domain {domain}": 1 for domain in sorted(domains)}}
+
+
 def requirements(content: bytes) -> dict[str, int]:
     """Return the operator set and IR version that a runtime must know."""
     model = onnx.load_from_string(content)
-    default = next(entry.version for entry in model.opset_import if entry.domain == "")
-    return {"opset": default, "ir_version": model.ir_version}
+    return {"opset": _opset(model), "ir_version": model.ir_version}
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def _trace(model: Any) -> onnx.ModelProto:

@@ -1,0 +1,330 @@
+"""What loads where, said by the manifest, is tried in the oldest runtimes Python 3.11 has."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_mnist.bundle import SHIPPED
+from edge_mnist.errors import ModelError
+from edge_mnist_export import targets
+from edge_mnist_export.targets import TARGETS
+from tests.conftest import REPOSITORY, Cli, error_line
+
+OLDEST = {"tflite-runtime": "2.14.0", "ai-edge-litert": "1.0.1", "onnxruntime": "1.15.0"}
+BACKENDS = {"tflite": "tflite-runtime", "litert": "ai-edge-litert", "onnx": "onnxruntime"}
+Device = Callable[..., subprocess.CompletedProcess[str]]
+
+# Prints which of the files in a folder an interpreter takes; it needs no more than the runtime.
+TRY_ALL = """
+import importlib, os, sys
+Interpreter = importlib.import_module(sys.argv[1]).Interpreter
+for name in os.listdir(sys.argv[2]):
+    try:
+        Interpreter(model_content=open(os.path.join(sys.argv[2], name), "rb").read())
+    except ValueError as error:
+        assert "Didn't find op" in str(error) or "out of range" in str(error), error
+    else:
+        print(name)
+"""
+
+
+@pytest.fixture(scope="session")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with numpy 1 and the oldest releases of all three runtimes, without their extras."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("needs Python 3.11, the last with a wheel of tflite-runtime")
+    environment = tmp_path_factory.mktemp("old") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    python = environment / "bin" / "python"
+    wanted = [f"{name}=={version}" for name, version in OLDEST.items()]
+    install = [python, *("-m", "pip", "install", "--quiet", "--no-deps"), *wanted]
+    done = subprocess.run(
+        [*install, "numpy==1.26.4", "pillow", "click"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"needs pip to fetch {', '.join(wanted)}: {done.stderr.strip()[-200:]}")
+    return python
+
+
+@pytest.fixture(scope="session")
+def device(old: Path) -> Device:
+    """Run `edge-mnist` there as on a Pi, where nothing of the host side is."""
+
+    def run(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [old, "-c", "from edge_mnist.cli import main; main()", *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def pi32(cli: Cli, run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A bundle for 32-bit Raspberry Pi OS, and what its export said."""
+    folder = tmp_path_factory.mktemp("targets") / "pi32"
+    done = cli("export", run, "--dynamic", "--target", "raspberry-pi-32", "--out", folder)
+    return folder, done.stderr
+
+
+def entries(bundle: Path) -> list[dict[str, Any]]:
+    return list(json.loads((bundle / "manifest.json").read_text())["artifacts"])
+
+
+def evaluated(run: Callable[..., Any], model: Path, backend: str) -> list[dict[str, Any]]:
+    asked = ("--data", "synthetic", "--limit", "200", "--backend", backend, "--json")
+    return list(json.loads(run("evaluate", model, *asked).stdout)["results"])
+
+
+def loads(oldest: str | None, release: str) -> bool:
+    def number(version: str) -> list[int]:
+        return [int(part) for part in version.split(".")]
+
+    return oldest is not None and number(release) >= number(oldest.removeprefix(">="))
+
+
+def test_the_manifest_says_what_each_file_loads_in(bundle: Path) -> None:
+    said = {entry["file"]: entry["loads_in"] for entry in entries(bundle)}
+    everywhere = {"tflite-runtime": ">=2.7.0", "ai-edge-litert": ">=1.0.1"}
+    assert said == {
+        "model-float32.tflite": everywhere,
+        "model-float16.tflite": everywhere,
+        # FULLY_CONNECTED version 12, which the last tflite-runtime does not have.
+        "model-dynamic.tflite": {**everywhere, "tflite-runtime": None},
+        # Below 2.10 it loads, and answers nonsense.
+        "model-int8.tflite": {**everywhere, "tflite-runtime": ">=2.10.0"},
+        "model-float32.onnx": {"onnxruntime": ">=1.6.0"},
+        "model-float16.onnx": {"onnxruntime": ">=1.6.0"},
+        "model-dynamic.onnx": {"onnxruntime": ">=1.6.0"},
+        "model-int8.onnx": {"onnxruntime": ">=1.7.0"},
+    }
+    ops = {entry["file"]: entry.get("ops") for entry in entries(bundle)}
+    assert ops["model-dynamic.tflite"] == {
+        "CONV_2D": 5,
+        "MAX_POOL_2D": 1,
+        "RESHAPE": 1,
+        "FULLY_CONNECTED": 12,
+        "SOFTMAX": 1,
+    }
+    assert json.loads((bundle / "manifest.json").read_text())["target"] == "generic"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_oldest_runtimes_bear_the_manifest_out(
+    bundle: Path, device: Device, cli: Cli, backend: str
+) -> None:
+    """Each file loads where it is said to, and reads what it reads in the newest runtime."""
+    newest = "onnx" if backend == "onnx" else "litert"
+    expected = {row["file"]: row["errors"] for row in evaluated(cli, bundle, newest)}
+    runtime = BACKENDS[backend]
+    files = [entry for entry in entries(bundle) if runtime in entry["loads_in"]]
+    assert len(files) == 4
+    for entry in files:
+        path = bundle / entry["file"]
+        if loads(entry["loads_in"][runtime], OLDEST[runtime]):
+            (row,) = evaluated(device, path, backend)
+            # Kernels round differently: one image of 200 may lie on the edge of two digits.
+            assert abs(row["errors"] - expected[entry["file"]]) <= 1, row
+        else:
+            done = device("predict", "x.png", "--model", path, "--backend", backend, status=2)
+            assert error_line(done) == (
+                "Expected a model that tflite-runtime 2.14.0 can load, got model-dynamic.tflite, "
+                "which needs FULLY_CONNECTED version 12; install LiteRT with: pip install "
+                "'edge-mnist[litert]', or export again with: edge-mnist export --target "
+                "raspberry-pi-64"
+            )
+
+
+def test_for_a_32_bit_pi_the_export_adapts_and_says_so(pi32: tuple[Path, str]) -> None:
+    folder, said = pi32
+    assert "No onnx files: raspberry-pi-32 has no runtime for them\n" in said
+    assert (
+        "model-dynamic.tflite needs FULLY_CONNECTED version 12, which tflite-runtime 2.14.0 does "
+        "not have: for raspberry-pi-32 it gets one scale for all weights of a dense layer\n"
+    ) in said
+    assert json.loads((folder / "manifest.json").read_text())["target"] == "raspberry-pi-32"
+    made = {entry["file"]: entry for entry in entries(folder)}
+    assert set(made) == {"model-float32.tflite", "model-dynamic.tflite"}
+    dynamic = made["model-dynamic.tflite"]
+    assert dynamic["given_up"] == "one scale for all weights of a dense layer"
+    assert dynamic["ops"]["FULLY_CONNECTED"] == 9
+    assert dynamic["loads_in"]["tflite-runtime"] == ">=2.7.0"
+    assert "given_up" not in made["model-float32.tflite"]
+
+
+def test_what_was_adapted_runs_in_tflite_runtime(pi32: tuple[Path, str], device: Device) -> None:
+    float32, dynamic = evaluated(device, pi32[0], "tflite")
+    assert dynamic["file"] == "model-dynamic.tflite"
+    assert abs(dynamic["errors"] - float32["errors"]) <= 2
+
+
+def test_a_format_that_the_target_cannot_load_is_refused(
+    cli: Cli, run: Path, tmp_path: Path
+) -> None:
+    for formats in ("onnx", "tflite,onnx"):
+        asked = ("--target", "raspberry-pi-32", "--format", formats, "--out", tmp_path / "b")
+        assert error_line(cli("export", run, *asked, status=2)) == (
+            "Expected a format that raspberry-pi-32 can load (tflite), got onnx, for which there "
+            "is no runtime; leave it out of --format, or export for another --target."
+        )
+    assert not (tmp_path / "b").exists()
+
+
+def edited(source: Path, op: str, *, version: int = 1, number: int = 0, name: bytes = b"") -> bytes:
+    """Return a TFLite file in which `op` has another version, another number or another name."""
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(source))
+    old = getattr(schema.BuiltinOperator, op)
+    (code,) = (code for code in model.operatorCodes if code.builtinCode == old)
+    code.version, code.builtinCode, code.customCode = version, number or old, name or None
+    code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def test_what_no_adaptation_helps_is_refused_by_name(bundle: Path) -> None:
+    from edge_mnist_export import tflite
+
+    content = edited(bundle / "model-int8.tflite", "MAX_POOL_2D", version=4)
+    needs = tflite.needs(content)
+    assert targets.loads_in("tflite", needs) == {"tflite-runtime": None, "ai-edge-litert": None}
+    with pytest.raises(
+        ModelError,
+        match=r"Expected files that raspberry-pi-32 can load, got m.tflite, which needs "
+        r"MAX_POOL_2D version 4, which tflite-runtime 2.14.0 does not have; leave",
+    ):
+        TARGETS["raspberry-pi-32"].check("m.tflite", "tflite", needs)
+    TARGETS["generic"].check("m.tflite", "tflite", needs)
+
+
+def test_an_unknown_op_is_named_by_every_interpreter(
+    bundle: Path, device: Device, cli: Cli, tmp_path: Path
+) -> None:
+    path = tmp_path / "strange.tflite"
+    upgrade, never = "or export again with: edge-mnist export --target", "no release has that"
+    for change, needs, remedy in (
+        ({"version": 40}, "SOFTMAX version 40", upgrade),
+        ({"number": 999}, "the builtin op of number 999", upgrade),
+        ({"number": 32, "name": b"FlexSoftmax"}, "the custom op FlexSoftmax", never),
+        ({"number": 32, "name": b"AcmeSoftmax"}, "the custom op AcmeSoftmax", never),
+    ):
+        path.write_bytes(edited(bundle / "model-int8.tflite", "SOFTMAX", **change))
+        for run, backend in ((device, "tflite"), (device, "litert"), (cli, "litert")):
+            asked = ("predict", "x.png", "--model", path, "--backend", backend)
+            line = error_line(run(*asked, status=2))
+            assert f"can load, got strange.tflite, which needs {needs}; " in line
+            assert remedy in line
+
+
+def stamped(source: Path, opset: int, ir_version: int) -> bytes:
+    import onnx
+
+    model = onnx.load(source)
+    model.ir_version = ir_version
+    next(entry for entry in model.opset_import if not entry.domain).version = opset
+    return bytes(model.SerializeToString())
+
+
+def test_an_onnx_file_too_new_is_named(
+    bundle: Path, device: Device, cli: Cli, tmp_path: Path
+) -> None:
+    path = tmp_path / "new.onnx"
+    for run, release, opset, ir_version, needs in (
+        (device, "1.15.0", 13, 14, "IR version 14"),
+        (device, "1.15.0", 20, 9, "opset 20"),
+        (cli, "1.32.0", 99, 9, "opset 99"),
+    ):
+        path.write_bytes(stamped(bundle / "model-float32.onnx", opset, ir_version))
+        done = run("predict", "x.png", "--model", path, "--backend", "onnx", status=2)
+        assert error_line(done) == (
+            f"Expected a model that onnxruntime {release} can load, got new.onnx, which needs "
+            f"{needs}; upgrade it with: pip install --upgrade onnxruntime, or export again with: "
+            f"edge-mnist export --target raspberry-pi-64"
+        )
+
+
+@pytest.mark.parametrize(("opset", "ir_version"), [(18, 9), (19, 9), (18, 10)])
+def test_the_table_of_onnx_runtime_is_what_1_15_takes(
+    bundle: Path, device: Device, tmp_path: Path, opset: int, ir_version: int
+) -> None:
+    (release,) = (r for r in targets.releases() if (r.format, r.version) == ("onnx", "1.15.0"))
+    known = release.lacks({"opset": opset, "IR": ir_version}) is None
+    assert known == (opset == 18 and ir_version == 9)
+    path = tmp_path / "stamped.onnx"
+    path.write_bytes(stamped(bundle / "model-float32.onnx", opset, ir_version))
+    picture = REPOSITORY / "examples" / "digits" / "7.png"
+    device("predict", picture, "--model", path, status=0 if known else 2)
+
+
+@pytest.fixture(scope="module")
+def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file for every builtin op at the edges of what is known, its code beside the file's own."""
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    folder = tmp_path_factory.mktemp("probes")
+    model = flatbuffer_utils.read_model(str(SHIPPED / "model-int8.tflite"))
+    for name, number in vars(schema.BuiltinOperator).items():
+        if name.startswith("_") or name in ("CUSTOM", "DELEGATE"):
+            continue
+        for version in _edges(name):
+            code = schema.OperatorCodeT()
+            code.builtinCode, code.deprecatedBuiltinCode = number, min(number, 127)
+            code.version = version
+            model.operatorCodes.append(code)
+            content = flatbuffer_utils.convert_object_to_bytearray(model)
+            (folder / f"{name}@{version}").write_bytes(content)
+            model.operatorCodes.pop()
+    return folder
+
+
+def _edges(op: str) -> Iterable[int]:
+    """Return the versions that some measured release is the last or the first not to know."""
+    known = {r.has.get(op, 0) for r in targets.releases() if r.format == "tflite"}
+    return {version + step for version in known for step in (0, 1)} - {0}
+
+
+@pytest.mark.parametrize(
+    ("module", "runtime", "release"),
+    [
+        ("tflite_runtime.interpreter", "tflite-runtime", "2.14.0"),
+        ("ai_edge_litert.interpreter", "ai-edge-litert", "1.0.1"),
+        ("ai_edge_litert.interpreter", "ai-edge-litert", "2.3.0"),
+    ],
+)
+def test_the_table_of_ops_is_what_the_runtime_takes(
+    probes: Path, request: pytest.FixtureRequest, module: str, runtime: str, release: str
+) -> None:
+    python = sys.executable if release == "2.3.0" else request.getfixturevalue("old")
+    done = subprocess.run(
+        [python, "-c", TRY_ALL, module, probes], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    taken: dict[str, int] = {}
+    for op, version in (name.split("@") for name in done.stdout.split()):
+        taken[op] = max(int(version), taken.get(op, 0))
+    (measured,) = (r for r in targets.releases() if (r.runtime, r.version) == (runtime, release))
+    expected = {op: version for op, version in measured.has.items() if " " not in op}
+    assert taken == expected
+
+
+def test_every_target_names_measured_releases() -> None:
+    for target in TARGETS.values():
+        assert len(target.releases) == len(target.runtimes)
+    assert TARGETS["raspberry-pi-32"].formats == ("tflite",)
+    assert TARGETS["raspberry-pi-64"].formats == TARGETS["generic"].formats == ("tflite", "onnx")
