@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -105,9 +105,9 @@ class Classifier:
         self._transposed = self._layout.channels_first and self._layout.channels > 1
         output = self.session.output
         # Integers of unknown scale are counted from the least of their dtype.
-        self._zero_point = (
-            -128 if not output.scale and output.dtype == "int8" else output.zero_point
-        )
+        unknown = output.dtype == "int8" and not output.scale
+        self._zero_point = np.float32(-128 if unknown else output.zero_point)
+        self._scale = np.float32(1 if unknown else output.scale) or None
         if known is None:
             self._read_contract(artifact.scaling)
         else:
@@ -125,6 +125,11 @@ class Classifier:
         self._use(Contract(*size, given or told))
         patterns = foreign.patterns(self.contract)
         one_by_one = np.concatenate([self._ask(pattern[np.newaxis]) for pattern in patterns])
+        if not np.isfinite(one_by_one).any():
+            raise ModelError(
+                f"Expected finite scores, got none for any of {len(patterns)} images in "
+                f"{self.artifact.path.name}."
+            )
         if self._batch == -1 and not self._takes_batches(patterns, one_by_one):
             self._batch = 1
         kind = foreign.kind_of(one_by_one, self.session.output)
@@ -168,7 +173,8 @@ class Classifier:
         self._channel: NDArray[np.intp] | None = None
         if self._pixel_values is not None and self._pixel_values.ndim == 2:
             channels = np.broadcast_to(np.arange(contract.channels), contract.shape)
-            self._channel = self._arranged(channels[np.newaxis])
+            arranged = channels.transpose(2, 0, 1) if self._transposed else channels
+            self._channel = arranged.reshape(-1, *self._tail)
 
     def predict(self, image: Picture) -> Prediction:
         """Read the digit in a picture.
@@ -249,7 +255,10 @@ class Classifier:
             missing = self._batch - len(images)
             black = np.zeros((missing, *images.shape[1:]), np.uint8)
             images = np.concatenate([images, black])
-        shaped = self._arranged(images)
+        if self._transposed:
+            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        # The first axis is the batch's, or without one the image's own.
+        shaped = images.reshape(-1, *self._tail)
         table = self._pixel_values
         if table is None:
             return shaped
@@ -258,17 +267,10 @@ class Classifier:
         )
         return encoded
 
-    def _arranged(self, images: NDArray[Any]) -> NDArray[Any]:
-        if self._transposed:
-            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        # The first axis is the batch's, or without one the image's own.
-        return images.reshape(-1, *self._tail)
-
     def _dequantize(self, output: NDArray[np.generic], count: int) -> NDArray[np.float32]:
         """Return (count, classes) float32."""
         values = output.reshape(count, -1).astype(np.float32)
-        scale = self.session.output.scale or (1.0 if self._zero_point else 0.0)
-        return (values - np.float32(self._zero_point)) * np.float32(scale) if scale else values
+        return values if self._scale is None else (values - self._zero_point) * self._scale
 
 
 def _probabilities(values: NDArray[np.float32], output: str) -> NDArray[np.float32]:

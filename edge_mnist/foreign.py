@@ -43,8 +43,10 @@ def scaling_of(tensor: Tensor) -> tuple[Scaling, bool]:
     low, high = _span(tensor)
     misses = {}
     for name, scaling in _uncut(tensor).items():
-        miss = max(abs(low - scaling.value(0)), abs(high - scaling.value(255)))
-        # Wider than 8 bits the range is symmetric whatever the pixels are.
+        miss = abs(high - scaling.value(255))
+        # Wider than 8 bits the range is symmetric, whatever the least value.
+        if dtype.itemsize == 1:
+            miss = max(miss, abs(low - scaling.value(0)))
         if dtype.itemsize == 1 and miss <= 1.5 * tensor.scale:
             return scaling, True
         misses[name] = miss
@@ -106,6 +108,8 @@ def kind_of(values: NDArray[np.float32], tensor: Tensor) -> str:
     """Return "probabilities", "scores" or "logits" for outputs (n, classes), dequantized."""
     if np.dtype(tensor.dtype).kind in "iu" and not tensor.scale:
         return "scores" if np.dtype(tensor.dtype).itemsize == 1 else "logits"
+    # What an image overflowed on tells nothing.
+    values = values[np.isfinite(values).all(axis=1)]
     # Float16 sums of ten are good to a hundredth; a quantized value is good to half a step, and
     # LiteRT's int8 softmax was seen 14 steps off.
     tolerance = 0.01 + tensor.scale * (14 + values.shape[1] / 2)

@@ -53,7 +53,10 @@ def find(
         shape = (_OPEN, 1, 28, 28)
     batched = _has_batch(shape, output.shape)
     rest = shape[1:] if batched else shape
+    batch = shape[0] if batched else 1
     read = _known(rest, contract) if contract else _image(rest, format)
+    if batch != _OPEN and not 1 <= batch <= _MOST:
+        read = None
     if read is None:
         expected = (
             f"{contract.height}×{contract.width}×{contract.channels} image"
@@ -67,7 +70,6 @@ def find(
     sides = iter((channels, height, width) if first else (height, width, channels))
     # An open size can only be a side: a flat image and a channel axis have known ones.
     closed = tuple(next(sides) for _ in rest) if _OPEN in rest else rest
-    batch = shape[0] if batched else 1
     return Layout(height, width, channels, first, batch, closed if batched else closed[1:])
 
 

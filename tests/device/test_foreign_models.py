@@ -18,10 +18,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_mnist import BundleError, Classifier, ModelError, backends, datasets, evaluation, trial
+from edge_mnist import (
+    BundleError,
+    Classifier,
+    ModelError,
+    backends,
+    datasets,
+    evaluation,
+    layout,
+    trial,
+)
 from edge_mnist.bundle import SHIPPED, find_artifacts
 from edge_mnist.contract import DIGITS, Contract, Scaling, number
-from edge_mnist.foreign import name_of
+from edge_mnist.foreign import name_of, scaling_of
 from edge_mnist.preprocess import fit, preprocess
 from tests.conftest import Cli, error_line
 
@@ -450,6 +459,16 @@ _ONE = np.zeros((1, 1), np.float32)
             r"Expected an output of two scores or more for every image, got shape \(1, 1\) for 1",
         ),
         (
+            lambda: _identity(
+                ["N", 28, 28, 1],
+                after=[
+                    helper.make_node("Sub", ["p", "p"], ["zero"]),
+                    helper.make_node("Div", ["zero", "zero"], ["y"]),
+                ],
+            ),
+            r"Expected finite scores, got none for any of 4 images in bad.onnx",
+        ),
+        (
             lambda: _wrap(
                 [helper.make_node("Cast", ["x"], ["image"], to=FLOAT)],
                 shape=[1, 28, 28, 1],
@@ -458,7 +477,7 @@ _ONE = np.zeros((1, 1), np.float32)
             r"Expected a tensor of float32, .*, got tensor\(bool\) for 'x' in bad.onnx",
         ),
     ],
-    ids=["inputs", "outputs", "op", "table", "channels", "mistaken", "argmax", "bool"],
+    ids=["inputs", "outputs", "op", "table", "channels", "mistaken", "argmax", "nan", "bool"],
 )
 def test_what_is_no_classifier_is_refused_in_a_line(
     build: Callable[[], Any], message: str, tmp_path: Path
@@ -486,6 +505,72 @@ def test_of_several_outputs_the_scores_are_taken(tmp_path: Path, digits: Images)
     model.graph.output.extend(outputs)
     classifier = Classifier(_save(model, tmp_path / "two.onnx"))
     assert (classifier.predict_batch(digits[0][:20]) == digits[1][:20]).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "output", "format", "expected"),
+    [
+        # Ambiguous shapes, by the rules of `edge_mnist.layout`: (h, w, c, channels first, batch).
+        ((1, 3, 32, 3), (1, 10), "tflite", None),
+        ((1, 3, 32, 3), (1, 10), "onnx", None),
+        ((1, 3, 32, 32), (1, 10), "tflite", (32, 32, 3, True, 1)),
+        ((-1, -1, -1, -1), (-1, 10), "onnx", (28, 28, 1, True, -1)),
+        ((-1, -1, -1, -1), (-1, 10), "tflite", (28, 28, 1, False, -1)),
+        ((-1, -1, -1, 3), (-1, 10), "onnx", (28, 28, 3, False, -1)),
+        ((), (), "onnx", (28, 28, 1, True, -1)),
+        ((), (), "tflite", None),
+        ((3, 28, 28), (3, 10), "onnx", (28, 28, 1, False, 3)),
+        ((3, 28, 28), (1, 10), "onnx", (28, 28, 3, True, 1)),
+        ((28, 28, 1), (1, 10), "tflite", (28, 28, 1, False, 1)),
+        ((28, 28), (10,), "tflite", (28, 28, 1, False, 1)),
+        ((64, 64), (64, 10), "tflite", (8, 8, 1, False, 64)),
+        ((8, 784), (-1, 10), "onnx", (28, 28, 1, False, 8)),
+        ((-1, 784, 1), (-1, 10), "onnx", (28, 28, 1, False, -1)),
+        ((1, 3072), (1, 10), "onnx", (32, 32, 3, False, 1)),
+        ((-1, -1), (-1, 10), "onnx", None),
+        ((-1, 4), (-1, 3), "onnx", None),
+        ((0, 28, 28, 1), (0, 10), "onnx", None),
+        ((1, 28, 0, 1), (1, 10), "onnx", None),
+        ((1, 100000, 100000, 3), (1, 10), "onnx", None),
+    ],
+)
+def test_a_shape_is_read_by_the_documented_rules(
+    shape: tuple[int, ...],
+    output: tuple[int, ...],
+    format: str,
+    expected: tuple[int, int, int, bool, int] | None,
+) -> None:
+    tensors = (backends.Tensor("x", shape, "float32"), backends.Tensor("y", output, "float32"))
+    if expected is None:
+        with pytest.raises(ModelError, match="Expected a model whose input is one image of 8 to"):
+            layout.find(*tensors, format=format, name="m")
+        return
+    read = layout.find(*tensors, format=format, name="m")
+    assert expected == (read.height, read.width, read.channels, read.channels_first, read.batch)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point", "expected"),
+    [
+        ("uint8", 1 / 255, 0, ("0…1", True)),
+        ("int8", 1 / 255, -128, ("0…1", True)),
+        ("uint8", 2 / 255, 127, ("-1…1", True)),
+        ("uint8", 1.0, 0, ("0…255", True)),
+        ("int8", 0.0127, -95, ("MNIST's mean and deviation", True)),
+        ("uint8", 0.9, 0, ("0…255", False)),
+        ("uint8", 0.0055, 0, ("0…1", False)),
+        ("int16", 1 / 32767, 0, ("0…1", False)),
+        ("float32", 0.0, 0, ("0…1", False)),
+        ("uint8", 0.0, 0, ("0…255", False)),
+        ("int8", 0.0, 0, ("--scale 1 --mean 128", False)),
+    ],
+)
+def test_a_quantization_speaks_for_a_scaling(
+    dtype: str, scale: float, zero_point: int, expected: tuple[str, bool]
+) -> None:
+    tensor = backends.Tensor("x", (1, 28, 28, 1), dtype, scale, zero_point)
+    scaling, sure = scaling_of(tensor)
+    assert (name_of(scaling), sure) == expected
 
 
 # ----- TFLite ------------------------------------------------------------------------------------
