@@ -43,8 +43,10 @@ def scaling_of(tensor: Tensor) -> tuple[Scaling, bool]:
     low, high = _span(tensor)
     misses = {}
     for name, scaling in _uncut(tensor).items():
-        miss = max(abs(low - scaling.value(0)), abs(high - scaling.value(255)))
-        # Wider than 8 bits the range is symmetric whatever the pixels are.
+        miss = abs(high - scaling.value(255))
+        # Wider than 8 bits the range is symmetric, whatever the least value.
+        if dtype.itemsize == 1:
+            miss = max(miss, abs(low - scaling.value(0)))
         if dtype.itemsize == 1 and miss <= 1.5 * tensor.scale:
             return scaling, True
         misses[name] = miss
