@@ -89,7 +89,7 @@ def read_bundle(path: Path) -> Bundle:
     try:
         contract = from_manifest(manifest)
         artifacts = tuple(_artifact(path, entry, contract) for entry in manifest["artifacts"])
-    except (KeyError, TypeError, ValueError, AttributeError, ModelError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ModelError) as error:
         raise BundleError(
             f"Expected {path / MANIFEST} to follow schema {SCHEMA}, got a wrong or missing "
             f"field ({error!r}); export the bundle again."
@@ -117,8 +117,14 @@ def find_artifacts(
         BundleError: no such path, or a folder that is not a whole bundle.
         ModelError: a file of another kind, or a scaling where a manifest states it.
     """
-    path = SHIPPED if model is None else Path(model)
-    artifacts = read_bundle(path).artifacts if path.is_dir() else (_file(path, scaling),)
+    try:
+        path = SHIPPED if model is None else Path(model)
+        artifacts = read_bundle(path).artifacts if path.is_dir() else (_file(path, scaling),)
+    except (OSError, TypeError, ValueError) as error:  # no path at all, or one too long
+        raise BundleError(
+            f"Expected the path of a bundle, a .tflite or an .onnx file, got {str(model)[:80]!r} "
+            f"({type(error).__name__})."
+        ) from error
     if scaling is not None and artifacts[0].contract is not None:
         raise ModelError(
             f"Expected a scale, mean or deviation only for a file without a manifest, got "
@@ -133,18 +139,21 @@ def _file(path: Path, scaling: Scaling | None) -> Artifact:
             f"Expected a bundle folder, a .tflite or an .onnx file, got {path}, "
             f"which does not exist; make one with: edge-mnist export --int8"
         )
-    if path.suffix.lstrip(".") not in FORMATS:
+    format = path.suffix.lstrip(".").lower()
+    if format not in FORMATS:
+        remedy = f"; make one with: edge-mnist export {path}" if format == "keras" else ""
         raise ModelError(
-            f"Expected a bundle folder, a .tflite or an .onnx file, got {path}; "
-            f"a Keras model becomes one with: edge-mnist export {path}"
+            f"Expected a bundle folder, a .tflite or an .onnx file, got {path}{remedy}"
         )
-    bare = Artifact(path, path.suffix.lstrip("."), "unknown", None, scaling=scaling)
+    bare = Artifact(path, format, "unknown", None, scaling=scaling)
     return _listed_by_manifest(path) or bare
 
 
 def newest_bundle(root: Path = RUNS) -> Path:
     """Return the newest bundle below `root`, or the shipped one where there is none."""
-    manifests = sorted(root.glob(f"*/*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+    # A name that begins with a dot is of a bundle not yet whole.
+    found = (path for path in root.glob(f"*/*/{MANIFEST}") if path.parent.name[0] != ".")
+    manifests = sorted(found, key=lambda path: path.stat().st_mtime)
     return manifests[-1].parent if manifests else SHIPPED
 
 
@@ -166,12 +175,12 @@ def _parse(path: Path) -> Mapping[str, Any]:
         ) from error
     except OSError as error:
         raise BundleError(f"Expected to read {path}, got: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(
             f"Expected JSON in {path}, got something else ({error}); copy the bundle again."
         ) from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
-    if schema != SCHEMA:
+    if schema != SCHEMA or isinstance(schema, bool):
         raise BundleError(
             f"Expected schema {SCHEMA} in {path}, got {schema!r}; "
             f"export the bundle again, or install the edge-mnist that wrote it."

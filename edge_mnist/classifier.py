@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # How many images an open-batch model is given at once: large enough to amortise the call,
 # small enough to stay in a small device's cache.
 _BATCH = 64
+# More than any device has processors; ONNX Runtime hangs over some ten thousands.
+_MOST_THREADS = 256
 # An integer input without a scale holds pixels; fewer steps than these are not pixels.
 _LEAST_SPAN = 64
 
@@ -82,8 +84,8 @@ class Classifier:
         return classifier
 
     def _open(self, artifact: Artifact, runtime: backends.Runtime, threads: int) -> None:
-        if threads < 1:
-            raise BackendError(f"Expected 1 thread or more, got {threads}.")
+        if not isinstance(threads, int) or not 1 <= threads <= _MOST_THREADS:
+            raise BackendError(f"Expected 1 to {_MOST_THREADS} threads, got {threads!r}.")
         self.artifact = artifact
         self.backend = runtime.backend
         known, name = artifact.contract, artifact.path.name
@@ -211,7 +213,13 @@ class Classifier:
         Raises:
             ImageError: another shape or dtype.
         """
-        images = np.asarray(images)
+        try:
+            images = np.asarray(images)
+        except ValueError as error:
+            raise ImageError(
+                f"Expected images of one size, (n, {', '.join(map(str, self._shape))}), got "
+                f"several; use edge_mnist.preprocess.preprocess on each picture first."
+            ) from error
         if images.shape[1:] == (*self._shape, 1):
             images = images[..., 0]
         if images.ndim < 3 or images.shape[1:] != self._shape or images.dtype != np.uint8:

@@ -7,6 +7,7 @@ package is missing, its name stays in the list and says which install brings it.
 from __future__ import annotations
 
 import functools
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -79,6 +80,10 @@ def cli(context: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a gate failed, 2 bad use or bad input."""
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's encoding lacks is shown escaped; it is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(args=arguments, prog_name="edge-mnist", standalone_mode=False)
     except EdgeMnistError as error:
@@ -88,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(f"{error.format_message()} Try: {_path(error)} --help", 2)
     except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or 'no file named'}", 2)
+        place = error.filename or "the output"
+        _fail(f"Expected to read or write {place}, got: {error.strerror or error}.", 2)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -114,7 +120,9 @@ def _threads(context: click.Context, parameter: click.Parameter, value: str) -> 
 
 _model = click.option("--model", type=click.Path(), help="A bundle, a .tflite or an .onnx file.")
 _backend = click.option(
-    "--backend", type=click.Choice(list(RUNTIMES)), help="The runtime; by default what is there."
+    "--backend",
+    type=click.Choice(list(RUNTIMES)),
+    help="The runtime.  [default: the best installed]",
 )
 
 
@@ -179,7 +187,7 @@ def _classifier(model: str | None, backend: str | None, scaling: Scaling | None)
     return classifier
 
 
-@cli.command()
+@cli.command(short_help="Read the digit in pictures.")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @_model
 @_backend
@@ -234,6 +242,8 @@ def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, str | bytes]]:
     for image in images:
         path = Path(image)
         if image == "-":
+            if sys.stdin is None:
+                raise ImageError("Expected a picture on standard input, got none: it is closed.")
             yield "-", sys.stdin.buffer.read()
         elif path.is_dir():
             pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
@@ -244,7 +254,7 @@ def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, str | bytes]]:
             yield image, image
 
 
-@cli.command()
+@cli.command(short_help="Accuracy of every file on a test set.")
 @click.argument("model", required=False, type=click.Path())
 @click.option("--data", default="auto", show_default=True, help="auto, mnist, synthetic or a path.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
@@ -315,14 +325,16 @@ def _evaluation_json(
     }
 
 
-@cli.command()
+@cli.command(short_help="What a prediction costs here.")
 @click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path())
 @_backend
 @_scaling
 @click.option(
     "--threads", default="1", show_default=True, callback=_threads, help="Counts, such as 1,2."
 )
-@click.option("--runs", default=1000, show_default=True, type=click.IntRange(10))
+@click.option(
+    "--runs", default=1000, show_default=True, type=click.IntRange(10), help="Predictions timed."
+)
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the results here."
 )
@@ -355,16 +367,24 @@ def _quiet() -> bool:
     return not sys.stderr.isatty()
 
 
-@cli.command()
+@cli.command(short_help="Compare two benchmark files.")
 @click.argument("old", metavar="A.json", type=click.Path(path_type=Path))
 @click.argument("new", metavar="B.json", type=click.Path(path_type=Path))
-@click.option("--fail-over", default="10%", show_default=True, help="A slower median fails.")
+@click.option(
+    "--fail-over",
+    metavar="N%",
+    default="10%",
+    show_default=True,
+    help="Exit with 1 where a median became so much slower.",
+)
 def compare(old: Path, new: Path, fail_over: str) -> None:
     """Compare two benchmark files; exit with 1 where B is slower than A by more than a limit."""
     from .benchmark.compare import compare as compare_files
 
     limit = _fraction(fail_over)
-    changes = compare_files(old, new)
+    changes, lost = compare_files(old, new)
+    for key in lost:
+        click.echo(f"edge-mnist: warning: {new} has no row of {', '.join(map(str, key))}", err=True)
     rows = [
         [*map(str, c.key), f"{c.old_us:.1f}", f"{c.new_us:.1f}", f"{c.ratio:.2f}"] for c in changes
     ]
@@ -379,9 +399,9 @@ def compare(old: Path, new: Path, fail_over: str) -> None:
 
 
 def _fraction(text: str) -> float:
-    """Return "5%" or "0.05" as 0.05."""
+    """Return "5%" as 0.05."""
     try:
-        value = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+        value = float(text.removesuffix("%")) / 100 if text.endswith("%") else -1.0
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
@@ -389,7 +409,7 @@ def _fraction(text: str) -> float:
     return value
 
 
-@cli.command()
+@cli.command(short_help="What this machine can run, and what to install.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 def doctor(as_json: bool) -> None:
     """Say what this machine can run, and what to install."""

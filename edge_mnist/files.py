@@ -19,17 +19,33 @@ PICTURES = frozenset(
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name beside it, then rename it over `path`.
 
+    A link is followed, and what is no file (a device, a pipe) is written to as it stands.
+
     Raises:
         OutputError: the place cannot be written to.
     """
     data = content.encode() if isinstance(content, str) else content
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        with _replacing(path.resolve()) as temporary, temporary.open("wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name that becomes `path`, once what is behind it has reached the disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise _cannot_write(path, error) from error
 
 
 def check_writable(path: Path) -> None:
@@ -40,8 +56,10 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise OutputError(f"Expected a file to write, got the folder {path}; add a file name.")
+    if path.exists() and not path.is_file():
+        return
     try:
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=path.resolve().parent):
             pass
     except OSError as error:
         raise _cannot_write(path, error) from error

@@ -40,6 +40,8 @@ _WORKING_SIZE = 512
 # Darkest and lightest must differ by this much of the range before there is ink at all:
 # pencil on paper differs by 0.2 and more, sensor noise and JPEG blocks by less than 0.1.
 _LEAST_CONTRAST = 0.1
+# Seven rows of dots are what the coarsest displays write a digit in.
+_LEAST_SIDE = 7
 # What Pillow raises for broken files, by format: OSError (most), SyntaxError (PNG),
 # ValueError and struct.error (TIFF, ICO), EOFError (GIF), zlib.error (PNG).
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
@@ -117,11 +119,12 @@ def _digit(picture: Picture) -> NDArray[np.uint8]:
 def open_picture(picture: Picture) -> Image.Image:
     """Return a picture of any kind as a decoded PIL image, turned as its EXIF data says."""
     if isinstance(picture, np.ndarray):
-        return _from_array(picture)
+        return _decode(_from_array(picture), "the array")
     if isinstance(picture, Image.Image):
         return _decode(picture, "the picture")
     if isinstance(picture, bytes | bytearray | memoryview):
-        return _read(io.BytesIO(picture), f"{len(picture)} bytes")
+        content = bytes(picture)
+        return _read(io.BytesIO(content), f"{len(content)} bytes")
     if isinstance(picture, str | PathLike):
         return _read_path(Path(picture))
     raise ImageError(
@@ -133,8 +136,9 @@ def _read_path(path: Path) -> Image.Image:
     try:
         with path.open("rb") as file:
             return _read(file, str(path))
-    except OSError as error:
-        raise ImageError(f"Expected a picture at {path}, got: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"Expected a picture at {path}, got: {reason}.") from error
 
 
 def _read(file: IO[bytes], name: str) -> Image.Image:
@@ -153,8 +157,6 @@ def _read(file: IO[bytes], name: str) -> Image.Image:
         raise ImageError(
             f"Expected a whole picture, got a broken one: {name} ({error})."
         ) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(_too_large(name, f"{image.width}×{image.height}"))
     return _decode(image, name)
 
 
@@ -166,6 +168,14 @@ def _too_large(name: str, size: str) -> str:
 
 
 def _decode(image: Image.Image, name: str) -> Image.Image:
+    size = f"{image.width}×{image.height}"
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(_too_large(name, size))
+    if max(image.size) < _LEAST_SIDE or min(image.size) < 1:
+        raise ImageError(
+            f"Expected a picture of {_LEAST_SIDE} pixels or more a side, got {name} ({size}); "
+            f"no digit can be told in that."
+        )
     try:
         image.load()
         return ImageOps.exif_transpose(image)
@@ -184,8 +194,11 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
             f"Expected an image of shape (h, w), (h, w, 3) or (h, w, 4), "
             f"got {array.shape} {array.dtype}; for many MNIST images use predict_batch."
         )
+    if array.shape[0] * array.shape[1] > MAX_PIXELS:
+        raise ImageError(_too_large("an array", "×".join(map(str, array.shape))))
     values = array.astype(np.float64)
-    top = 1.0 if array.dtype.kind in "bf" else float(np.iinfo(array.dtype).max)
+    # Integers wider than 16 bits hold 8-bit pixels that some calculation has widened.
+    top = 1.0 if array.dtype.kind in "bf" else 65535.0 if array.dtype == np.uint16 else 255.0
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
         raise ImageError(
             f"Expected {array.dtype} pixels in [0, {top:g}], "

@@ -114,8 +114,21 @@ def get(backend: str) -> Runtime:
 
 
 def installed(format: str | None = None) -> list[Runtime]:
-    """Return the installed runtimes, the preferred one first; only those for `format` if given."""
-    return [r for r in RUNTIMES.values() if r.installed and format in (None, r.format)]
+    """Return the runtimes that can be used, the preferred one first; for `format` if given.
+
+    tflite-runtime is left out where numpy 2 keeps it from being imported.
+    """
+    return [
+        runtime
+        for runtime in RUNTIMES.values()
+        if format in (None, runtime.format)
+        and runtime.installed
+        and not (runtime.backend == "tflite" and _numpy_major() >= 2)
+    ]
+
+
+def _numpy_major() -> int:
+    return int(importlib.metadata.version("numpy").partition(".")[0])
 
 
 def load(
@@ -131,7 +144,7 @@ def load(
     """
     try:
         backend = importlib.import_module(f".{runtime.backend}", __name__)
-    except ImportError as error:
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
         raise BackendError(
             f"Expected {runtime.distribution} to import, got: {_first_line(error)}; "
             f"reinstall it with: {runtime.install}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
@@ -33,11 +36,12 @@ class InterpreterSession:
     ) -> None:
         self._name = name
         try:
-            self._interpreter = interpreter(model_content=content, num_threads=threads)
-            inputs = self._interpreter.get_input_details()
-            one_input([details["name"] for details in inputs], name)
-            self._close_sizes(inputs[0])
-            self._interpreter.allocate_tensors()
+            with _hushed():
+                self._interpreter = interpreter(model_content=content, num_threads=threads)
+                inputs = self._interpreter.get_input_details()
+                one_input([details["name"] for details in inputs], name)
+                self._close_sizes(inputs[0])
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             _raise_if_not_supported(error)
             raise ModelError(
@@ -73,6 +77,27 @@ class InterpreterSession:
                 f"{_first_line(error)}"
             ) from error
         return output
+
+
+_HUSHING = threading.Lock()
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep off stderr that a delegate was created: it is said at every start, to nobody's use.
+
+    What goes wrong comes as an exception. Only file descriptor 2 itself can be hushed; one
+    thread at a time, or the second would keep what the first has put there.
+    """
+    with _HUSHING, contextlib.ExitStack() as undo:
+        with contextlib.suppress(OSError):  # a process without stderr has nothing to hush
+            kept = os.dup(2)
+            undo.callback(os.close, kept)
+            undo.callback(os.dup2, kept, 2)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+        yield
 
 
 def _raise_if_not_supported(error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # ONNX Runtime's exceptions share no base class but Exception.
-_ERRORS = (
+_ERRORS: tuple[type[Exception], ...] = (
     # Raised where bytes of a corrupt file are taken for text.
     UnicodeDecodeError,
     *(
@@ -134,8 +135,16 @@ def _tensor(argument: Any, metadata: dict[str, str], name: str) -> Tensor:
             f"for {argument.name!r} in {name}."
         )
     shape = tuple(size if isinstance(size, int) else -1 for size in argument.shape)
-    scale = float(metadata.get(f"{argument.name}.scale", 0.0))
-    zero_point = int(metadata.get(f"{argument.name}.zero_point", 0))
+    try:
+        scale = float(metadata.get(f"{argument.name}.scale", 0.0))
+        zero_point = int(metadata.get(f"{argument.name}.zero_point", 0))
+        if not 0 <= scale < math.inf or not -128 <= zero_point <= 255:
+            raise ValueError(f"scale {scale}, zero point {zero_point}")
+    except ValueError as error:
+        raise ModelError(
+            f"Expected the scale and zero point of {argument.name!r} in the metadata of {name} "
+            f"to be such, got {error}; export the model again."
+        ) from error
     return Tensor(argument.name, shape, _DTYPES[argument.type], scale, zero_point)
 
 

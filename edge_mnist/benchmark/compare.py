@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ class Change:
         return self.new_us / self.old_us
 
 
-def compare(old: Path, new: Path) -> list[Change]:
-    """Return the rows that both benchmark files hold, in the order of the first.
+def compare(old: Path, new: Path) -> tuple[list[Change], list[tuple[Any, ...]]]:
+    """Return the rows that both files hold, and the keys of those that only the first has.
 
     Raises:
         DataError: a file that is not a benchmark, or no row in common.
@@ -40,7 +41,7 @@ def compare(old: Path, new: Path) -> list[Change]:
             f"Expected rows of the same file, backend, threads and batch in {old} and {new}, "
             f"got none in common."
         )
-    return changes
+    return changes, [key for key in before if key not in after]
 
 
 def _medians(path: Path) -> dict[tuple[Any, ...], float]:
@@ -48,14 +49,23 @@ def _medians(path: Path) -> dict[tuple[Any, ...], float]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema {content['schema']!r}")
-        return {
-            tuple(row[field] for field in _KEY): float(row["predict_us"]["p50"])
-            for row in content["results"]
-        }
+        medians: dict[tuple[Any, ...], float] = {}
+        for row in content["results"]:
+            key = tuple(row[field] for field in _KEY)
+            if key in medians:
+                raise ValueError(f"two rows of {key}")
+            medians[key] = _positive(row["predict_us"]["p50"])
+        return medians
     except OSError as error:
         raise DataError(f"Expected a benchmark file at {path}, got: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(
             f"Expected a benchmark file of schema {SCHEMA} (edge-mnist benchmark --json FILE), "
             f"got {path}: {error!r}."
         ) from error
+
+
+def _positive(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"a median of {value!r}")
+    return float(value)

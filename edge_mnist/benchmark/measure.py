@@ -114,9 +114,10 @@ def _run(
     # In turn, so that drift hits both alike.
     invoke: list[int] = []
     predict: list[int] = []
-    for _ in range(10):
-        invoke += _sample(lambda: session.run(encoded), max(1, runs // 10))
-        predict += _sample(lambda: classifier.predict(image), max(1, runs // 10))
+    step = -(-runs // 10)
+    for done in range(0, runs, step):
+        invoke += _sample(lambda: session.run(encoded), min(step, runs - done))
+        predict += _sample(lambda: classifier.predict(image), min(step, runs - done))
     return {
         "file": artifact.path.name,
         "format": format,

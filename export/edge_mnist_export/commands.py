@@ -72,8 +72,14 @@ def _range(
     return low, high
 
 
-@click.command()
-@click.option("--arch", type=click.Choice(_ARCHS), default="seed", show_default=True)
+@click.command(short_help="Train a CNN and write a run folder.")
+@click.option(
+    "--arch",
+    type=click.Choice(_ARCHS),
+    default="seed",
+    show_default=True,
+    help="seed: the tutorial's CNN; edge: a twelfth of its size.",
+)
 @click.option(
     "--activation",
     type=click.Choice(("relu", "sigmoid", "tanh")),
@@ -142,7 +148,8 @@ def _train(recipe: Recipe, source: datasets.Source, out: Path | None) -> Run:
     from .training import train
 
     try:
-        return train(recipe, source, folder, _report)
+        with runs.locked(folder):
+            return train(recipe, source, folder, _report)
     except KeyboardInterrupt:
         if any(folder.glob("checkpoint-*.keras")):
             _report(f"The epochs done are kept in {folder}: the same command continues.")
@@ -159,7 +166,7 @@ def _summary(run: Run) -> str:
     )
 
 
-@click.command()
+@click.command(short_help="Quantize and export a model as a verified bundle.")
 @click.argument("run", metavar="[RUN|MODEL.keras]", required=False, type=_PATH)
 @click.option("--int8", is_flag=True, help="Integers only, in and out.")
 @click.option("--fp16", is_flag=True, help="float16 weights.")
@@ -283,7 +290,7 @@ def _export(
     return out
 
 
-@click.command()
+@click.command(short_help="The whole chain once, small.")
 @click.option("--data", default="auto", show_default=True, help=_DATA_HELP)
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--out", type=_PATH, help="The run folder.  [default: runs/seed-TIME]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,10 @@ class Gate:
 
     max_drop: float = 0.3
     min_agreement: float = 99.0
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.max_drop) or math.isnan(self.min_agreement):
+            raise GateError("Expected numbers for the gate, got nan; nothing passes that.")
 
 
 def tolerance(precision: str, *, weight_error: float) -> float:

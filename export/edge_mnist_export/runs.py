@@ -7,9 +7,12 @@ While a run is under way its folder holds `run.json` (status "running"), `histor
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +45,15 @@ class Recipe:
     learning_rate: float = 1e-3
     limit: int | None = None
     backend: str = "tensorflow"
+
+    def __post_init__(self) -> None:
+        counts = (self.epochs, self.batch_size, 1 if self.limit is None else self.limit)
+        names = (self.arch, self.activation, self.data, self.labels, self.backend)
+        whole = all(type(count) is int for count in (*counts, self.seed))
+        if not whole or min(counts) < 1 or not 0 <= self.seed < 2**32:
+            raise ValueError(f"epochs {self.epochs!r}, seed {self.seed!r}, limit {self.limit!r}")
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"names {names!r}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ def read(path: Path) -> Run:
         raise BundleError(
             f"Expected a run folder (with run.json), got {path}; make one with: edge-mnist train"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
             f"Expected {path / 'run.json'} as edge-mnist train writes it, got a broken or foreign "
             f"one ({error!r}); train again."
@@ -118,7 +130,9 @@ def place(recipe: Recipe, out: Path | None) -> Path:
         for run in _all(RUNS):
             if not run.finished and run.record["recipe"] == asdict(recipe):
                 return run.path
-        return RUNS / f"{recipe.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+        new = RUNS / f"{recipe.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+        check_free(new)
+        return new
     if not (out / "run.json").is_file():
         check_free(out)
         return out
@@ -148,12 +162,61 @@ def write_record(path: Path, recipe: Recipe, *, status: str, **details: Any) -> 
 
 
 def read_history(path: Path, epochs: int) -> list[dict[str, float]]:
-    """Return the first `epochs` rows of `history.csv`."""
+    """Return the first `epochs` rows of `history.csv`.
+
+    Raises:
+        BundleError: it does not hold them.
+    """
     if not epochs:
         return []
-    with (path / "history.csv").open(encoding="utf-8", newline="") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    return rows[:epochs]
+    try:
+        with (path / "history.csv").open(encoding="utf-8", newline="") as file:
+            table = list(csv.DictReader(file))
+        rows = [{name: float(row[name]) for name in HISTORY} for row in table[:epochs]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, f"a history.csv that cannot be read ({error})") from error
+    if [row["epoch"] for row in rows] != list(range(1, epochs + 1)):
+        raise damaged(path, f"a history.csv without epochs 1 to {epochs}")
+    return rows
+
+
+def damaged(path: Path, what: str) -> BundleError:
+    """Return what to raise where an unfinished run cannot be continued."""
+    return BundleError(
+        f"Expected an unfinished run that can be continued in {path}, got {what}; "
+        f"delete the folder, or choose another with --out."
+    )
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep a second process from training in the folder. The lock dies with its process.
+
+    Raises:
+        OutputError: another process is at it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    path.mkdir(parents=True, exist_ok=True)
+    file = path / ".lock"
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutputError(
+                f"Expected to train in {path}, got another process at it already; "
+                f"wait for it, or choose another folder with --out."
+            ) from error
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+            # Where nothing was begun, nothing stays.
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:

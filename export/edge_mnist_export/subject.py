@@ -31,6 +31,7 @@ class Subject:
     seed: int = 0
     scaling: Scaling | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str | None = None
 
 
 def find(path: Path | None) -> Subject:
@@ -65,7 +66,13 @@ def _of_run(run: runs.Run) -> Subject:
         }
         seed = int(record["recipe"]["seed"])
         return Subject(
-            run.path / "model.keras", record["recipe"]["arch"], run.data, seed, Scaling(), training
+            run.path / "model.keras",
+            record["recipe"]["arch"],
+            run.data,
+            seed,
+            Scaling(),
+            training,
+            record["weights_sha256"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
@@ -86,10 +93,26 @@ def load(subject: Subject) -> Any:
         model = keras.saving.load_model(subject.path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise ModelError(_cannot_load(subject.path, str(error))) from error
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+    if not getattr(model, "inputs", None):
+        raise ModelError(
+            f"Expected a model that knows its input, got one never built in {subject.path}; "
+            f"begin it with keras.Input, and save it again."
+        )
+    named = isinstance(model.output, dict)
+    if len(model.inputs) != 1 or len(model.outputs) != 1 or named:
         raise ModelError(
             f"Expected a model with one input and one output, got {len(model.inputs)} and "
-            f"{len(model.outputs)} in {subject.path}."
+            f"{len(model.outputs)}{' by name' if named else ''} in {subject.path}."
+        )
+    if model.inputs[0].dtype != "float32":
+        raise ModelError(
+            f"Expected a model that takes float32 images, got {model.inputs[0].dtype} in "
+            f"{subject.path}."
+        )
+    if subject.weights_sha256 not in (None, weights_sha256(model)):
+        raise ModelError(
+            f"Expected the weights that run.json tells of in {subject.path}, got others; "
+            f"export the file from a folder without run.json, with its --data."
         )
     shape, output = tuple(model.inputs[0].shape), tuple(model.outputs[0].shape)
     if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +107,7 @@ def _start(recipe: Recipe, out: Path, *, steps: int) -> tuple[Any, int]:
     """Return the model with the epochs done: the newest checkpoint, or a new model and 0."""
     checkpoints = sorted(out.glob("checkpoint-*.keras"))
     if checkpoints:
-        model = keras.saving.load_model(checkpoints[-1])
-        return model, int(checkpoints[-1].stem.rpartition("-")[2])
+        return _load_checkpoint(checkpoints[-1], recipe)
     model = architectures.build(recipe.arch, activation=recipe.activation)
     # The decay costs nothing; at 10 epochs it gave the seed CNN 0.16 points on validation images.
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * steps)
@@ -118,6 +118,19 @@ def _start(recipe: Recipe, out: Path, *, steps: int) -> tuple[Any, int]:
         metrics=["accuracy"],
     )
     return model, 0
+
+
+def _load_checkpoint(path: Path, recipe: Recipe) -> tuple[Any, int]:
+    number = path.stem.rpartition("-")[2]
+    if not number.isdecimal() or not 0 < int(number) <= recipe.epochs:
+        raise runs.damaged(path.parent, f"{path.name} for a run of {recipe.epochs} epochs")
+    try:
+        model = keras.saving.load_model(path)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise runs.damaged(path.parent, f"a broken {path.name}") from error
+    if model.optimizer is None:
+        raise runs.damaged(path.parent, f"{path.name} without its optimizer")
+    return model, int(number)
 
 
 def _fit_epoch(model: Any, images: _Images, recipe: Recipe, epoch: int) -> dict[str, float]:

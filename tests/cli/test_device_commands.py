@@ -199,3 +199,51 @@ def test_a_huge_picture_is_refused_quickly(cli: Cli, tmp_path: Path) -> None:
     Image.new("1", (10000, 10000)).save(tmp_path / "huge.png")
     done = cli("predict", tmp_path / "huge.png", status=2)
     assert "Expected a picture of at most 50 megapixels" in error_line(done)
+
+
+@pytest.mark.parametrize("median", ["NaN", "true", "-1", "0", '"11"', "1" + "0" * 400, "[" * 9999])
+def test_compare_refuses_medians_that_are_none(cli: Cli, tmp_path: Path, median: str) -> None:
+    row = '{"file": "m", "backend": "onnx", "threads": 1, "batch": 1, "predict_us": {"p50": %s}}'
+    (tmp_path / "good.json").write_text(f'{{"schema": 1, "results": [{row % 10}]}}')
+    (tmp_path / "bad.json").write_text(f'{{"schema": 1, "results": [{row % median}]}}')
+    for pair in (("good.json", "bad.json"), ("bad.json", "good.json")):
+        done = cli("compare", *pair, cwd=tmp_path, status=2)
+        assert "Expected a benchmark file of schema 1" in error_line(done)
+    twice = f'{{"schema": 1, "results": [{row % 10}, {row % 10}]}}'
+    (tmp_path / "twice.json").write_text(twice)
+    assert "two rows of" in error_line(
+        cli("compare", "twice.json", "good.json", cwd=tmp_path, status=2)
+    )
+
+
+def test_compare_names_rows_that_are_gone(cli: Cli, tmp_path: Path) -> None:
+    def write(name: str, *backends: str) -> Path:
+        rows = [
+            {"file": "m", "backend": b, "threads": 1, "batch": 1, "predict_us": {"p50": 10}}
+            for b in backends
+        ]
+        (tmp_path / name).write_text(json.dumps({"schema": 1, "results": rows}))
+        return tmp_path / name
+
+    done = cli("compare", write("a.json", "onnx", "litert"), write("b.json", "onnx"))
+    assert "b.json has no row of m, litert, 1, 1" in done.stderr
+
+
+def test_a_link_is_followed_and_kept(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    cli(
+        "benchmark", SHIPPED / "model-int8.tflite", "--runs", "10", "--json", tmp_path / "link.json"
+    )
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "real.json").read_text())["schema"] == 1
+
+
+def test_standard_error_holds_nothing_but_ours(cli: Cli) -> None:
+    assert cli("predict", DIGITS / "3.png").stderr == ""
+
+
+def test_an_encoding_that_lacks_a_letter_is_no_reason_to_fail(cli: Cli, tmp_path: Path) -> None:
+    shutil.copy(DIGITS / "3.png", tmp_path / "數.png")
+    done = cli("predict", tmp_path / "數.png", env={"PYTHONIOENCODING": "latin-1"})
+    assert done.stdout.endswith("\\u6578.png: 3 (99.61 %)\n")
+    assert cli("doctor", env={"PYTHONIOENCODING": "latin-1"}).stdout

@@ -136,7 +136,7 @@ def test_wrong_names_are_refused() -> None:
         Classifier(backend="cuda")
     with pytest.raises(ModelError, match="Expected a int4 file in the bundle, got only float32"):
         Classifier(precision="int4")
-    with pytest.raises(BackendError, match="Expected 1 thread or more, got 0"):
+    with pytest.raises(BackendError, match="Expected 1 to 256 threads, got 0"):
         Classifier(threads=0)
     with pytest.raises(ModelError, match=r"Expected a \.onnx file for backend 'onnx'"):
         Classifier(SHIPPED / "model-int8.tflite", backend="onnx")
@@ -158,7 +158,7 @@ def test_a_missing_place_is_named(tmp_path: Path) -> None:
         Classifier(tmp_path)
     keras = tmp_path / "model.keras"
     keras.touch()
-    with pytest.raises(ModelError, match=r"a Keras model becomes one with: edge-mnist export"):
+    with pytest.raises(ModelError, match=r"model.keras; make one with: edge-mnist export"):
         Classifier(keras)
 
 
@@ -235,3 +235,15 @@ def test_the_best_precision_that_a_runtime_can_take_is_chosen() -> None:
     artifacts = [a for a in find_artifacts() if (a.precision, a.format) != ("int8", "tflite")]
     artifact, runtime = choose(artifacts, backend=None)
     assert (artifact.precision, artifact.format, runtime.format) == ("int8", "onnx", "onnx")
+
+
+def test_what_is_no_model_or_thread_count_is_refused() -> None:
+    for model in (5, ["a"], "x" * 5000, "nul\0byte"):
+        with pytest.raises(BundleError, match=r"Expected (the path of )?a bundle"):
+            Classifier(model)  # type: ignore[arg-type]
+    for threads in (0, -1, 10**6, None, "2"):
+        with pytest.raises(BackendError, match="Expected 1 to 256 threads, got"):
+            Classifier(threads=threads)  # type: ignore[arg-type]
+    ragged = [np.zeros((28, 28), np.uint8), np.zeros((5, 5), np.uint8)]
+    with pytest.raises(ImageError, match="Expected images of one size"):
+        Classifier().predict_probabilities(ragged)

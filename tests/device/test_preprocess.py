@@ -81,6 +81,12 @@ def test_every_kind_of_picture_is_read(digit: np.ndarray, classifier: Classifier
     assert read == dict.fromkeys(pictures, 3)
 
 
+def test_widened_pixels_are_what_they_were(digit: np.ndarray) -> None:
+    page = np.asarray(photo(digit))
+    for dtype in (np.int16, np.int32, np.int64):
+        assert np.array_equal(preprocess(page.astype(dtype)), preprocess(page))
+
+
 def test_exif_rotation_is_obeyed(digit: np.ndarray, classifier: Classifier) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera lay on its side: show it turned by 90° clockwise
@@ -147,6 +153,11 @@ def test_a_truncated_picture_is_named(format: str, digit: np.ndarray, tmp_path: 
         (np.full((5, 5), np.nan), r"float64 pixels in \[0, 1\]"),
         (np.zeros((5, 5), complex), r"complex128"),
         (7, r"a path, bytes, a PIL image or an array, got int"),
+        ("nul\0byte.png", r"Expected a picture at nul\x00byte.png, got: embedded null byte"),
+        (
+            np.zeros((3, 5), np.uint8),
+            r"7 pixels or more a side, got an array|got the picture \(5×3\)",
+        ),
         ("no/such/file.png", r"Expected a picture at no/such/file.png, got: No such file"),
     ],
 )

@@ -133,8 +133,7 @@ def test_a_failed_gate_prints_the_table_and_leaves_nothing(
     """
     import keras
 
-    broken = tmp_path / "run"
-    shutil.copytree(run, broken)
+    broken = tmp_path / "broken.keras"
     model = keras.saving.load_model(run / "model.keras")
     first, second = (layer for layer in model.layers if "conv2d" in layer.name)
     kernel, bias = first.get_weights()
@@ -146,14 +145,28 @@ def test_a_failed_gate_prints_the_table_and_leaves_nothing(
     )
     first.set_weights([kernel, bias])
     second.set_weights([following, offset])
-    model.save(broken / "model.keras")
-    done = cli("export", broken, "--int8", "--format", "tflite", "--out", tmp_path / "b", status=1)
+    model.save(broken)
+    asked = ("--data", "synthetic", "--int8", "--format", "tflite", "--out", tmp_path / "b")
+    done = cli("export", broken, *asked, status=1)
     assert "int8       tflite" in done.stdout
     assert "Expected a drop of at most 0.3 points, agreement" in error_line(done)
     assert "model-int8.tflite dropped" in error_line(done)
     assert "model-int8.tflite agrees on" in error_line(done)
     assert "model-float32.tflite" not in error_line(done)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.keras"]
+
+
+def test_weights_that_run_json_does_not_tell_of_are_refused(
+    cli: Cli, run: Path, tmp_path: Path
+) -> None:
+    import keras
+
+    shutil.copytree(run, tmp_path / "run")
+    model = keras.saving.load_model(run / "model.keras")
+    model.set_weights([weight * 2 for weight in model.get_weights()])
+    model.save(tmp_path / "run" / "model.keras")
+    done = cli("export", tmp_path / "run", status=2)
+    assert "Expected the weights that run.json tells of" in error_line(done)
 
 
 def test_format_and_precision_are_what_was_asked(cli: Cli, run: Path, tmp_path: Path) -> None:
