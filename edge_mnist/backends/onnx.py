@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # ONNX Runtime's exceptions share no base class but Exception.
-_ERRORS = (
+_ERRORS: tuple[type[Exception], ...] = (
     # Raised where bytes of a corrupt file are taken for text.
     UnicodeDecodeError,
     *(
