@@ -81,8 +81,11 @@ class Runtime:
 
     @property
     def version(self) -> str:
-        """The version installed."""
-        return importlib.metadata.version(self.distribution)
+        """The version installed; "?" where its module came from another distribution."""
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return "?"  # Such as onnxruntime-gpu's.
 
 
 # In order of preference where several can run a file.

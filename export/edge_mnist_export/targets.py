@@ -2,7 +2,7 @@
 
 A file's needs are names with versions: of a TFLite file its builtin ops, of an ONNX file its
 opset, its IR version and DequantizeLinear. `releases.json` holds what each release adds to the
-one before; LiteRT continues TensorFlow Lite. All of it was measured, on x86-64, with every
+one before; LiteRT continues TensorFlow Lite. All of it was measured, on x86-64, with each
 release loading a file that asks for every builtin op in every version (TFLite), or float32 and
 int8 files stamped with every opset and IR version (ONNX). Two of its lines are no op versions:
 
@@ -10,8 +10,8 @@ int8 files stamped with every opset and IR version (ONNX). Two of its lines are 
   is that of older ones, and answers nonsense: 11 % on digits it should read at 86 %.
 - onnxruntime 1.6 takes opset 13 and has no kernel for its DequantizeLinear: int8 needs 1.7.
 
-https://onnxruntime.ai/docs/reference/compatibility.html agrees, but for opset 19: it says 1.15,
-whose CPU provider has no kernels for it yet.
+https://onnxruntime.ai/docs/reference/compatibility.html agrees but for 1.15, of which it says opset
+19 and IR 8: its CPU provider has not all kernels of opset 19 yet, and it takes IR 9.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from edge_mnist_export import targets
 from edge_mnist_export.targets import TARGETS
 from tests.conftest import REPOSITORY, Cli, error_line
 
-OLDEST = {"tflite-runtime": "2.14.0", "ai-edge-litert": "1.0.1", "onnxruntime": "1.15.0"}
+OLDEST = {"tflite-runtime": "2.14.0", "ai-edge-litert": "1.0.0", "onnxruntime": "1.15.0"}
 BACKENDS = {"tflite": "tflite-runtime", "litert": "ai-edge-litert", "onnx": "onnxruntime"}
 Device = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -99,7 +99,7 @@ def loads(oldest: str | None, release: str) -> bool:
 
 def test_the_manifest_says_what_each_file_loads_in(bundle: Path) -> None:
     said = {entry["file"]: entry["loads_in"] for entry in entries(bundle)}
-    everywhere = {"tflite-runtime": ">=2.7.0", "ai-edge-litert": ">=1.0.1"}
+    everywhere = {"tflite-runtime": ">=2.7.0", "ai-edge-litert": ">=1.0.0"}
     assert said == {
         "model-float32.tflite": everywhere,
         "model-float16.tflite": everywhere,
@@ -303,7 +303,7 @@ def _edges(op: str) -> Iterable[int]:
     ("module", "runtime", "release"),
     [
         ("tflite_runtime.interpreter", "tflite-runtime", "2.14.0"),
-        ("ai_edge_litert.interpreter", "ai-edge-litert", "1.0.1"),
+        ("ai_edge_litert.interpreter", "ai-edge-litert", "1.0.0"),
         ("ai_edge_litert.interpreter", "ai-edge-litert", "2.3.0"),
     ],
 )
