@@ -16,9 +16,8 @@ from .errors import BackendError, ImageError, ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
-    Picture = str | PathLike[str] | bytes | Image | NDArray[np.generic]
+    from .preprocess import Picture
 
 # How many images an open-batch model is given at once: large enough to amortise the call,
 # small enough to stay in a small device's cache.

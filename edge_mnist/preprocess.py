@@ -27,8 +27,9 @@ from .errors import ImageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .classifier import Picture
     from .contract import Contract
+
+    Picture = str | PathLike[str] | bytes | Image.Image | NDArray[np.generic]
 
 SIZE = 28
 BOX = 20
