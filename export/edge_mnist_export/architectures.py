@@ -8,8 +8,6 @@ from typing import Any
 import keras
 from keras import layers
 
-ACTIVATIONS = ("relu", "sigmoid", "tanh")
-
 
 def build(arch: str, *, activation: str = "relu") -> Any:
     """Return the untrained Keras model `arch`; its weights come from Keras's random seed."""

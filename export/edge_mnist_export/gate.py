@@ -55,15 +55,18 @@ def tolerance(precision: str, *, weight_error: float) -> float:
     measured: `weight_error` is the largest change of a probability when Keras itself runs with
     weights rounded to the precision's steps. A layer's sum over weights w and inputs x, rounded
     in steps of s_w and s_x, is off by s_w |x| / sqrt(12) for the one and by s_x |w| / sqrt(12) for
-    the other. The steps are the largest value over as many steps in both, so these two are to
-    each other as the ratios of largest value to root mean square of x and w: both a few, of
-    sparse activations up to three times that of weights. Errors of a and 3a that are independent
-    add to sqrt(10) a, 3.2 times the weights' alone; 4 leaves room for their being but samples.
+    the other. In float16 a step is a part of each value, so that the two are alike: sqrt(2) times
+    the weights' share, and 4 leaves room for their being but samples. In 8 bits it is a part of
+    the largest value: the two are to each other as the ratios of largest value to root mean
+    square of x and w, and sparse activations peak far higher than weights do. The whole was up to
+    6.5 times the weights' share among the models of tests/host/test_own_models.py; 12 is allowed.
     Added is the rounding of the probability itself, half a step of 1/256, or 2^-12 in float16.
     """
     if precision == "float32":
         return 1e-5
-    return min(1.0, 4 * weight_error + (2**-12 if precision == "float16" else 0.5 / 256))
+    if precision == "float16":
+        return min(1.0, 4 * weight_error + 2**-12)
+    return min(1.0, 12 * weight_error + 0.5 / 256)
 
 
 def check(verdicts: Sequence[Verdict], gate: Gate) -> None:

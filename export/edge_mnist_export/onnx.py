@@ -24,7 +24,6 @@ from edge_mnist.errors import ModelError
 from .frameworks import quiet
 from .targets import Needs
 
-PRECISIONS = ("float32", "float16", "dynamic", "int8")
 # The first opset whose QuantizeLinear takes a scale per channel; every later one only
 # narrows the range of runtimes that load the file.
 OPSET = 13

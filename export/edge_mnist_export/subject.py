@@ -98,7 +98,7 @@ def load(subject: Subject) -> Any:
             f"Expected a model that knows its input, got one never built in {subject.path}; "
             f"begin it with keras.Input, and save it again."
         )
-    named = isinstance(model.output, dict)
+    named = isinstance(getattr(model, "_outputs_struct", None), dict)
     if len(model.inputs) != 1 or len(model.outputs) != 1 or named:
         raise ModelError(
             f"Expected a model with one input and one output, got {len(model.inputs)} and "

@@ -18,7 +18,6 @@ from edge_mnist.errors import ModelError
 from .frameworks import quiet
 from .targets import PER_CHANNEL_DENSE, Needs
 
-PRECISIONS = ("float32", "float16", "dynamic", "int8")
 # What `older` gives up, by precision: with a scale per channel of a dense layer's weights, the
 # converter asks for FULLY_CONNECTED version 12, which tflite-runtime never had. With one scale
 # the shipped CNN misreads as many of MNIST's 10,000 test images (67), the seed CNN 91, not 87.

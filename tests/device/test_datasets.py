@@ -602,8 +602,9 @@ def test_an_interrupted_process_leaves_a_part_for_the_next(
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
     child.wait(timeout=20)
-    (part,) = in_cache(cache)
-    assert part == f"{TEST_IMAGES.archive}.part"
+    part = f"{TEST_IMAGES.archive}.part"
+    # Interrupted between two renames it may leave another, which grows old and goes.
+    assert part in in_cache(cache)
     kept = (cache / part).stat().st_size
     assert find("mnist", splits=("test",)).path == cache
     assert mirror.gets[1] == (TEST_IMAGES.archive, f"bytes={kept}-")

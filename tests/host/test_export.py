@@ -64,7 +64,7 @@ def test_the_manifest_says_how_it_was_made(manifest: dict[str, object]) -> None:
 def test_every_file_is_within_its_derived_tolerance(manifest: dict[str, object]) -> None:
     for entry in manifest["artifacts"]:
         error, tolerance = entry["max_probability_error"], entry["probability_tolerance"]
-        assert 0 < entry["mean_probability_error"] < error <= tolerance < 0.6, entry
+        assert 0 < entry["mean_probability_error"] < error <= tolerance <= 1, entry
         assert len(entry["differing_images"]) == round((1 - entry["agreement"]) * 10_000)
         if entry["precision"] == "float32":
             assert tolerance == 1e-5

@@ -133,7 +133,7 @@ def fit(
     model.compile(keras.optimizers.Adam(2e-3), loss=loss)
     images, labels = data(2000, shape, seed=1)
     low, high = pixels
-    x = (low + (high - low) * images / 255).astype(np.float32)
+    x = low + (high - low) * images.astype(np.float32) / 255
     model.fit(x, labels, batch_size=32, epochs=4, verbose=0)
     return model
 
