@@ -18,11 +18,13 @@ import click
 
 from . import __version__
 from .backends import RUNTIMES
-from .errors import EdgeMnistError, GateError, HostError, ImageError
+from .errors import EdgeMnistError, GateError, HostError, ImageError, ModelError
 from .files import PICTURES
 from .tables import percent, table
 
 if TYPE_CHECKING:
+    from . import datasets
+    from .backends import Runtime
     from .bundle import Artifact
     from .classifier import Classifier, Prediction
     from .contract import Scaling
@@ -279,12 +281,11 @@ def evaluate(
     artifacts = _artifacts(model, scaling)
     best = choose(artifacts, backend=backend)
     pairs = list(evaluation.pairs(artifacts, backend))
-    chosen_at = pairs.index(best)
     source = datasets.find(data, splits=("test",), own=True)
     size = Classifier.from_artifact(*best).contract.size
     split = datasets.load(source, "test", limit=limit, shape=size)
     pairs, trials = trial.settle(pairs, source, split)
-    results = [evaluation.evaluate(artifact, runtime, split) for artifact, runtime in pairs]
+    results = _evaluations(pairs, split)
     if as_json:
         click.echo(json.dumps(_evaluation_json(split.name, results, trials)))
         return
@@ -293,7 +294,8 @@ def evaluate(
         click.echo(f"{found.text}\n")
     rows = [[r.artifact.path.name, r.backend, percent(r.accuracy), str(r.errors)] for r in results]
     click.echo(table(("file", "backend", "accuracy", "errors"), rows))
-    chosen = results[chosen_at]
+    preferred = (best[0].path, best[1].backend)
+    chosen = next((r for r in results if (r.artifact.path, r.backend) == preferred), results[0])
     click.echo(f"\nConfusion of {chosen.artifact.path.name} on {chosen.backend} on {split.name}")
     click.echo("(rows: the true digit; columns: the digit read)\n")
     others = chosen.confusion[:, 10:].sum(axis=1)
@@ -303,6 +305,25 @@ def evaluate(
         for digit, row in enumerate(chosen.confusion)
     ]
     click.echo(table(("", *map(str, range(10)), *(["other"] if more else [])), counts))
+
+
+def _evaluations(
+    pairs: Sequence[tuple[Artifact, Runtime]], split: datasets.Split
+) -> list[Evaluation]:
+    """Evaluate every pair; a file that one runtime cannot load is no reason to leave the rest."""
+    from .evaluation import evaluate
+
+    results, refusals = [], []
+    for artifact, runtime in pairs:
+        try:
+            results.append(evaluate(artifact, runtime, split))
+        except ModelError as error:
+            refusals.append(error)
+    if not results:
+        raise refusals[0]
+    for refusal in refusals:
+        click.echo(f"edge-mnist: warning: {refusal}", err=True)
+    return results
 
 
 def _evaluation_json(

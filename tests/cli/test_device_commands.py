@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -247,3 +248,17 @@ def test_an_encoding_that_lacks_a_letter_is_no_reason_to_fail(cli: Cli, tmp_path
     done = cli("predict", tmp_path / "數.png", env={"PYTHONIOENCODING": "latin-1"})
     assert done.stdout.endswith("\\u6578.png: 3 (99.61 %)\n")
     assert cli("doctor", env={"PYTHONIOENCODING": "latin-1"}).stdout
+
+
+def test_evaluate_goes_on_past_a_file_that_no_runtime_loads(cli: Cli, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    broken = b"vouched for, and yet no model"
+    (bundle / "model-float32.tflite").write_bytes(broken)
+    entry = next(e for e in manifest["artifacts"] if e["file"] == "model-float32.tflite")
+    entry |= {"size_bytes": len(broken), "sha256": hashlib.sha256(broken).hexdigest()}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    done = cli("evaluate", bundle, "--data", "synthetic", "--limit", "50", "--json")
+    files = [row["file"] for row in json.loads(done.stdout)["results"]]
+    assert sorted(set(files)) == ["model-float32.onnx", "model-int8.onnx", "model-int8.tflite"]
+    assert "edge-mnist: warning: Expected a TFLite model that this runtime can load" in done.stderr
