@@ -109,11 +109,6 @@ def load(subject: Subject) -> Any:
             f"Expected a model that takes float32 images, got {model.inputs[0].dtype} in "
             f"{subject.path}."
         )
-    if subject.weights_sha256 not in (None, weights_sha256(model)):
-        raise ModelError(
-            f"Expected the weights that run.json tells of in {subject.path}, got others; "
-            f"export the file from a folder without run.json, with its --data."
-        )
     shape, output = tuple(model.inputs[0].shape), tuple(model.outputs[0].shape)
     if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
         raise ModelError(
@@ -124,6 +119,11 @@ def load(subject: Subject) -> Any:
         raise ModelError(
             f"Expected a model that answers with a number a class, got an output of shape "
             f"{output[1:]} in {subject.path}."
+        )
+    if subject.weights_sha256 not in (None, weights_sha256(model)):
+        raise ModelError(
+            f"Expected the weights that run.json tells of in {subject.path}, got others; "
+            f"export the file from a folder without run.json, with its --data."
         )
     return model
 
