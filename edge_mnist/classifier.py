@@ -88,9 +88,10 @@ class Classifier:
         self.artifact = artifact
         self.backend = runtime.backend
         known, name = artifact.contract, artifact.path.name
+        content = artifact.read()
         self.session = backends.load(
             runtime,
-            artifact.read(),
+            content,
             name=name,
             threads=threads,
             path=artifact.path if known is None else None,
@@ -110,13 +111,13 @@ class Classifier:
         self._zero_point = np.float32(-128 if unknown else output.zero_point)
         self._scale = np.float32(1 if unknown else output.scale) or None
         if known is None:
-            self._read_contract(artifact.scaling)
+            self._read_contract(artifact.scaling, content)
         else:
             _check_labels(self.session.output, known, name)
             self.scaling_from = "manifest"
             self._use(known)
 
-    def _read_contract(self, given: Scaling | None) -> None:
+    def _read_contract(self, given: Scaling | None, content: bytes) -> None:
         """Find the contract of a file without a manifest, by asking it a few patterns."""
         read = self._layout
         told, sure = foreign.scaling_of(self.session.input)
@@ -134,7 +135,9 @@ class Classifier:
         if self._batch == -1 and not self._takes_batches(patterns, one_by_one):
             self._batch = 1
         kind = foreign.kind_of(one_by_one, self.session.output)
-        labels = tuple(map(str, range(one_by_one.shape[1])))
+        labels = foreign.labels_of(content, self.artifact.format)
+        if len(labels) != one_by_one.shape[1]:
+            labels = tuple(map(str, range(one_by_one.shape[1])))
         self._use(replace(self.contract, labels=labels, output=kind))
 
     def _takes_batches(self, patterns: NDArray[np.uint8], expected: NDArray[np.float32]) -> bool:

@@ -64,6 +64,17 @@ def candidates(tensor: Tensor, channels: int) -> dict[str, Scaling]:
     return choices | {f"{name}, in negative": s.inverted() for name, s in choices.items()}
 
 
+def labels_of(content: bytes, format: str) -> tuple[str, ...]:
+    """Return what a file names its outputs; nothing where it does not."""
+    if format == "tflite":
+        from .backends import _tflite_file
+
+        return _tflite_file.labels(content)
+    from .backends import _onnx_file
+
+    return _onnx_file.labels(content)
+
+
 def _span(tensor: Tensor) -> tuple[float, float]:
     """Return the least and the largest value that a quantized input can stand for."""
     limits = np.iinfo(np.dtype(tensor.dtype))

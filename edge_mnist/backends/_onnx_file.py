@@ -7,6 +7,7 @@ content; the field numbers are those of onnx.proto.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +53,18 @@ def quantization(content: bytes, name: str, *, output: bool) -> Quantization | N
             return _of_node(node, tensors, output)
         name = node.inputs[0] if output else node.outputs[0]
     return None
+
+
+def labels(content: bytes) -> tuple[str, ...]:
+    """Return the labels that export writes into a file's metadata as a JSON list; or nothing."""
+    try:
+        for field, entry in _fields(memoryview(content)):
+            if field == 14 and _string(_bytes(entry), 1) == "labels":
+                found = json.loads(_string(_bytes(entry), 2))
+                return tuple(map(str, found)) if isinstance(found, list) else ()
+    except (ValueError, IndexError, RecursionError):
+        pass
+    return ()
 
 
 def has_external_data(content: bytes) -> bool:

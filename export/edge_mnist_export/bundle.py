@@ -6,7 +6,7 @@ import functools
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,18 +18,20 @@ import numpy as np
 from edge_mnist import __version__, datasets, trial
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
 from edge_mnist.contract import Contract, Scaling
-from edge_mnist.errors import DataError
+from edge_mnist.errors import DataError, ModelError
 from edge_mnist.files import new_folder
 from edge_mnist.tables import percent
 
+from . import quantization, verify
 from . import subject as subjects
-from . import verify
-from .calibration import PER_CLASS, representative
+from .calibration import check_pixels, representative
 from .frameworks import tool_versions
 from .gate import Gate, Verdict, check
 from .pixels import as_input
 from .subject import Subject
 from .targets import Target, loads_in
+from .timing import slower_than_float
+from .validation import hold_out
 
 Report = Callable[[str], None]
 # What trainers make of pixels; of several that fit equally the first is taken.
@@ -38,6 +40,8 @@ _RANGES = {
     "0 to 255": Scaling.between(0, 255),
     "-1 to 1": Scaling.between(-1, 1),
 }
+# So much accuracy is lost by a wrong range alone, not by a model that is merely bad.
+_WRONG_RANGE = 0.2
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def export(
     *,
     formats: Sequence[str],
     precisions: Sequence[str],
+    batch: int | None,
     target: Target,
     gate: Gate,
     report: Report,
@@ -62,7 +67,8 @@ def export(
 ) -> None:
     """Write the bundle `out` from a Keras model, every file run on the whole test set first.
 
-    `report` takes progress, `show` the table. Where the gate fails nothing is left behind.
+    `batch` is that of the ONNX files, None for an open one. `report` takes progress, `show` the
+    table. Where the gate fails nothing is left behind.
 
     Raises:
         GateError: a file lost what `gate` wants kept.
@@ -71,32 +77,38 @@ def export(
     with new_folder(out) as folder:
         model = subjects.load(subject)
         shape = tuple(model.inputs[0].shape[1:])
-        train = datasets.load(source, "train", shape=shape)
+        train = datasets.load(source, "train", limit=subject.limit, shape=shape)
         test = datasets.load(source, "test", shape=shape)
         _check_fits(model, train)
         model = _answering_probabilities(model, train)
         contract = _contract(model, subject, train, report)
-        calibration = representative(train, seed=subject.seed)
         reference = verify.reference(model, test, contract.scaling)
+        # The converters are heavy: each is imported only when its format is asked for.
+        converters = {name: importlib.import_module(f".{name}", __package__) for name in formats}
+        int8: Mapping[str, Callable[..., bytes]] = {}
+        calibration: dict[str, Any] = {}
+        if "int8" in precisions:
+            int8, calibration = _int8(model, subject, contract, train, converters, report)
         made = []
-        for format in formats:
-            # The converters are heavy: each is imported only when its format is asked for.
-            converter = importlib.import_module(f".{format}", __package__)
+        for format, converter in converters.items():
             for precision in precisions:
                 report(f"Converting to {precision} {format}")
-                convert = functools.partial(
-                    converter.convert,
-                    model,
-                    precision=precision,
-                    calibration=as_input(calibration, contract.scaling),
+                convert: Callable[..., bytes] = functools.partial(
+                    converter.convert, model, precision=precision
                 )
+                if precision == "int8":
+                    convert = int8[format]
                 file = Path(f"model-{precision}.{format}")
                 content, requirements = _fit(convert, converter, file, target, report)
+                content = converter.finish(content, contract, batch=batch)
                 artifact = _write(folder, format, precision, content, contract)
                 verdict = verify.verify(artifact, reference)
                 made.append(_Made(verdict, requirements))
-        show(verify.text([entry.verdict for entry in made], reference))
-        check([entry.verdict for entry in made], gate)
+        verdicts = [entry.verdict for entry in made]
+        show(verify.text(verdicts, reference))
+        check(verdicts, gate)
+        for line in slower_than_float([verdict.artifact for verdict in verdicts]):
+            report(line)
         manifest = {
             **_description(subject, model, contract),
             "target": target.name,
@@ -106,16 +118,48 @@ def export(
                 "sha256": test.sha256,
                 "keras_accuracy": reference.accuracy,
             },
-            "calibration": {
-                "data": train.name,
-                "images": len(calibration),
-                "per_class": PER_CLASS,
-                "seed": subject.seed,
-            },
-            "artifacts": [_entry(entry) for entry in made],
+            **calibration,
+            "artifacts": [_entry(entry, batch) for entry in made],
             "tools": _tools(),
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _int8(
+    model: Any,
+    subject: Subject,
+    contract: Contract,
+    train: datasets.Split,
+    converters: Mapping[str, ModuleType],
+    report: Report,
+) -> tuple[Mapping[str, Callable[..., bytes]], dict[str, Any]]:
+    """Choose how int8 is made; return what makes it, by format, and what the manifest says."""
+    kept, held = hold_out(train, subject.seed)
+    images, counts = representative(kept, seed=subject.seed)
+    check_pixels(images, contract, train.name)
+    report(f"Measuring activations on {len(images)} images of {train.name}")
+    floats = as_input(images, contract.scaling)
+    quantizers = {
+        format: converter.Quantizer(model, floats, counts, contract.range)
+        for format, converter in converters.items()
+    }
+    probabilities = model.predict(as_input(held.images, contract.scaling), verbose=0)
+    study = quantization.study(quantizers, held, probabilities, contract, counts)
+    report(quantization.summary(study, held))
+    trained_on = subject.training.get("data", {})
+    document: dict[str, Any] = {
+        "data": train.name,
+        "seed": subject.seed,
+        "validation_images": len(held.images),
+        # Of a model that came with no run nobody can tell what it has seen.
+        "held_out_of_training": trained_on.get("sha256") == train.sha256 or None,
+        **quantization.document(study),
+    }
+    makers: dict[str, Callable[..., bytes]] = {
+        format: functools.partial(quantizer.quantize, study.chosen)
+        for format, quantizer in quantizers.items()
+    }
+    return makers, {"calibration": document}
 
 
 def _fit(
@@ -156,23 +200,55 @@ def _check_fits(model: Any, train: datasets.Split) -> None:
 def _contract(model: Any, subject: Subject, train: datasets.Split, report: Report) -> Contract:
     height, width, channels = model.inputs[0].shape[1:]
     scaling = subject.scaling or _find_scaling(model, train, report)
+    if subject.scaling and subject.weights_sha256 is None:
+        _check_scaling(model, scaling, train)
     return Contract(height, width, channels, scaling, train.classes)
 
 
 def _find_scaling(model: Any, train: datasets.Split, report: Report) -> Scaling:
     """Return what has to be made of pixels, found by trying it on training images."""
-    images, labels = train.images[: trial.SAMPLE], train.labels[: trial.SAMPLE]
-    scores = {}
-    for name, scaling in _RANGES.items():
-        probabilities = model.predict(as_input(images, scaling), verbose=0)
-        scores[name] = trial.score(probabilities, labels, "probabilities")
+    scores = _scores(model, train, _RANGES)
     chosen = trial.best(scores)[0]
     tried = ", ".join(f"{name}: {percent(score.accuracy)}" for name, score in scores.items())
     report(
-        f"Pixels are taken to be {chosen} for this model; accuracy on {len(images)} images of "
-        f"{train.name} with {tried}. --input-range decides otherwise."
+        f"Pixels are taken to be {chosen} for this model; accuracy on {_sample(train)} with "
+        f"{tried}. --input-range decides otherwise."
     )
     return _RANGES[chosen]
+
+
+def _check_scaling(model: Any, given: Scaling, train: datasets.Split) -> None:
+    """Refuse an input range that another one beats by far: pixels scaled twice, or never.
+
+    Raises:
+        ModelError: names the range that fits.
+    """
+    scores = _scores(model, train, {"given": given, **_RANGES})
+    best = trial.best(scores)[0]
+    if scores[best].accuracy - scores["given"].accuracy > _WRONG_RANGE:
+        low, high = given.value(0), given.value(255)
+        raise ModelError(
+            f"Expected the range of pixels that this model was trained on, got --input-range "
+            f"{low:g},{high:g}: accuracy {percent(scores['given'].accuracy)} on {_sample(train)}, "
+            f"and {percent(scores[best].accuracy)} with {best}. Does the model scale pixels "
+            f"itself, or not at all? Leave --input-range out, or give that."
+        )
+
+
+def _scores(
+    model: Any, train: datasets.Split, scalings: Mapping[str, Scaling]
+) -> dict[str, trial.Score]:
+    images, labels = train.images[: trial.SAMPLE], train.labels[: trial.SAMPLE]
+    return {
+        name: trial.score(
+            model.predict(as_input(images, scaling), verbose=0), labels, "probabilities"
+        )
+        for name, scaling in scalings.items()
+    }
+
+
+def _sample(train: datasets.Split) -> str:
+    return f"{min(trial.SAMPLE, len(train.images))} images of {train.name}"
 
 
 def _answering_probabilities(model: Any, train: datasets.Split) -> Any:
@@ -212,12 +288,13 @@ def _description(subject: Subject, model: Any, contract: Contract) -> dict[str, 
     }
 
 
-def _entry(made: _Made) -> dict[str, Any]:
+def _entry(made: _Made, batch: int | None) -> dict[str, Any]:
     verdict = made.verdict
     return {
         "file": verdict.artifact.path.name,
         "format": verdict.artifact.format,
         "precision": verdict.artifact.precision,
+        "batch": 1 if verdict.artifact.format == "tflite" else batch,
         "size_bytes": verdict.artifact.size_bytes,
         "sha256": verdict.artifact.sha256,
         "accuracy": verdict.accuracy,

@@ -178,6 +178,12 @@ def _summary(run: Run) -> str:
     help="tflite, onnx or both.  [default: what the target loads]",
 )
 @click.option(
+    "--batch",
+    type=click.IntRange(1, 4096),
+    metavar="N",
+    help="The fixed batch of the .onnx files, for what takes no open one.  [default: open]",
+)
+@click.option(
     "--target",
     type=click.Choice(tuple(TARGETS)),
     default="generic",
@@ -218,6 +224,7 @@ def export(
     fp16: bool,
     dynamic: bool,
     formats: tuple[str, ...] | None,
+    batch: int | None,
     target: str,
     max_drop: float,
     min_agreement: float,
@@ -236,11 +243,18 @@ def export(
     subject = subjects.find(run)
     if input_range:
         subject = replace(subject, scaling=Scaling.between(*input_range))
+    loadable = _loadable(formats, TARGETS[target])
+    if batch and "onnx" not in loadable:
+        raise ModelError(
+            f"Expected --batch with .onnx files, got only {', '.join(loadable)}; a .tflite file "
+            f"takes one image at a time."
+        )
     folder = _export(
         subject,
         data=data,
         out=out or _new_bundle(subject.path.parent),
-        formats=_loadable(formats, TARGETS[target]),
+        formats=loadable,
+        batch=batch,
         target=TARGETS[target],
         precisions=tuple(name for name, wanted in asked.items() if wanted),
         gate=Gate(max_drop=max_drop, min_agreement=min_agreement),
@@ -264,6 +278,7 @@ def _export(
     gate: Gate,
     show: Callable[[str], None],
     data: str | None = None,
+    batch: int | None = None,
     target: Target = TARGETS["generic"],
 ) -> Path:
     from edge_mnist import datasets
@@ -282,6 +297,7 @@ def _export(
         out,
         formats=formats,
         precisions=precisions,
+        batch=batch,
         target=target,
         gate=gate,
         report=_report,

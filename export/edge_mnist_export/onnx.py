@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ import onnxslim
 import tensorflow as tf
 import tf2onnx
 from numpy.typing import NDArray
-from onnxruntime import quantization
+from onnxruntime import InferenceSession, quantization
+from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from edge_mnist.contract import Contract
 from edge_mnist.errors import ModelError
 
 from .frameworks import quiet
+from .quantization import Scheme
+from .ranges import Range, observe
 from .targets import Needs
 
 # The first opset whose QuantizeLinear takes a scale per channel; every later one only
@@ -31,20 +36,87 @@ OPSET = 13
 OLDER: dict[str, str] = {}
 
 
-def convert(model: Any, *, precision: str, calibration: NDArray[np.float32]) -> bytes:
+def convert(model: Any, *, precision: str) -> bytes:
     """Return an ONNX model with input `image`, output `probabilities` and an open batch.
 
     Args:
         model: a Keras model from images (n, h, w, c) to probabilities.
         precision: float32; float16 inside, float32 in and out; dynamic: int8 weights, ranges of
-            the activations found at run time; int8: static QDQ with signed per-channel weights,
-            uint8 in and out, whose scale and zero point stand in the file's metadata.
-        calibration: images (n, h, w, c) as the model takes them, that set int8's ranges.
+            the activations found at run time.
     """
     with quiet(), _quiet_logging():
-        converted = _CONVERTERS[precision](_trace(model), calibration)
-    onnx.checker.check_model(converted, full_check=True)
-    return bytes(converted.SerializeToString(deterministic=True))
+        return _serialize(_CONVERTERS[precision](_trace(model)))
+
+
+class Quantizer:
+    """A Keras model made integers only, by any scheme: static QDQ with signed weights.
+
+    uint8 in and out, whose scale and zero point stand in the file's metadata.
+    """
+
+    def __init__(
+        self, model: Any, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
+    ) -> None:
+        """Measure `images` (n, h, w, c), as the model takes them: the first of each of `counts`.
+
+        `input_range` is what the pixels 0 and 255 are to the model.
+        """
+        with quiet(), _quiet_logging():
+            self._float = _trace(model)
+        self._input_range = input_range
+        self._statistics = observe(_all_values(self._float), images, counts)
+
+    def quantize(self, scheme: Scheme) -> bytes:
+        """Return the int8 file.
+
+        Raises:
+            ModelError: an op would stay float; the message names it.
+        """
+        found = self._statistics[scheme.images].items()
+        ranges = {name: statistics.range(scheme.method) for name, statistics in found}
+        ranges["image"] = self._input_range
+        with quiet(), _quiet_logging():
+            quantized = _quantize(self._float, ranges, per_channel=scheme.per_channel)
+            _integer_input(quantized)
+            _integer_output(quantized)
+            check_integer(quantized)
+            return _serialize(quantized)
+
+
+def _serialize(model: onnx.ModelProto) -> bytes:
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _all_values(
+    model: onnx.ModelProto,
+) -> Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]:
+    """Return what runs a float model and gives the value of every node, and the image."""
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+    names = [name for node in model.graph.node for name in node.output]
+    del wide.graph.output[:]
+    wide.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+    session = InferenceSession(wide.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def run(image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        values = zip(names, session.run(names, {"image": image}), strict=True)
+        floats = {name: value for name, value in values if value.dtype == np.float32}
+        return {"image": image, **floats}
+
+    return run
+
+
+def finish(content: bytes, contract: Contract, *, batch: int | None = None) -> bytes:
+    """Return the file with its labels written into it, and with a fixed batch if one is given."""
+    model = onnx.load_from_string(content)
+    model.metadata_props.add(key="labels", value=json.dumps(contract.labels))
+    if batch:
+        for value in (model.graph.input[0], model.graph.output[0]):
+            value.type.tensor_type.shape.dim[0].dim_value = batch
+        # Shapes in between were inferred of an open batch.
+        del model.graph.value_info[:]
+    return _serialize(model)
 
 
 def needs(content: bytes) -> Needs:
@@ -135,18 +207,18 @@ def _rename(graph: onnx.GraphProto) -> None:
 _INITIALIZER_ROLES = {"Conv": ("weight", "bias"), "Gemm": ("weight", "bias"), "Reshape": ("shape",)}
 
 
-def _float32(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
+def _float32(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _float16(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
+def _float16(model: onnx.ModelProto) -> onnx.ModelProto:
     half = convert_float_to_float16(model, keep_io_types=True)
     # The casts at the edges are appended after the nodes that need them.
     OnnxModel(half).topological_sort()
     return half
 
 
-def _dynamic(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
+def _dynamic(model: onnx.ModelProto) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "dynamic.onnx"
         # Of a convolution ConvInteger is all there is, and ONNX Runtime runs it slower than
@@ -160,33 +232,32 @@ def _dynamic(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.M
         return onnx.load(out)
 
 
-class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, images: NDArray[np.float32]) -> None:
-        self._feeds = ({"image": image[np.newaxis]} for image in images)
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        return next(self._feeds, None)
+# TFLite's quantization of a softmax: so both formats round probabilities alike.
+_SOFTMAX = {"scale": np.array(1 / 256, np.float32), "zero_point": np.array(0, np.uint8)}
 
 
-def _int8(model: onnx.ModelProto, calibration: NDArray[np.float32]) -> onnx.ModelProto:
+def _quantize(
+    model: onnx.ModelProto, ranges: Mapping[str, Range], *, per_channel: bool
+) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "int8.onnx"
+        out, cache = Path(folder) / "int8.onnx", Path(folder) / "ranges.json"
+        limits = {name: tuple(map(np.float32, limits)) for name, limits in ranges.items()}
+        method = quantization.CalibrationMethod.MinMax
+        # What it would have measured itself; finding it here, it measures nothing.
+        save_tensors_data(TensorsData(method, limits), cache)
         quantization.quantize_static(
             model,
             out,
-            _Calibration(calibration),
+            calibration_cache_path=cache,
             quant_format=quantization.QuantFormat.QDQ,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            per_channel=True,
+            per_channel=per_channel,
             # Every op there is, also those that ONNX Runtime would leave in float on its own.
             op_types_to_quantize=sorted({node.op_type for node in model.graph.node}),
+            extra_options={"TensorQuantOverrides": {"probabilities": [_SOFTMAX]}},
         )
-        quantized = onnx.load(out)
-    _integer_input(quantized)
-    _integer_output(quantized)
-    check_integer(quantized)
-    return quantized
+        return onnx.load(out)
 
 
 # Ops that hand values on as they are: integers in, integers out.
@@ -286,4 +357,4 @@ def _quiet_logging() -> Iterator[None]:
         logging.disable(before)
 
 
-_CONVERTERS = {"float32": _float32, "float16": _float16, "dynamic": _dynamic, "int8": _int8}
+_CONVERTERS = {"float32": _float32, "float16": _float16, "dynamic": _dynamic}

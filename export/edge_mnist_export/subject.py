@@ -20,14 +20,15 @@ from . import runs
 class Subject:
     """A `.keras` file and what is known of its making.
 
-    `data` is what `datasets.find` takes, None where nothing is known of the data; `training`
-    goes into the manifest as it is; `scaling` is what is made of pixels, None where that has to
-    be found out.
+    `data` is what `datasets.find` takes, None where nothing is known of the data; `limit` is how
+    many of the training images were used, None for all; `training` goes into the manifest as it
+    is; `scaling` is what is made of pixels, None where that has to be found out.
     """
 
     path: Path
     name: str
     data: str | None = None
+    limit: int | None = None
     seed: int = 0
     scaling: Scaling | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -64,12 +65,12 @@ def _of_run(run: runs.Run) -> Subject:
             "device": record["device"],
             "tools": record["tools"],
         }
-        seed = int(record["recipe"]["seed"])
         return Subject(
             run.path / "model.keras",
             record["recipe"]["arch"],
             run.data,
-            seed,
+            record["recipe"]["limit"],
+            int(record["recipe"]["seed"]),
             Scaling(),
             training,
             record["weights_sha256"],

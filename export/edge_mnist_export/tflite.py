@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.python.convert import mlir_quantize
+from tensorflow.lite.python.util import modify_model_io_type
 from tensorflow.lite.tools import flatbuffer_utils
 
+from edge_mnist.contract import Contract
 from edge_mnist.errors import ModelError
 
 from .frameworks import quiet
+from .quantization import Scheme
+from .ranges import Range, observe
 from .targets import PER_CHANNEL_DENSE, Needs
+from .tflite_metadata import BUFFER, metadata, with_labels
 
 # What `older` gives up, by precision: with a scale per channel of a dense layer's weights, the
 # converter asks for FULLY_CONNECTED version 12, which tflite-runtime never had. With one scale
@@ -24,27 +31,117 @@ from .targets import PER_CHANNEL_DENSE, Needs
 OLDER = {"dynamic": "one scale for all weights of a dense layer"}
 
 
-def convert(
-    model: Any, *, precision: str, calibration: NDArray[np.float32], older: bool = False
-) -> bytes:
+def convert(model: Any, *, precision: str, older: bool = False) -> bytes:
     """Return a TFLite model with input `image` and output `probabilities`, batch 1.
 
     Args:
         model: a Keras model from images (n, h, w, c) to probabilities.
-        precision: float32; float16 weights; dynamic: int8 weights, float activations; int8:
-            integers only, uint8 in and out.
-        calibration: images (n, h, w, c) as the model takes them, that set int8's ranges.
+        precision: float32; float16 weights; dynamic: int8 weights, float activations.
         older: give up what `OLDER` says, so that older runtimes load the file.
     """
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with quiet():
+        return _name_edges(_convert(model, _SETTINGS[precision], older=older))
+
+
+class Quantizer:
+    """A Keras model made integers only, uint8 in and out, by any scheme.
+
+    The converter's own calibration knows the least and the greatest value alone: here the float
+    model's activations are measured, and the ranges put into it in place of the converter's.
+    """
+
+    def __init__(
+        self, model: Any, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
+    ) -> None:
+        """Measure `images` (n, h, w, c), as the model takes them: the first of each of `counts`.
+
+        `input_range` is what the pixels 0 and 255 are to the model.
+        """
+
+        def calibrate_only(converter: Any) -> None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: iter([[images[:1]]])
+            # With no other op set allowed, an op that has no integer form fails.
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter._experimental_calibrate_only = True
+
+        with quiet():
+            self._float = _convert(model, calibrate_only)
+        self._input_range = input_range
+        self._statistics = observe(_all_tensors(self._float), images, counts)
+
+    def quantize(self, scheme: Scheme) -> bytes:
+        """Return the int8 file.
+
+        Raises:
+            ModelError: an op would stay float; the message names it.
+        """
+        model = flatbuffer_utils.read_model_from_bytearray(bytearray(self._float))
+        (graph,) = model.subgraphs
+        for name, statistics in self._statistics[scheme.images].items():
+            _set_range(graph.tensors[int(name)], statistics.range(scheme.method))
+        _set_range(graph.tensors[graph.inputs[0]], self._input_range)
+        with quiet():
+            content = mlir_quantize(
+                bytes(flatbuffer_utils.convert_object_to_bytearray(model)),
+                disable_per_channel=not scheme.per_channel,
+                input_data_type=tf.uint8,
+                output_data_type=tf.uint8,
+            )
+            content = modify_model_io_type(content, tf.uint8, tf.uint8)
+        content = _name_edges(content)
+        check_integer(content)
+        return content
+
+
+def _convert(model: Any, setting: Callable[[Any], None], *, older: bool = False) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
         _save(model, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
-        _SETTINGS[precision](converter, calibration)
+        setting(converter)
         converter._experimental_disable_per_channel_quantization_for_dense_layers = older
-        content = _name_edges(converter.convert())
-    if precision == "int8":
-        check_integer(content)
-    return content
+        return bytes(converter.convert())
+
+
+def _all_tensors(
+    content: bytes,
+) -> Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]:
+    """Return what runs a float model and gives every activation, by its index as a name."""
+    interpreter = Interpreter(
+        model_content=content,
+        experimental_preserve_all_tensors=True,
+        # XNNPACK would run several ops as one, and keep what lies between.
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    input_index = interpreter.get_input_details()[0]["index"]
+    (graph,) = flatbuffer_utils.read_model_from_bytearray(bytearray(content)).subgraphs
+    made = {input_index, *(index for op in graph.operators for index in op.outputs)}
+    floats = [i for i in sorted(made) if graph.tensors[i].type == schema.TensorType.FLOAT32]
+
+    def run(image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        interpreter.set_tensor(input_index, image)
+        interpreter.invoke()
+        return {str(index): interpreter.get_tensor(index) for index in floats}
+
+    return run
+
+
+def _set_range(tensor: Any, range: Range) -> None:
+    tensor.quantization.min = np.array(range[:1], np.float32)
+    tensor.quantization.max = np.array(range[1:], np.float32)
+
+
+def finish(content: bytes, contract: Contract, *, batch: int | None = None) -> bytes:
+    """Return the file with what it takes and answers written into it; its batch is always 1."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(metadata(contract), np.uint8)
+    entry.name, entry.buffer = BUFFER, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata.append(entry)
+    described = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return with_labels(described, contract.labels)
 
 
 def needs(content: bytes) -> Needs:
@@ -136,30 +233,17 @@ def _save(model: Any, folder: str) -> None:
     archive.write_out(folder, verbose=False)
 
 
-def _float32(converter: Any, calibration: NDArray[np.float32]) -> None:
+def _float32(converter: Any) -> None:
     pass
 
 
-def _float16(converter: Any, calibration: NDArray[np.float32]) -> None:
+def _float16(converter: Any) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
 
 
-def _dynamic(converter: Any, calibration: NDArray[np.float32]) -> None:
+def _dynamic(converter: Any) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
 
 
-def _int8(converter: Any, calibration: NDArray[np.float32]) -> None:
-    def representative() -> Iterator[list[NDArray[np.float32]]]:
-        for image in calibration:
-            yield [image[np.newaxis]]
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative
-    # With no other op set allowed, an op that cannot be quantized fails instead of staying float.
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.uint8
-
-
-_SETTINGS = {"float32": _float32, "float16": _float16, "dynamic": _dynamic, "int8": _int8}
+_SETTINGS = {"float32": _float32, "float16": _float16, "dynamic": _dynamic}

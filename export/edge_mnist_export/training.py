@@ -8,7 +8,6 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,9 @@ from .frameworks import device, tool_versions
 from .pixels import as_input
 from .runs import Recipe, Run
 from .subject import weights_sha256
+from .validation import hold_out
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class _Images:
-    """Training and validation images (n, 28, 28) uint8 with labels (n,) uint8."""
-
-    train: NDArray[np.uint8]
-    train_labels: NDArray[np.uint8]
-    validation: NDArray[np.uint8]
-    validation_labels: NDArray[np.uint8]
 
 
 def train(recipe: Recipe, source: datasets.Source, out: Path, report: Report) -> Run:
@@ -46,20 +36,20 @@ def train(recipe: Recipe, source: datasets.Source, out: Path, report: Report) ->
     """
     _make_repeatable(recipe)
     split = datasets.load(source, "train", limit=recipe.limit)
-    images = _hold_out(split, recipe)
-    model, done = _start(recipe, out, steps=-(-len(images.train) // recipe.batch_size))
+    kept, held = hold_out(split, recipe.seed)
+    model, done = _start(recipe, out, steps=-(-len(kept.images) // recipe.batch_size))
     history = runs.read_history(out, done)
     on = device(recipe.backend)
     if not done:
         out.mkdir(parents=True, exist_ok=True)
         runs.write_record(out, recipe, status="running")
-    report(f"Training {recipe.arch} on {split.name}, {len(images.train):,} images, with Keras")
-    report(f"on {recipe.backend}, {on}; {len(images.validation):,} images held out for validation")
+    report(f"Training {recipe.arch} on {split.name}, {len(kept.images):,} images, with Keras")
+    report(f"on {recipe.backend}, {on}; {len(held.images):,} images held out for validation")
     if done:
         report(f"Continuing {out} after epoch {done} of {recipe.epochs}")
     with _interrupts() as interrupted:
         for epoch in range(done, recipe.epochs):
-            history.append(_fit_epoch(model, images, recipe, epoch))
+            history.append(_fit_epoch(model, kept, held, recipe, epoch))
             runs.write_history(out, history)
             _save_checkpoint(model, out, epoch + 1)
             report(_epoch_line(history[-1], recipe.epochs))
@@ -96,13 +86,6 @@ def _interrupts() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def _hold_out(split: datasets.Split, recipe: Recipe) -> _Images:
-    """Hold out a twelfth (5,000 of MNIST's 60,000); which images depends on the seed alone."""
-    order = np.random.default_rng(recipe.seed).permutation(len(split.images))
-    held, kept = np.split(order, [len(order) // 12])
-    return _Images(split.images[kept], split.labels[kept], split.images[held], split.labels[held])
-
-
 def _start(recipe: Recipe, out: Path, *, steps: int) -> tuple[Any, int]:
     """Return the model with the epochs done: the newest checkpoint, or a new model and 0."""
     checkpoints = sorted(out.glob("checkpoint-*.keras"))
@@ -134,24 +117,23 @@ def _load_checkpoint(path: Path, recipe: Recipe) -> tuple[Any, int]:
     return model, int(number)
 
 
-def _fit_epoch(model: Any, images: _Images, recipe: Recipe, epoch: int) -> dict[str, float]:
+def _fit_epoch(
+    model: Any, kept: datasets.Split, held: datasets.Split, recipe: Recipe, epoch: int
+) -> dict[str, float]:
     start = time.perf_counter()
     rng = np.random.default_rng([recipe.seed, epoch])
-    order = rng.permutation(len(images.train))
-    pixels = images.train[order]
+    order = rng.permutation(len(kept.images))
+    pixels = kept.images[order]
     if recipe.augment:
         pixels = augment(pixels, rng)
     history = model.fit(
         as_input(pixels),
-        _targets(images.train_labels[order], recipe),
+        _targets(kept.labels[order], recipe),
         batch_size=recipe.batch_size,
         shuffle=False,
         initial_epoch=epoch,
         epochs=epoch + 1,
-        validation_data=(
-            as_input(images.validation),
-            _targets(images.validation_labels, recipe),
-        ),
+        validation_data=(as_input(held.images), _targets(held.labels, recipe)),
         validation_batch_size=512,
         verbose=0,
     ).history

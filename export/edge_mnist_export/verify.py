@@ -71,7 +71,8 @@ def verify(artifact: Artifact, keras: Reference) -> Verdict:
     """Run an artifact on the preferred runtime for its format, as a device would."""
     runtime = backends.installed(artifact.format)[0]
     result = evaluate(artifact, runtime, keras.split)
-    differs = result.probabilities.argmax(axis=1) != keras.probabilities.argmax(axis=1)
+    digits = result.probabilities.argmax(axis=1)
+    differs = digits != keras.probabilities.argmax(axis=1)
     errors = np.abs(result.probabilities - keras.probabilities)
     return Verdict(
         artifact,
@@ -89,6 +90,7 @@ def verify(artifact: Artifact, keras: Reference) -> Verdict:
             ],
         ),
         differing=tuple(int(index) for index in np.flatnonzero(differs)),
+        digits=digits,
     )
 
 

@@ -705,7 +705,9 @@ def test_a_cache_that_cannot_be_made_is_named(cache: Path, refused: str) -> None
 
 
 CHILD = (
-    "import sys; from edge_mnist.datasets import download, find, mnist\n"
+    "import signal, sys; from edge_mnist.datasets import download, find, mnist\n"
+    # A shell without job control starts what it puts in the background deaf to Ctrl-C.
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "download.MIRRORS = (sys.argv[1],)\n"
     "print(find('mnist', splits=('test',)).path)"
 )

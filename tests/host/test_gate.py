@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_mnist import GateError
@@ -12,8 +14,8 @@ from edge_mnist.contract import Contract
 from edge_mnist_export.gate import Gate, Verdict, check, tolerance
 
 
-def verdict(**changes: object) -> Verdict:
-    artifact = Artifact(Path("model-int8.onnx"), "onnx", "int8", Contract())
+def verdict(format: str = "onnx", **changes: object) -> Verdict:
+    artifact = Artifact(Path(f"model-int8.{format}"), format, "int8", Contract())
     good = {
         "accuracy": 0.99,
         "drop": 0.1,
@@ -22,6 +24,7 @@ def verdict(**changes: object) -> Verdict:
         "mean_probability_error": 0.01,
         "tolerance": 0.2,
         "differing": (),
+        "digits": np.zeros(10_000, np.intp),
     }
     return Verdict(artifact, "onnx", **{**good, **changes})  # type: ignore[arg-type]
 
@@ -44,6 +47,25 @@ def test_what_is_lost_is_named(change: dict[str, float], message: str) -> None:
         check([verdict(), verdict(**change)], Gate())
 
 
+def apart(count: int) -> list[Verdict]:
+    digits = np.zeros(10_000, np.intp)
+    digits[:count] = 1
+    return [verdict(), verdict("tflite", digits=digits)]
+
+
+def test_two_formats_may_differ_on_a_tenth_of_what_either_may_from_keras() -> None:
+    check(apart(10), Gate())
+    message = r"model-int8.onnx and model-int8.tflite agree on 99.89 %, under 99.90 %"
+    with pytest.raises(GateError, match=message):
+        check(apart(11), Gate())
+    check(apart(11), Gate(min_agreement=98.0))
+    # Three images are no more than chance.
+    strict = Gate(min_agreement=100.0)
+    check([replace(v, agreement=1.0) for v in apart(3)], strict)
+    with pytest.raises(GateError, match=r"agree on 99.96 %, under 100.00 %"):
+        check([replace(v, agreement=1.0) for v in apart(4)], strict)
+
+
 def test_all_failures_are_named_at_once() -> None:
     with pytest.raises(GateError, match=r"dropped 5.00 points; .* agrees on 50.00 %; .* is off by"):
         check([verdict(drop=5, agreement=0.5, max_probability_error=1.0)], Gate())
@@ -52,5 +74,5 @@ def test_all_failures_are_named_at_once() -> None:
 def test_tolerances_follow_from_what_rounded_weights_do() -> None:
     assert tolerance("float32", weight_error=0.5) == 1e-5
     assert tolerance("float16", weight_error=0.0) == 2**-12
-    assert tolerance("int8", weight_error=0.01) == pytest.approx(0.12 + 0.5 / 256)
+    assert tolerance("int8", weight_error=0.01) == pytest.approx(0.08 + 0.5 / 256)
     assert tolerance("dynamic", weight_error=0.9) == 1.0

@@ -172,6 +172,25 @@ def test_a_keras_model_of_a_users_own_is_exported_and_runs(
         assert classifier.predict(images[0]).digit == digits[0]
 
 
+def test_pixels_scaled_twice_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = (28, 28, 1)
+    fit(rescaling_inside, shape, (0, 255)).save(tmp_path / "mine.keras")
+    own = save_npz(tmp_path / "drawn.npz", shape)
+    asked = (tmp_path / "mine.keras", "--data", own, "--int8", "--out", tmp_path / "b")
+    # The model scales pixels itself; scaled before, all of them are nearly black.
+    export(*asked, "--input-range", "0,1", status=2)
+    (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith("edge-mnist: e"))
+    assert "got --input-range 0,1: accuracy" in line
+    assert "with 0 to 255. Does the model scale pixels itself" in line
+    with np.load(own) as arrays:
+        np.savez(own, **{name: arrays[name] // (255 if name[0] == "x" else 1) for name in arrays})
+    export(*asked, "--input-range", "0,255", status=2)
+    assert "pixels scaled twice?" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_folder_a_class_names_the_labels(tmp_path: Path) -> None:
     shape = (28, 28, 1)
     model = fit(dense, shape, (0, 1))

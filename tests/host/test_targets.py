@@ -97,16 +97,66 @@ def loads(oldest: str | None, release: str) -> bool:
     return oldest is not None and number(release) >= number(oldest.removeprefix(">="))
 
 
+# Prints what TensorFlow's own reader finds in a file's metadata.
+READ_METADATA = """
+import sys, zipfile
+from tensorflow_lite_support.metadata import metadata_schema_py_generated as m
+from tensorflow_lite_support.metadata import schema_py_generated as s
+content = open(sys.argv[1], "rb").read()
+model = s.Model.GetRootAsModel(content, 0)
+metadata = [model.Metadata(i) for i in range(model.MetadataLength())]
+entries = {entry.Name(): entry.Buffer() for entry in metadata}
+raw = model.Buffers(entries[b"TFLITE_METADATA"]).DataAsNumpy().tobytes()
+assert m.ModelMetadata.ModelMetadataBufferHasIdentifier(raw, 0)
+graph = m.ModelMetadata.GetRootAsModelMetadata(raw, 0).SubgraphMetadata(0)
+image, scores = graph.InputTensorMetadata(0), graph.OutputTensorMetadata(0)
+properties = m.ImageProperties()
+content_table = image.Content()
+properties.Init(content_table.ContentProperties().Bytes, content_table.ContentProperties().Pos)
+options = m.NormalizationOptions()
+union = image.ProcessUnits(0).Options()
+options.Init(union.Bytes, union.Pos)
+assert content_table.ContentPropertiesType() == m.ContentProperties.ImageProperties
+assert image.ProcessUnits(0).OptionsType() == m.ProcessUnitOptions.NormalizationOptions
+file = scores.AssociatedFiles(0)
+assert file.Type() == m.AssociatedFileType.TENSOR_AXIS_LABELS
+labels = zipfile.ZipFile(sys.argv[1]).read(file.Name().decode()).decode().split()
+print(image.Name().decode(), properties.ColorSpace(), options.Mean(0), options.Std(0),
+      image.Stats().Min(0), image.Stats().Max(0), scores.Name().decode(), *labels)
+"""
+
+
+def test_the_metadata_is_what_tflite_support_reads(bundle: Path, old: Path, tmp_path: Path) -> None:
+    wanted = ("tflite-support==0.4.4", "flatbuffers==25.9.23")
+    install = [old, *("-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path)]
+    done = subprocess.run([*install, *wanted], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"needs pip to fetch {', '.join(wanted)}: {done.stderr.strip()[-200:]}")
+    for name in ("model-float32.tflite", "model-int8.tflite"):
+        done = subprocess.run(
+            [old, "-c", READ_METADATA, bundle / name],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        words = "image 2 0.0 255.0 0.0 1.0 probabilities 0 1 2 3 4 5 6 7 8 9"
+        assert done.stdout.split() == words.split()
+
+
 def test_the_manifest_says_what_each_file_loads_in(bundle: Path) -> None:
     said = {entry["file"]: entry["loads_in"] for entry in entries(bundle)}
     everywhere = {"tflite-runtime": ">=2.7.0", "ai-edge-litert": ">=1.0.0"}
+    calibration = json.loads((bundle / "manifest.json").read_text())["calibration"]
+    # Below 2.10 a scale per channel of a dense layer loads, and answers nonsense.
+    int8 = ">=2.10.0" if calibration["weights"] == "per channel" else ">=2.7.0"
     assert said == {
         "model-float32.tflite": everywhere,
         "model-float16.tflite": everywhere,
         # FULLY_CONNECTED version 12, which the last tflite-runtime does not have.
         "model-dynamic.tflite": {**everywhere, "tflite-runtime": None},
-        # Below 2.10 it loads, and answers nonsense.
-        "model-int8.tflite": {**everywhere, "tflite-runtime": ">=2.10.0"},
+        "model-int8.tflite": {**everywhere, "tflite-runtime": int8},
         "model-float32.onnx": {"onnxruntime": ">=1.6.0"},
         "model-float16.onnx": {"onnxruntime": ">=1.6.0"},
         "model-dynamic.onnx": {"onnxruntime": ">=1.6.0"},

@@ -1,0 +1,192 @@
+"""How int8 is made: ranges, the search among schemes, and what it may look at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_mnist import Classifier, DataError
+from edge_mnist.contract import Contract, Scaling
+from edge_mnist.datasets import Split, find, load
+from edge_mnist_export.calibration import check_pixels, representative
+from edge_mnist_export.quantization import Result, Scheme, Study, Trial, best, search
+from edge_mnist_export.ranges import METHODS, Statistics, observe
+from edge_mnist_export.validation import hold_out
+
+
+def statistics(values: np.ndarray) -> Statistics:
+    images = values.reshape(10, -1).astype(np.float32)
+    return observe(lambda image: {"x": image}, images, (10,))[10]["x"]
+
+
+def normal(*, outlier: float = 0.0) -> np.ndarray:
+    values = np.random.default_rng(0).normal(size=200_000)
+    values[7] = outlier
+    return values
+
+
+def test_min_max_is_the_least_and_the_greatest_value() -> None:
+    values = normal()
+    low, high = statistics(values).range("min-max")
+    assert (low, high) == (pytest.approx(values.min()), pytest.approx(values.max()))
+
+
+def test_a_percentile_cuts_half_of_its_share_off_either_end() -> None:
+    values = normal()
+    low, high = statistics(values).range("percentile")
+    # 0.005 % at either end of a normal distribution are beyond 3.89 deviations.
+    assert low == pytest.approx(np.quantile(values, 5e-5), abs=0.02)
+    assert high == pytest.approx(np.quantile(values, 1 - 5e-5), abs=0.02)
+
+
+def test_entropy_and_percentile_leave_an_outlier_outside() -> None:
+    found = statistics(normal(outlier=40.0))
+    assert found.range("min-max")[1] == pytest.approx(40)
+    assert found.range("percentile")[1] < 4.5
+    assert 2.5 < found.range("entropy")[1] < 8
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_relu_gives_has_a_range_from_zero(method: str) -> None:
+    values = np.maximum(normal(), 0)
+    low, high = statistics(values).range(method)
+    assert low == 0
+    assert 2 < high <= values.max() + 1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_a_tensor_that_never_changes_has_a_range(method: str, value: float) -> None:
+    low, high = statistics(np.full(1000, value)).range(method)
+    assert low <= value <= high or np.isclose(high, value, rtol=1e-3)
+
+
+def test_fewer_images_see_no_more_than_themselves() -> None:
+    images = np.arange(1, 11, dtype=np.float32).reshape(10, 1)
+    found = observe(lambda image: {"x": image}, images, (2, 10))
+    assert found[2]["x"].range("min-max") == (1, 2)
+    assert found[10]["x"].range("min-max") == (1, 10)
+    assert (found[2]["x"].counts.sum(), found[10]["x"].counts.sum()) == (2, 10)
+
+
+def trial(scheme: Scheme, error: float) -> Trial:
+    return Trial(scheme, {"tflite": Result(0.99, 1.0, error)})
+
+
+def test_the_least_error_is_chosen_and_of_those_alike_the_first() -> None:
+    bad, plain, fine = (Scheme(500, method) for method in METHODS)
+    assert best([trial(bad, 9e-4), trial(plain, 4e-4), trial(fine, 2e-4)]).scheme == fine
+    assert best([trial(plain, 4.1e-4), trial(fine, 4.0e-4)]).scheme == plain
+
+
+def test_the_search_tries_ranges_weights_and_fewer_images() -> None:
+    tried: list[Scheme] = []
+
+    def measure(scheme: Scheme) -> Trial:
+        tried.append(scheme)
+        wanted = scheme.method == "entropy" and not scheme.per_channel
+        return trial(scheme, 1e-4 * scheme.images if wanted else 1.0)
+
+    study = search(measure, (20, 100, 500))
+    assert study.chosen == Scheme(20, "entropy", per_channel=False)
+    assert len(set(tried)) == len(tried) == 8
+    assert [t.scheme for t in study.trials] == tried
+    assert Study(study.chosen).trials == ()
+
+
+def test_calibration_images_are_balanced_seeded_and_never_held_out() -> None:
+    kept, held = hold_out(load(find("synthetic"), "train", limit=3000), seed=4)
+    assert (len(kept.images), len(held.images)) == (2750, 250)
+    chosen, counts = representative(kept, per_class=(2, 20), seed=4)
+    assert counts == (20, 200)
+    labels = {image.tobytes(): label for image, label in zip(kept.images, kept.labels, strict=True)}
+    for count in counts:
+        classes = [labels[image.tobytes()] for image in chosen[:count]]
+        assert np.bincount(classes, minlength=10).tolist() == [count // 10] * 10
+    assert not {image.tobytes() for image in held.images} & labels.keys()
+    again, other = (representative(kept, per_class=(2, 20), seed=seed)[0] for seed in (4, 5))
+    assert np.array_equal(chosen, again)
+    assert not np.array_equal(chosen, other)
+
+
+def test_a_small_class_bounds_all_classes_and_an_empty_one_is_refused() -> None:
+    images = np.zeros((9, 28, 28), np.uint8)
+    labels = np.array([0] * 6 + [1] * 3, np.uint8)
+    split = Split("own-few-train", images, labels, "", ("a", "b"))
+    chosen, counts = representative(split, seed=0)
+    assert (len(chosen), counts) == (6, (4, 6))
+    with pytest.raises(DataError, match="got none of 'c' in own-few-train"):
+        representative(Split("own-few-train", images, labels, "", ("a", "b", "c")), seed=0)
+
+
+def test_pixels_scaled_twice_are_an_error() -> None:
+    contract = Contract(scaling=Scaling.between(-1, 1))
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
+    check_pixels(images, contract, "mine")
+    with pytest.raises(DataError, match=r"from -1 to 1, .* got -1 to -0.992 in mine: .* twice"):
+        check_pixels(images // 255, contract, "mine")
+
+
+def test_the_manifest_keeps_what_was_tried(bundle: Path) -> None:
+    calibration = json.loads((bundle / "manifest.json").read_text())["calibration"]
+    # A twelfth of the run's 6,000 images: those that its training held out.
+    assert calibration["validation_images"] == 500
+    assert calibration["held_out_of_training"] is True
+    tried = calibration["tried"]
+    assert len(tried) == 8
+    assert {row["method"] for row in tried} == set(METHODS)
+    assert {row["weights"] for row in tried} == {"per channel", "per tensor"}
+    assert {row["images"] for row in tried} == {20, 100, 500}
+    chosen = {key: calibration[key] for key in ("method", "weights", "images")}
+    (row,) = [row for row in tried if chosen.items() <= row.items()]
+
+    def error(row: dict[str, dict[str, float]]) -> float:
+        return row["tflite"]["mean_probability_error"] + row["onnx"]["mean_probability_error"]
+
+    assert error(row) <= 1.06 * min(map(error, tried))
+    # Ways that make different files are measured differently.
+    assert len({error(row) for row in tried}) >= 6
+    assert all(0.5 < row["tflite"]["accuracy"] <= 1 for row in tried)
+
+
+def test_the_measured_accuracy_is_that_of_the_file(bundle: Path) -> None:
+    calibration = json.loads((bundle / "manifest.json").read_text())["calibration"]
+    _, held = hold_out(load(find("synthetic"), "train", limit=6000), seed=0)
+    chosen = {key: calibration[key] for key in ("method", "weights", "images")}
+    (row,) = [row for row in calibration["tried"] if chosen.items() <= row.items()]
+    for format in ("tflite", "onnx"):
+        digits = Classifier(bundle / f"model-int8.{format}").predict_batch(held.images)
+        assert (digits == held.labels).mean() == pytest.approx(row[format]["accuracy"], abs=1e-6)
+
+
+def test_a_scheme_decides_the_scales_of_both_formats_alike(run: Path) -> None:
+    import keras
+    import onnx
+    from ai_edge_litert.interpreter import Interpreter
+
+    from edge_mnist_export import onnx as to_onnx
+    from edge_mnist_export import tflite as to_tflite
+
+    model = keras.saving.load_model(run / "model.keras", compile=False)
+    images = load(find("synthetic"), "train", limit=40).images[..., np.newaxis] / np.float32(255)
+    quantizers = [to.Quantizer(model, images, (20, 40), (0.0, 1.0)) for to in (to_tflite, to_onnx)]
+    for scheme in (Scheme(40), Scheme(40, "percentile", per_channel=False), Scheme(20, "entropy")):
+        tflite, onnx_file = (quantizer.quantize(scheme) for quantizer in quantizers)
+        interpreter = Interpreter(model_content=tflite)
+        details = interpreter.get_tensor_details()
+        scales = [d["quantization_parameters"]["scales"] for d in details]
+        graph = onnx.load_from_string(onnx_file).graph
+        values = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+        # Of the activations: input, two convolutions, two dense layers; scale 1/255 at the edges.
+        activations = {float(s[0]) for d, s in zip(details, scales, strict=True) if s.size == 1}
+        for node in graph.node:
+            if node.op_type == "QuantizeLinear" and node.output[0].startswith(("conv", "gemm")):
+                scale = float(values[node.input[1]])
+                assert min(abs(a / scale - 1) for a in activations) < 1e-4, (scheme, node.name)
+        assert any(s.size == 32 for s in scales) == scheme.per_channel
+        kernels = [v for n, v in values.items() if n.endswith("weight_scale")]
+        assert kernels
+        assert all((kernel.size > 1) == scheme.per_channel for kernel in kernels)
