@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
 from . import backends, foreign, layout
 from .bundle import PRECISIONS, Artifact, find_artifacts
 from .contract import Contract, Scaling
+from .engine import Engine
 from .errors import BackendError, ImageError, ModelError
 
 if TYPE_CHECKING:
@@ -19,13 +22,8 @@ if TYPE_CHECKING:
 
     from .preprocess import Picture
 
-# How many images an open-batch model is given at once: large enough to amortise the call,
-# small enough to stay in a small device's cache.
-_BATCH = 64
 # More than any device has processors; ONNX Runtime hangs over some ten thousands.
 _MOST_THREADS = 256
-# An integer input without a scale holds pixels; fewer steps than these are not pixels.
-_LEAST_SPAN = 64
 
 
 class Prediction(NamedTuple):
@@ -43,6 +41,9 @@ class Prediction(NamedTuple):
 
 class Classifier:
     """A digit classifier.
+
+    Threads that share one take turns; for more at once, load one a thread. It can be pickled,
+    and used in a forked process: what crosses is the path of its file, not the loaded model.
 
     Args:
         model: a bundle folder, a `.tflite` or an `.onnx` file; None for the shipped bundle.
@@ -72,6 +73,10 @@ class Classifier:
         artifacts = find_artifacts(model, scaling=Scaling.given(scale, mean, std))
         artifact, runtime = choose(artifacts, backend=backend, precision=precision)
         self._open(artifact, runtime, threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        artifact = replace(self.artifact, path=self.artifact.path.absolute())
+        return _reopen, (artifact, self.backend, self._threads, self.contract, self.scaling_from)
 
     @classmethod
     def from_artifact(
@@ -103,22 +108,24 @@ class Classifier:
             name=name,
             contract=known,
         )
-        self._batch, self._tail = self._layout.batch, self._layout.tail
-        self._transposed = self._layout.channels_first and self._layout.channels > 1
-        output = self.session.output
-        # Integers of unknown scale are counted from the least of their dtype.
-        unknown = output.dtype == "int8" and not output.scale
-        self._zero_point = np.float32(-128 if unknown else output.zero_point)
-        self._scale = np.float32(1 if unknown else output.scale) or None
+        self._engine = Engine(self.session, self._layout)
+        self._threads = threads
         if known is None:
-            self._read_contract(artifact.scaling, content)
+            self._output_shape = self._read_contract(artifact.scaling, content)
         else:
             _check_labels(self.session.output, known, name)
             self.scaling_from = "manifest"
             self._use(known)
+            batch = max(1, self._layout.batch)
+            self._output_shape = (batch, *self.session.output.shape[1:])
+        self._engine.bind(self._output_shape)
+        _ALIVE.add(self)
 
-    def _read_contract(self, given: Scaling | None, content: bytes) -> None:
-        """Find the contract of a file without a manifest, by asking it a few patterns."""
+    def _read_contract(self, given: Scaling | None, content: bytes) -> tuple[int, ...]:
+        """Find the contract of a file without a manifest, by asking it a few patterns.
+
+        Returns the shape of what it answers for its smallest batch.
+        """
         read = self._layout
         told, sure = foreign.scaling_of(self.session.input)
         self.scaling_from = "given" if given else "file" if sure else "assumed"
@@ -126,24 +133,26 @@ class Classifier:
         # Of the output nothing is known yet, so that it comes as it is.
         self._use(Contract(*size, given or told))
         patterns = foreign.patterns(self.contract)
-        one_by_one = np.concatenate([self._ask(pattern[np.newaxis]) for pattern in patterns])
+        asked = [self._ask(pattern[np.newaxis]) for pattern in patterns]
+        one_by_one, shape = np.concatenate([values for values, _ in asked]), asked[0][1]
         if not np.isfinite(one_by_one).any():
             raise ModelError(
                 f"Expected finite scores, got none for any of {len(patterns)} images in "
                 f"{self.artifact.path.name}."
             )
-        if self._batch == -1 and not self._takes_batches(patterns, one_by_one):
-            self._batch = 1
+        if read.batch == -1 and not self._takes_batches(patterns, one_by_one):
+            self._engine.close_batch()
         kind = foreign.kind_of(one_by_one, self.session.output)
         labels = foreign.labels_of(content, self.artifact.format)
         if len(labels) != one_by_one.shape[1]:
             labels = tuple(map(str, range(one_by_one.shape[1])))
         self._use(replace(self.contract, labels=labels, output=kind))
+        return shape
 
     def _takes_batches(self, patterns: NDArray[np.uint8], expected: NDArray[np.float32]) -> bool:
         """Whether several images at once are answered as each alone: a name is no promise."""
         try:
-            together = self._ask(patterns)
+            together, _ = self._ask(patterns)
         except ModelError:
             return False
         # Only order of summation may differ; an image mixed up with another differs wholly.
@@ -151,10 +160,10 @@ class Classifier:
             together, expected, rtol=1e-2, atol=1e-2 * float(np.ptp(expected)), equal_nan=True
         )
 
-    def _ask(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the values (n, classes) that a model of unknown output answers with."""
-        count = max(len(images), self._batch)
-        output = np.asarray(self.session.run(self.encode(images)))
+    def _ask(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+        """Return the values (n, classes) of a model of unknown output, and its raw shape."""
+        count = max(len(images), self._layout.batch)
+        output = np.asarray(self._engine.run(images))
         several = output.shape[1:] if output.shape[:1] == (count,) else output.shape
         classes = [size for size in several if size != 1]
         if len(classes) != 1 or output.size != count * classes[0]:
@@ -162,23 +171,20 @@ class Classifier:
                 f"Expected an output of two scores or more for every image, got shape "
                 f"{output.shape} for {count} in {self.artifact.path.name}."
             )
-        return self._dequantize(output, count)[: len(images)]
+        values = self._engine.dequantize(output).reshape(count, -1)
+        return values[: len(images)], output.shape
 
     def rescale(self, scaling: Scaling) -> None:
         """Take pixels in this scaling from now on: for a file that tells nothing of its own."""
         self._use(replace(self.contract, scaling=scaling))
+        self._engine.bind(self._output_shape)
 
     def _use(self, contract: Contract) -> None:
         self.contract = contract
         self.labels = contract.labels
         self._shape = contract.shape
         self._kind = contract.output
-        self._pixel_values = _pixel_values(self.session.input, contract)
-        self._channel: NDArray[np.intp] | None = None
-        if self._pixel_values is not None and self._pixel_values.ndim == 2:
-            channels = np.broadcast_to(np.arange(contract.channels), contract.shape)
-            arranged = channels.transpose(2, 0, 1) if self._transposed else channels
-            self._channel = arranged.reshape(-1, *self._tail)
+        self._engine.use(contract)
 
     def predict(self, image: Picture) -> Prediction:
         """Read the digit in a picture.
@@ -193,7 +199,11 @@ class Classifier:
         Raises:
             ImageError: the picture cannot be read, or holds no digit.
         """
-        probabilities = self._run(self._pixels(image)[np.newaxis])[0]
+        if not _is_uint8(image) or image.shape != self._shape:
+            image = self._pixels(image)
+        probabilities = self._engine.one(image)
+        if self._kind != "probabilities":
+            probabilities = _probabilities(probabilities, self._kind)
         digit = int(probabilities.argmax())
         return Prediction(digit, float(probabilities[digit]), probabilities, self.labels[digit])
 
@@ -232,64 +242,65 @@ class Classifier:
             )
         if not len(images):
             return np.empty((0, len(self.labels)), np.float32)
-        size = _BATCH if self._batch == -1 else self._batch
-        return np.concatenate(
-            [self._run(images[start : start + size]) for start in range(0, len(images), size)]
-        )
+        values = self._engine.many(images)
+        return values if self._kind == "probabilities" else _probabilities(values, self._kind)
 
     def _pixels(self, image: Picture) -> NDArray[np.uint8]:
-        if isinstance(image, np.ndarray) and image.dtype == np.uint8:
-            if image.shape == self._shape:
-                return cast("NDArray[np.uint8]", image)
-            if image.shape == (*self._shape, 1):
-                return cast("NDArray[np.uint8]", image[..., 0])
+        """Return what `predict` does not take as it stands in the model's own size."""
+        if _is_uint8(image) and image.shape == (*self._shape, 1):
+            return image[..., 0]
         # Pillow is needed only for pictures.
         from .preprocess import preprocess
 
         return preprocess(image, self.contract)
 
-    def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return probabilities (n, 10) for n images, n as the model's batch allows, or fewer."""
-        count = len(images)
-        values = self._dequantize(self.session.run(self.encode(images)), max(count, self._batch))
-        if count < self._batch:
-            values = values[:count]
-        return values if self._kind == "probabilities" else _probabilities(values, self._kind)
-
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.generic]:
-        """Return pixels (n, 28, 28) uint8, or of the model's size, as its input takes them.
+        """Return pixels (n, …) uint8 of the model's size as its input takes them."""
+        return self._engine.encode(images)
 
-        A fixed batch is filled up with black images.
-        """
-        if len(images) < self._batch:
-            missing = self._batch - len(images)
-            black = np.zeros((missing, *images.shape[1:]), np.uint8)
-            images = np.concatenate([images, black])
-        if self._transposed:
-            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        # The first axis is the batch's, or without one the image's own.
-        shaped = images.reshape(-1, *self._tail)
-        table = self._pixel_values
-        if table is None:
-            return shaped
-        encoded: NDArray[np.generic] = (
-            table[shaped] if self._channel is None else table[shaped, self._channel]
-        )
-        return encoded
 
-    def _dequantize(self, output: NDArray[np.generic], count: int) -> NDArray[np.float32]:
-        """Return (count, classes) float32."""
-        values = output.reshape(count, -1).astype(np.float32)
-        return values if self._scale is None else (values - self._zero_point) * self._scale
+def _reopen(
+    artifact: Artifact, backend: str, threads: int, contract: Contract, scaling_from: str
+) -> Classifier:
+    """Load a classifier again in another process, with what it had found out or been told."""
+    classifier = Classifier.from_artifact(artifact, backends.get(backend), threads=threads)
+    if classifier.contract != contract:
+        classifier.rescale(contract.scaling)
+    classifier.scaling_from = scaling_from
+    return classifier
+
+
+_ALIVE: weakref.WeakSet[Classifier] = weakref.WeakSet()
+# Their threads stayed in the parent process: to end them would be to wait for ever.
+_ABANDONED: list[backends.Session] = []
+
+
+def _after_fork() -> None:
+    """Make the classifiers of the parent process fit for this one: no thread came along."""
+    for classifier in list(_ALIVE):
+        if classifier._threads == 1:
+            classifier._engine.renew_lock()
+        else:
+            _ABANDONED.append(classifier.session)
+            function, arguments = classifier.__reduce__()
+            classifier.__dict__.update(function(*arguments).__dict__)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _is_uint8(image: Picture) -> TypeGuard[NDArray[np.uint8]]:
+    return isinstance(image, np.ndarray) and image.dtype == np.uint8
 
 
 def _probabilities(values: NDArray[np.float32], output: str) -> NDArray[np.float32]:
-    """Return (n, classes) in [0, 1], every row summing to 1, for logits or scores."""
+    """Return (…, classes) in [0, 1], every row summing to 1, for logits or scores."""
     if output == "logits":
-        powers = np.exp(values - values.max(axis=1, keepdims=True))
+        powers = np.exp(values - values.max(axis=-1, keepdims=True))
     else:
         powers = np.clip(values, 0, None) + np.float32(1e-12)
-    shares: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float32] = powers / powers.sum(axis=-1, keepdims=True)
     return shares
 
 
@@ -337,45 +348,3 @@ def _check_labels(tensor: backends.Tensor, contract: Contract, name: str) -> Non
             f"Expected an output of {len(contract.labels)} {contract.output}, got shape "
             f"{tensor.shape} in {name}."
         )
-
-
-def _pixel_values(tensor: backends.Tensor, contract: Contract) -> NDArray[np.generic] | None:
-    """Return the input value of each of the 256 pixel values; None where they are the same.
-
-    (256,), or (256, channels) where these differ. Quantization is
-    `q = round(value / scale) + zero_point`, cut to the dtype's range. A table serves every
-    dtype, so that integer models see no float.
-    """
-    values = _values(contract)
-    dtype = np.dtype(tensor.dtype) if tensor.dtype.startswith(("float", "int", "uint")) else None
-    if dtype is None:
-        raise ModelError(
-            f"Expected an input of floats or integers, got {tensor.dtype} for {tensor.name!r}."
-        )
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    if not tensor.scale and np.ptp(values) < _LEAST_SPAN:
-        raise ModelError(
-            f"Expected a scale and zero point for the {tensor.dtype} input {tensor.name!r}, or "
-            f"pixels as they are, got no scale in the file and pixels in {values.min():g} to "
-            f"{values.max():g}; try --scale 1."
-        )
-    limits = np.iinfo(dtype)
-    quantized = np.rint(values / (tensor.scale or 1.0)) + tensor.zero_point
-    table = np.clip(quantized, limits.min, limits.max).astype(dtype)
-    return None if dtype == np.uint8 and np.array_equal(table, np.arange(256)) else table
-
-
-def _values(contract: Contract) -> NDArray[np.float64]:
-    """Return the float value of each of the 256 pixel values: (256,) or (256, channels)."""
-    scaling = contract.scaling
-    counts = {len(scaling.mean), len(scaling.std)} - {1}
-    if counts - {contract.channels}:
-        raise ModelError(
-            f"Expected one mean and deviation, or one for each of {contract.channels} channels, "
-            f"got {scaling.options}."
-        )
-    channels = range(contract.channels if counts else 1)
-    rows = [[scaling.value(pixel, channel) for channel in channels] for pixel in range(256)]
-    values = np.array(rows)
-    return values if counts else values[:, 0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from .errors import ModelError
@@ -171,6 +170,8 @@ def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
 
 def _text(value: float) -> str:
     """Return the shortest text that `number` reads as exactly this value."""
+    from fractions import Fraction  # with decimal, a tenth of this package's start
+
     fraction = Fraction(value).limit_denominator(1000) if math.isfinite(value) else Fraction(0)
     short = f"{fraction.numerator}/{fraction.denominator}"
     if fraction.denominator > 1 and float(fraction) == value and len(short) < len(repr(value)):

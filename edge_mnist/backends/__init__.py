@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +15,9 @@ from ..errors import BackendError, ModelError
 if TYPE_CHECKING:
     from numpy import generic
     from numpy.typing import NDArray
+
+    Shape = tuple[int, ...]
+    Run = Callable[[], NDArray[generic]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,14 @@ class Session(Protocol):
 
         Raises:
             ModelError: the runtime gave up.
+        """
+        ...
+
+    def bind(self, shape: Shape, output: Shape) -> tuple[NDArray[generic], Run]:
+        """Return an input of a shape, and what runs it: the shortest way there is.
+
+        Write into the one, call the other; the raw output it returns, of shape `output`, may be
+        overwritten by the next call.
         """
         ...
 
@@ -82,9 +92,12 @@ class Runtime:
     @property
     def version(self) -> str:
         """The version installed; "?" where its module came from another distribution."""
+        # It takes longer to import than all of this package.
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
-            return importlib.metadata.version(self.distribution)
-        except importlib.metadata.PackageNotFoundError:
+            return version(self.distribution)
+        except PackageNotFoundError:
             return "?"  # Such as onnxruntime-gpu's.
 
 
@@ -131,7 +144,9 @@ def installed(format: str | None = None) -> list[Runtime]:
 
 
 def _numpy_major() -> int:
-    return int(importlib.metadata.version("numpy").partition(".")[0])
+    import numpy as np
+
+    return int(np.__version__.partition(".")[0])
 
 
 def load(

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnxruntime
+from onnxruntime import OrtValue
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ..errors import ModelError
@@ -18,6 +20,8 @@ from ._onnx_file import has_external_data, quantization
 if TYPE_CHECKING:
     from numpy import generic
     from numpy.typing import NDArray
+
+    from . import Run, Shape
 
 # ONNX Runtime's exceptions share no base class but Exception.
 _ERRORS: tuple[type[Exception], ...] = (
@@ -97,11 +101,32 @@ class OnnxSession:
                 self._output_names, {self.input.name: values}
             )[0]
         except _ERRORS as error:
-            raise ModelError(
-                f"Expected {self._name} to take an image of shape {values.shape}, got: "
-                f"{_first_line(error)}"
-            ) from error
+            raise self._refused(values, error) from error
         return output
+
+    def bind(self, shape: Shape, output: Shape) -> tuple[NDArray[generic], Run]:
+        """Return an input of a shape, and what runs it: the session reads and writes arrays."""
+        values = np.zeros(shape, self.input.dtype)
+        result: NDArray[generic] = np.zeros(output, self.output.dtype)
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(self.input.name, OrtValue.ortvalue_from_numpy(values))
+        binding.bind_ortvalue_output(self.output.name, OrtValue.ortvalue_from_numpy(result))
+        run_bound = self._session.run_with_iobinding
+
+        def run() -> NDArray[generic]:
+            try:
+                run_bound(binding)
+            except _ERRORS as error:
+                raise self._refused(values, error) from error
+            return result
+
+        return values, run
+
+    def _refused(self, values: NDArray[generic], error: Exception) -> ModelError:
+        return ModelError(
+            f"Expected {self._name} to take an image of shape {values.shape}, got: "
+            f"{_first_line(error)}"
+        )
 
 
 def load(content: bytes, *, name: str, threads: int, path: Path | None = None) -> OnnxSession:
