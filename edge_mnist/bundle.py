@@ -7,21 +7,23 @@ and SHA-256 agree with the manifest. The only writer of bundles is on the host s
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .contract import Contract, Scaling, from_manifest
 from .errors import BundleError, ModelError
 
+if TYPE_CHECKING:
+    from os import PathLike
+    from pathlib import Path
+
+    File = str | PathLike[str]
+
 SCHEMA = 1
 MANIFEST = "manifest.json"
-RUNS = Path("runs")
-SHIPPED = Path(__file__).with_name("models") / "edge"
+_SHIPPED = os.path.join(os.path.dirname(__file__), "models", "edge")
 
 # The best choice for a small CPU comes first: the files of a bundle have passed its gate,
 # so what is left to choose by is time and size.
@@ -29,21 +31,41 @@ PRECISIONS = ("int8", "dynamic", "float16", "float32")
 FORMATS = ("tflite", "onnx")
 
 
-@dataclass(frozen=True)
-class Artifact:
+def __getattr__(name: str) -> Any:
+    # pathlib would be a third of what importing Classifier costs, and that needs no path.
+    if name in ("RUNS", "SHIPPED"):
+        from pathlib import Path
+
+        return Path("runs" if name == "RUNS" else _SHIPPED)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Artifact(NamedTuple):
     """One model file.
 
     `contract`, `size_bytes` and `sha256` are None where no manifest vouches for it; `scaling` is
     then what the caller knows of its pixels, if anything.
     """
 
-    path: Path
+    file: File
     format: str
     precision: str
     contract: Contract | None
     size_bytes: int | None = None
     sha256: str | None = None
     scaling: Scaling | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        from pathlib import Path
+
+        return Path(self.file)
+
+    @property
+    def name(self) -> str:
+        """The file's name, as messages give it."""
+        return os.path.basename(self.file)
 
     def read(self) -> bytes:
         """Return the file's bytes, checked against the manifest.
@@ -52,61 +74,75 @@ class Artifact:
             BundleError: the file is missing or is not the one the manifest describes.
         """
         try:
-            content = self.path.read_bytes()
+            with open(self.file, "rb") as file:
+                content = file.read()
         except OSError as error:
             raise BundleError(
-                f"Expected the model file {self.path}, got: {error.strerror}; copy it again."
+                f"Expected the model file {self.file}, got: {error.strerror}; copy it again."
             ) from error
         if self.size_bytes is not None and len(content) != self.size_bytes:
             raise BundleError(
-                f"Expected {self.path} to have {self.size_bytes} bytes as its manifest says, "
+                f"Expected {self.file} to have {self.size_bytes} bytes as its manifest says, "
                 f"got {len(content)}; copy the bundle again."
             )
-        if self.sha256 is not None and hashlib.sha256(content).hexdigest() != self.sha256:
+        if self.sha256 is not None and sha256(content) != self.sha256:
             raise BundleError(
-                f"Expected {self.path} to have the SHA-256 of its manifest, got other content; "
+                f"Expected {self.file} to have the SHA-256 of its manifest, got other content; "
                 f"copy the bundle again."
             )
         return content
 
 
-@dataclass(frozen=True)
-class Bundle:
+def sha256(content: bytes) -> str:
+    """Return the hash in hexadecimal digits."""
+    # Python's own, where it is built in: hashlib loads OpenSSL, 2 ms and 3.6 MB, for the same.
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        try:
+            from _sha256 import sha256  # type: ignore[import-not-found]
+        except ImportError:
+            from hashlib import sha256
+    return str(sha256(content).hexdigest())
+
+
+class Bundle(NamedTuple):
     """A folder with a manifest; `manifest` is the parsed JSON."""
 
-    path: Path
+    folder: File
     manifest: Mapping[str, Any]
     artifacts: tuple[Artifact, ...]
 
 
-def read_bundle(path: Path) -> Bundle:
-    """Read `path`/manifest.json; model files are read, and checked, when they are loaded.
+def read_bundle(folder: File) -> Bundle:
+    """Read `folder`/manifest.json; model files are read, and checked, when they are loaded.
 
     Raises:
         BundleError: no manifest, a manifest that cannot be understood, or files missing.
     """
-    manifest = _parse(path / MANIFEST)
+    path = os.path.join(folder, MANIFEST)
+    manifest = _parse(path)
     try:
         contract = from_manifest(manifest)
-        artifacts = tuple(_artifact(path, entry, contract) for entry in manifest["artifacts"])
+        artifacts = tuple(_artifact(folder, entry, contract) for entry in manifest["artifacts"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ModelError) as error:
         raise BundleError(
-            f"Expected {path / MANIFEST} to follow schema {SCHEMA}, got a wrong or missing "
+            f"Expected {path} to follow schema {SCHEMA}, got a wrong or missing "
             f"field ({error!r}); export the bundle again."
         ) from error
     for artifact in artifacts:
-        if not artifact.path.is_file():
+        if not os.path.isfile(artifact.file):
             raise BundleError(
-                f"Expected the file {artifact.path.name} that {path / MANIFEST} lists, "
-                f"got none; copy the bundle again."
+                f"Expected the file {artifact.name} that {path} lists, got none; "
+                f"copy the bundle again."
             )
     if not artifacts:
-        raise BundleError(f"Expected model files in {path / MANIFEST}, got none; export again.")
-    return Bundle(path, manifest, artifacts)
+        raise BundleError(f"Expected model files in {path}, got none; export again.")
+    return Bundle(folder, manifest, artifacts)
 
 
 def find_artifacts(
-    model: str | PathLike[str] | None = None, *, scaling: Scaling | None = None
+    model: File | None = None, *, scaling: Scaling | None = None
 ) -> tuple[Artifact, ...]:
     """Return the files that MODEL stands for: a bundle's, or one `.tflite` or `.onnx`.
 
@@ -118,8 +154,9 @@ def find_artifacts(
         ModelError: a file of another kind, or a scaling where a manifest states it.
     """
     try:
-        path = SHIPPED if model is None else Path(model)
-        artifacts = read_bundle(path).artifacts if path.is_dir() else (_file(path, scaling),)
+        path = _SHIPPED if model is None else os.fspath(model)
+        folder = os.path.isdir(path)
+        artifacts = read_bundle(path).artifacts if folder else (_file(path, scaling),)
     except (OSError, TypeError, ValueError) as error:  # no path at all, or one too long
         raise BundleError(
             f"Expected the path of a bundle, a .tflite or an .onnx file, got {str(model)[:80]!r} "
@@ -133,13 +170,13 @@ def find_artifacts(
     return artifacts
 
 
-def _file(path: Path, scaling: Scaling | None) -> Artifact:
-    if not path.exists():
+def _file(path: str, scaling: Scaling | None) -> Artifact:
+    if not os.path.exists(path):
         raise BundleError(
             f"Expected a bundle folder, a .tflite or an .onnx file, got {path}, "
             f"which does not exist; make one with: edge-mnist export --int8"
         )
-    format = path.suffix.lstrip(".").lower()
+    format = os.path.splitext(path)[1].lstrip(".").lower()
     if format not in FORMATS:
         remedy = f"; make one with: edge-mnist export {path}" if format == "keras" else ""
         raise ModelError(
@@ -149,28 +186,31 @@ def _file(path: Path, scaling: Scaling | None) -> Artifact:
     return _listed_by_manifest(path) or bare
 
 
-def newest_bundle(root: Path = RUNS) -> Path:
+def newest_bundle(root: File = "runs") -> Path:
     """Return the newest bundle below `root`, or the shipped one where there is none."""
+    from pathlib import Path
+
     # A name that begins with a dot is of a bundle not yet whole.
-    found = (path for path in root.glob(f"*/*/{MANIFEST}") if path.parent.name[0] != ".")
+    found = (p for p in Path(root).glob(f"*/*/{MANIFEST}") if p.parent.name[0] != ".")
     manifests = sorted(found, key=lambda path: path.stat().st_mtime)
-    return manifests[-1].parent if manifests else SHIPPED
+    return manifests[-1].parent if manifests else Path(_SHIPPED)
 
 
-def _listed_by_manifest(path: Path) -> Artifact | None:
+def _listed_by_manifest(path: str) -> Artifact | None:
     """Return the artifact that a manifest beside `path` describes, if there is one."""
-    if not (path.parent / MANIFEST).is_file():
+    folder, name = os.path.split(path)
+    if not os.path.isfile(os.path.join(folder, MANIFEST)):
         return None
-    artifacts = read_bundle(path.parent).artifacts
-    return next((a for a in artifacts if a.path.name == path.name), None)
+    return next((a for a in read_bundle(folder).artifacts if a.name == name), None)
 
 
-def _parse(path: Path) -> Mapping[str, Any]:
+def _parse(path: str) -> Mapping[str, Any]:
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8") as file:
+            manifest = json.load(file)
     except FileNotFoundError as error:
         raise BundleError(
-            f"Expected a bundle (a folder with {MANIFEST}), got {path.parent}; "
+            f"Expected a bundle (a folder with {MANIFEST}), got {os.path.dirname(path)}; "
             f"make one with: edge-mnist export --int8"
         ) from error
     except OSError as error:
@@ -189,13 +229,13 @@ def _parse(path: Path) -> Mapping[str, Any]:
     return manifest
 
 
-def _artifact(folder: Path, entry: Mapping[str, Any], contract: Contract) -> Artifact:
+def _artifact(folder: File, entry: Mapping[str, Any], contract: Contract) -> Artifact:
     name = str(entry["file"])
     # A manifest may come from anywhere: it names files of its own folder, never others.
-    if Path(name).name != name or entry["format"] not in FORMATS:
+    if os.path.basename(name) != name or name in ("", ".", "..") or entry["format"] not in FORMATS:
         raise ValueError(name)
     return Artifact(
-        path=folder / name,
+        file=os.path.join(folder, name),
         format=str(entry["format"]),
         precision=str(entry["precision"]),
         contract=contract,

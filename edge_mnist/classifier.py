@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from . import backends, foreign, layout
+from . import backends, layout
 from .bundle import PRECISIONS, Artifact, find_artifacts
 from .contract import Contract, Scaling
 from .engine import Engine
@@ -75,7 +75,7 @@ class Classifier:
         self._open(artifact, runtime, threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        artifact = replace(self.artifact, path=self.artifact.path.absolute())
+        artifact = self.artifact._replace(file=os.path.abspath(self.artifact.file))
         return _reopen, (artifact, self.backend, self._threads, self.contract, self.scaling_from)
 
     @classmethod
@@ -92,14 +92,14 @@ class Classifier:
             raise BackendError(f"Expected 1 to {_MOST_THREADS} threads, got {threads!r}.")
         self.artifact = artifact
         self.backend = runtime.backend
-        known, name = artifact.contract, artifact.path.name
+        known, name = artifact.contract, artifact.name
         content = artifact.read()
         self.session = backends.load(
             runtime,
             content,
             name=name,
             threads=threads,
-            path=artifact.path if known is None else None,
+            path=artifact.file if known is None else None,
         )
         self._layout = layout.find(
             self.session.input,
@@ -126,6 +126,8 @@ class Classifier:
 
         Returns the shape of what it answers for its smallest batch.
         """
+        from . import foreign
+
         read = self._layout
         told, sure = foreign.scaling_of(self.session.input)
         self.scaling_from = "given" if given else "file" if sure else "assumed"
@@ -138,7 +140,7 @@ class Classifier:
         if not np.isfinite(one_by_one).any():
             raise ModelError(
                 f"Expected finite scores, got none for any of {len(patterns)} images in "
-                f"{self.artifact.path.name}."
+                f"{self.artifact.name}."
             )
         if read.batch == -1 and not self._takes_batches(patterns, one_by_one):
             self._engine.close_batch()
@@ -169,7 +171,7 @@ class Classifier:
         if len(classes) != 1 or output.size != count * classes[0]:
             raise ModelError(
                 f"Expected an output of two scores or more for every image, got shape "
-                f"{output.shape} for {count} in {self.artifact.path.name}."
+                f"{output.shape} for {count} in {self.artifact.name}."
             )
         values = self._engine.dequantize(output).reshape(count, -1)
         return values[: len(images)], output.shape

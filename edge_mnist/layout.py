@@ -14,7 +14,7 @@ in every shape of four axes or more. What is left says the size, an open side co
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .backends import Tensor
 from .contract import Contract
@@ -25,8 +25,7 @@ _LEAST, _MOST = 8, 4096
 _OPEN = -1
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """The images an input takes: `batch` at once, -1 for any number; 1 too without a batch axis.
 
     `tail` is the input's shape without its first axis and without open sizes.

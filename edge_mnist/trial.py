@@ -150,7 +150,7 @@ def find(artifact: Artifact, runtime: backends.Runtime, split: Split) -> Trial:
     contract = classifier.contract
     if classifier.scaling_from == "file" and chosen == next(iter(choices)):
         return Trial(artifact, contract, "file")
-    settled = replace(artifact, scaling=contract.scaling)
+    settled = artifact._replace(scaling=contract.scaling)
     return Trial(
         settled,
         contract,

@@ -6,9 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import BackendError, ModelError
 
@@ -16,12 +14,13 @@ if TYPE_CHECKING:
     from numpy import generic
     from numpy.typing import NDArray
 
+    from ..bundle import File
+
     Shape = tuple[int, ...]
     Run = Callable[[], NDArray[generic]]
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """An input or output: `shape` with the batch first, -1 where it is open.
 
     A quantized value `q` stands for `scale * (q - zero_point)`; scale 0 means not quantized.
@@ -70,8 +69,7 @@ class NotSupportedError(Exception):
         self.custom = custom
 
 
-@dataclass(frozen=True)
-class Runtime:
+class Runtime(NamedTuple):
     """A runtime this package can use: its module to import and the format it runs."""
 
     backend: str
@@ -150,7 +148,7 @@ def _numpy_major() -> int:
 
 
 def load(
-    runtime: Runtime, content: bytes, *, name: str, threads: int = 1, path: Path | None = None
+    runtime: Runtime, content: bytes, *, name: str, threads: int = 1, path: File | None = None
 ) -> Session:
     """Load a model's bytes; `name` stands in messages.
 

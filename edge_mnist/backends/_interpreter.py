@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from . import Run, Shape
 
 # What the runtimes say, word for word.
-_UNKNOWN_OP = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
+_UNKNOWN_OP = r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'"
 # Of an op younger than the runtime itself, it knows the number alone.
-_UNKNOWN_CODE = re.compile(r"Op builtin_code out of range: (\d+)")
-_CUSTOM_OP = re.compile(r"unresolved custom op: (\S+?)\.?(?:\s|$)|Node number \d+ \((Flex\w+)\)")
+_UNKNOWN_CODE = r"Op builtin_code out of range: (\d+)"
+_CUSTOM_OP = r"unresolved custom op: (\S+?)\.?(?:\s|$)|Node number \d+ \((Flex\w+)\)"
 
 
 class InterpreterSession:
@@ -100,7 +100,7 @@ class InterpreterSession:
         return run
 
 
-_HUSHING = threading.Lock()
+_HUSHING = _thread.allocate_lock()
 
 
 @contextlib.contextmanager
@@ -122,11 +122,11 @@ def _hushed() -> Iterator[None]:
 
 
 def _raise_if_not_supported(error: Exception) -> None:
-    if found := _UNKNOWN_OP.search(str(error)):
+    if found := re.search(_UNKNOWN_OP, str(error)):
         raise NotSupportedError(f"{found[1]} version {found[2]}") from error
-    if found := _UNKNOWN_CODE.search(str(error)):
+    if found := re.search(_UNKNOWN_CODE, str(error)):
         raise NotSupportedError(f"the builtin op of number {found[1]}") from error
-    if found := _CUSTOM_OP.search(str(error)):
+    if found := re.search(_CUSTOM_OP, str(error)):
         raise NotSupportedError(f"the custom op {found[1] or found[2]}", custom=True) from error
 
 

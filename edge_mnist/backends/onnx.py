@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from numpy import generic
     from numpy.typing import NDArray
 
+    from ..bundle import File
     from . import Run, Shape
 
 # ONNX Runtime's exceptions share no base class but Exception.
@@ -60,7 +59,7 @@ class OnnxSession:
     the nodes at the graph's edges.
     """
 
-    def __init__(self, content: bytes, *, name: str, threads: int, path: Path | None) -> None:
+    def __init__(self, content: bytes, *, name: str, threads: int, path: File | None) -> None:
         if path is None and has_external_data(content):
             raise ModelError(
                 f"Expected the weights inside {name}, got some in other files, which no manifest "
@@ -129,7 +128,7 @@ class OnnxSession:
         )
 
 
-def load(content: bytes, *, name: str, threads: int, path: Path | None = None) -> OnnxSession:
+def load(content: bytes, *, name: str, threads: int, path: File | None = None) -> OnnxSession:
     """Load an `.onnx` file: from `path`, if given, otherwise from its bytes alone."""
     return OnnxSession(content, name=name, threads=threads, path=path)
 
@@ -177,4 +176,4 @@ def _quantized(tensor: Tensor, content: bytes, *, output: bool) -> Tensor:
     if tensor.scale or tensor.dtype not in ("uint8", "int8"):
         return tensor
     scale, zero_point = quantization(content, tensor.name, output=output) or (0.0, 0)
-    return replace(tensor, scale=scale, zero_point=zero_point)
+    return tensor._replace(scale=scale, zero_point=zero_point)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +15,12 @@ from tflite_runtime.interpreter import Interpreter
 
 from ._interpreter import InterpreterSession
 
+if TYPE_CHECKING:
+    from ..bundle import File
+
 
 def load(
-    content: bytes, *, name: str, threads: int, path: Path | None = None
+    content: bytes, *, name: str, threads: int, path: File | None = None
 ) -> InterpreterSession:
     """Load a `.tflite` file's bytes; it has no weights elsewhere, so `path` is not used."""
     return InterpreterSession(Interpreter, content, name=name, threads=threads)
