@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
@@ -148,7 +147,7 @@ class Classifier:
         labels = foreign.labels_of(content, self.artifact.format)
         if len(labels) != one_by_one.shape[1]:
             labels = tuple(map(str, range(one_by_one.shape[1])))
-        self._use(replace(self.contract, labels=labels, output=kind))
+        self._use(self.contract._replace(labels=labels, output=kind))
         return shape
 
     def _takes_batches(self, patterns: NDArray[np.uint8], expected: NDArray[np.float32]) -> bool:
@@ -178,7 +177,7 @@ class Classifier:
 
     def rescale(self, scaling: Scaling) -> None:
         """Take pixels in this scaling from now on: for a file that tells nothing of its own."""
-        self._use(replace(self.contract, scaling=scaling))
+        self._use(self.contract._replace(scaling=scaling))
         self._engine.bind(self._output_shape)
 
     def _use(self, contract: Contract) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import ModelError
 
@@ -13,26 +12,38 @@ DIGITS = tuple("0123456789")
 OUTPUTS = ("probabilities", "logits", "scores")
 
 
-@dataclass(frozen=True)
-class Scaling:
+class _Scaling(NamedTuple):
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Scaling(_Scaling):
     """How a pixel in 0…255 becomes a value: `(pixel * scale - mean) / std`.
 
     `mean` and `std` hold one number, or one for every channel. As it stands, pixels are 0…1.
+
+    Raises:
+        ModelError: no numbers, infinite ones, or a scale or deviation of 0.
     """
 
-    scale: float = 1 / 255
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        numbers = (self.scale, *self.mean, *self.std)
-        if not all(map(math.isfinite, numbers)) or 0 in (self.scale, *self.std):
+    def __new__(
+        cls,
+        scale: float = 1 / 255,
+        mean: tuple[float, ...] = (0.0,),
+        std: tuple[float, ...] = (1.0,),
+    ) -> Scaling:
+        made = super().__new__(cls, scale, mean, std)
+        if not all(map(math.isfinite, (scale, *mean, *std))) or 0 in (scale, *std):
             raise ModelError(
                 f"Expected finite numbers to scale pixels with, and neither a scale nor a "
-                f"deviation of 0, got {self.options}."
+                f"deviation of 0, got {made.options}."
             )
-        if not self.mean or not self.std:
+        if not mean or not std:
             raise ModelError("Expected a mean and a deviation, or one for every channel, got none.")
+        return made
 
     @classmethod
     def given(
@@ -81,8 +92,7 @@ class Scaling:
         return " ".join(parts)
 
 
-@dataclass(frozen=True)
-class Contract:
+class Contract(NamedTuple):
     """What a model takes and answers.
 
     Pixels are white ink on black, as in MNIST, or whatever pictures the model was trained on.
@@ -94,13 +104,9 @@ class Contract:
     height: int = 28
     width: int = 28
     channels: int = 1
-    scaling: Scaling = field(default_factory=Scaling)
+    scaling: Scaling = Scaling()
     labels: tuple[str, ...] = DIGITS
     output: str = "probabilities"
-
-    def __post_init__(self) -> None:
-        if self.output not in OUTPUTS:
-            raise ValueError(f"output {self.output!r}")
 
     @property
     def range(self) -> tuple[float, float]:
@@ -152,6 +158,8 @@ def from_manifest(manifest: Mapping[str, Any]) -> Contract:
     fits = channels in (1, 3) and {len(mean), len(std)} <= {1, channels}
     if not fits or min(contract.height, contract.width) < 1 or len(labels) < 2:
         raise ValueError(f"input {dict(entry)!r} with {len(labels)} labels")
+    if contract.output not in OUTPUTS:
+        raise ValueError(f"output {contract.output!r}")
     return contract
 
 

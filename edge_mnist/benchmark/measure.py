@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from .. import backends
@@ -40,7 +39,7 @@ def measure(
         ModelError: the process failed or died; the message ends with what it said last.
     """
     busy = load_per_cpu()
-    scaling = json.dumps(artifact.scaling and asdict(artifact.scaling))
+    scaling = json.dumps(artifact.scaling and artifact.scaling._asdict())
     job = [str(artifact.path), artifact.format, runtime.backend, str(threads), str(runs), scaling]
     done = subprocess.run(
         [sys.executable, "-m", __name__, *job], capture_output=True, text=True, check=False
