@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # Where a node's scale and zero point stand among its inputs: (of what it takes, of what it gives).
 _POSITIONS = {
@@ -31,8 +31,7 @@ Quantization = tuple[float, int]
 _Field = tuple[int, int | memoryview]
 
 
-@dataclass(frozen=True)
-class _Node:
+class _Node(NamedTuple):
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]

@@ -1,0 +1,150 @@
+"""What `Classifier` costs beside the shortest hand-written code: hot, and from cold."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_mnist import Classifier, backends
+from edge_mnist.bundle import SHIPPED
+from tests.device import hand_written
+
+BACKENDS = [runtime.backend for runtime in backends.installed()]
+BLANK = "import numpy; from edge_mnist import Classifier; "
+
+
+def file_for(backend: str) -> str:
+    return str(SHIPPED / f"model-int8.{backends.RUNTIMES[backend].format}")
+
+
+def microseconds(calls: dict[str, Callable[[], object]], *, rounds: int = 40) -> dict[str, float]:
+    """Return the least time of a call among rounds in turn: what nothing else has disturbed."""
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter_ns()
+            for _ in range(50):
+                call()
+            samples[name].append((time.perf_counter_ns() - start) / 50e3)
+    return {name: min(times) for name, times in samples.items()}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_prediction_costs_at_most_3_us_more_than_the_shortest_loop(backend: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    by_hand = hand_written.load(backend, file_for(backend))
+    classifier = Classifier(SHIPPED, backend=backend)
+    assert classifier.predict(image).digit == by_hand(image)
+    calls = {"hand": lambda: by_hand(image), "ours": lambda: classifier.predict(image)}
+    for _ in range(3):  # another process may be in the way of a whole measurement
+        times = microseconds(calls)
+        if times["ours"] - times["hand"] <= 3:
+            return
+    pytest.fail(f"{times['ours']:.1f} µs, by hand {times['hand']:.1f}")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_batch_beats_one_by_one(backend: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
+    classifier = Classifier(SHIPPED, backend=backend)
+    calls = {
+        "one by one": lambda: [classifier.predict(image).digit for image in images],
+        "batch": lambda: classifier.predict_batch(images),
+    }
+    assert calls["batch"]().tolist() == calls["one by one"]()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(7):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    assert min(seconds["batch"]) < min(seconds["one by one"])
+
+
+def loaded(code: str) -> set[str]:
+    """Return the modules that a fresh process has loaded after `code`."""
+    listing = f"{code}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_importing_loads_next_to_nothing() -> None:
+    ours = {
+        f"edge_mnist.{name}"
+        for name in ("backends", "bundle", "classifier", "contract", "engine", "errors", "layout")
+    }
+    numpy = loaded("import numpy")
+    assert loaded("import numpy, edge_mnist") - numpy == {"__future__", "edge_mnist"} | {
+        "edge_mnist.errors"
+    }
+    assert loaded("import numpy; from edge_mnist import Classifier") - numpy <= {
+        "__future__",
+        "_json",
+        "json",
+        "json.decoder",
+        "json.encoder",
+        "json.scanner",
+        "importlib.util",
+        "importlib._abc",
+        "edge_mnist",
+        *ours,
+    }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_classifier_loads_only_its_runtime(backend: str) -> None:
+    module = (
+        "onnxruntime" if backend == "onnx" else f"{backends.RUNTIMES[backend].module}.interpreter"
+    )
+    runtime = loaded(f"import numpy, {module}")
+    code = f"{BLANK}Classifier(backend={backend!r}).predict(numpy.zeros((28, 28), 'uint8'))"
+    more = {name for name in loaded(code) - runtime if not name.startswith("edge_mnist")}
+    assert not more & {"PIL", "hashlib", "pathlib", "email", "zipfile", "dataclasses", "click"}
+    others = {r.module for r in backends.RUNTIMES.values()} - {backends.RUNTIMES[backend].module}
+    assert not others & {name.partition(".")[0] for name in more}
+
+
+def cold(code: list[str], env: dict[str, str]) -> tuple[float, float]:
+    """Return seconds and peak memory in MB of a process."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *code], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return time.perf_counter() - start, usage.ru_maxrss / 1000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs ru_maxrss in kilobytes")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_from_cold_a_tenth_and_5_mb_at_most(backend: str, tmp_path: Path) -> None:
+    # Compiled as on a device: an installed package's modules are compiled once.
+    env = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    ours = f"{BLANK}print(Classifier({str(SHIPPED)!r}, backend={backend!r})"
+    programs = {
+        "hand": [hand_written.__file__, backend, file_for(backend)],
+        "ours": ["-c", f"{ours}.predict(numpy.zeros((28, 28), 'uint8')).digit)"],
+    }
+    for program in programs.values():
+        cold(program, env)
+    for _ in range(3):  # another process may be in the way of a whole measurement
+        runs = {name: [] for name in programs}
+        for _ in range(12):
+            for name, program in programs.items():
+                runs[name].append(cold(program, env))
+        seconds = {name: min(s for s, _ in pairs) for name, pairs in runs.items()}
+        memory = {name: statistics.median(m for _, m in pairs) for name, pairs in runs.items()}
+        if seconds["ours"] <= 1.10 * seconds["hand"]:
+            break
+    assert seconds["ours"] <= 1.10 * seconds["hand"], seconds
+    assert memory["ours"] <= memory["hand"] + 5, memory
