@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .contract import Contract
     from .layout import Layout
 
-# How many images an open-batch model is given at once. More than that was no faster on any
-# processor tried, and does not fit a small one's cache; docs/performance.md has the table.
+# How many images an open-batch model is given at once: the best of 1 to 256, and little for a
+# small processor's cache. docs/performance.md has the table.
 BATCH = 32
 # An integer input without a scale holds pixels; fewer steps than these are not pixels.
 _LEAST_SPAN = 64
@@ -55,14 +55,14 @@ class Engine:
     def bind(self, output: tuple[int, ...]) -> None:
         """Bind the tensors for one image, once; `output` is the shape of what is answered then."""
         black = self.encode(np.zeros((1, *self._shape), np.uint8))
-        self._input, self._invoke = self._session.bind(black.shape, output)
+        self._input, self._run = self._session.bind(black.shape, output)
         self._input[...] = black
-        self._classes = int(np.prod(output)) // self._count
-        self._output_dtype = np.dtype(self._session.output.dtype)
-        # What is written to this view of the first image, the runtime reads.
+        self._output_shape = output
+        # A view of the first image in the input, to be filled through the table.
         first = self._input.reshape(self._count, -1)[0]
         plain = not self._transposed and self._channel is None
         self._slot = first.reshape(self._shape) if plain else None
+        self._as_it_stands = plain and self._table is None and self._count == 1
         self._read = self._reader(output)
 
     def renew_lock(self) -> None:
@@ -72,8 +72,7 @@ class Engine:
     def one(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the values (classes,) for an image of the contract's shape."""
         with self._lock:
-            self._write(pixels)
-            return self._read(self._invoke())
+            return self._read(self._run(self._values_of(pixels)))
 
     def many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the values (n, classes) for images (n, …) of the contract's shape."""
@@ -120,31 +119,32 @@ class Engine:
             values = (output.astype(np.float32) - zero_point) * scale
         return values
 
-    def _write(self, pixels: NDArray[np.uint8]) -> None:
-        """Put an image into the bound input."""
-        if self._slot is None:
-            self._input[...] = self.encode(pixels[np.newaxis])
-        elif self._table is None:
-            self._slot[...] = pixels
-        else:
-            self._table.take(pixels, out=self._slot, mode="clip")
+    def _values_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.generic]:
+        """Return one image as the bound input takes it."""
+        if self._as_it_stands:
+            return pixels.reshape(self._input.shape)
+        if self._slot is None or self._table is None:
+            return self.encode(pixels[np.newaxis])
+        self._table.take(pixels, out=self._slot, mode="clip")
+        return self._input
 
     def _reader(self, output: tuple[int, ...]) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
         """Return what makes new values (classes,) of the raw output of that shape."""
-        if output == (1, self._classes) and self._session.output.dtype == "uint8":
-            table = self._values
-            if isinstance(table, np.ndarray):
-                take = table.take
-                return lambda output: take(output[0])
+        table = self._values
+        plain = len(output) == 2 and self._count == output[0] == 1
+        if plain and isinstance(table, np.ndarray) and self._session.output.dtype == "uint8":
+            take = table.take
+            return lambda output: take(output[0])
         return lambda output: self.dequantize(output).reshape(self._count, -1)[0]
 
     def _one_by_one(self, images: NDArray[np.uint8]) -> NDArray[np.generic]:
-        outputs: NDArray[np.generic] = np.empty((len(images), self._classes), self._output_dtype)
+        values = self.encode(images).reshape(len(images), *self._input.shape)
+        shape = (len(images), *self._output_shape)
+        outputs: NDArray[np.generic] = np.empty(shape, self._session.output.dtype)
         with self._lock:
-            for image, output in zip(images, outputs, strict=True):
-                self._write(image)
-                output[...] = self._invoke().reshape(-1)
-        return outputs
+            for index, image in enumerate(values):
+                outputs[index] = self._run(image)
+        return outputs.reshape(len(images), -1)
 
     def _together(self, images: NDArray[np.uint8]) -> NDArray[np.generic]:
         count = max(len(images), self._batch)

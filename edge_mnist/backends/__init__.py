@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..bundle import File
 
     Shape = tuple[int, ...]
-    Run = Callable[[], NDArray[generic]]
+    Run = Callable[[NDArray[generic]], NDArray[generic]]
 
 
 class Tensor(NamedTuple):
@@ -50,10 +50,9 @@ class Session(Protocol):
         ...
 
     def bind(self, shape: Shape, output: Shape) -> tuple[NDArray[generic], Run]:
-        """Return an input of a shape, and what runs it: the shortest way there is.
+        """Return an input of a shape, and the shortest way to run that, or another like it.
 
-        Write into the one, call the other; the raw output it returns, of shape `output`, may be
-        overwritten by the next call.
+        The raw output, of shape `output`, may be overwritten by the next call.
         """
         ...
 

@@ -104,22 +104,27 @@ class OnnxSession:
         return output
 
     def bind(self, shape: Shape, output: Shape) -> tuple[NDArray[generic], Run]:
-        """Return an input of a shape, and what runs it: the session reads and writes arrays."""
-        values = np.zeros(shape, self.input.dtype)
+        """Return an input of a shape, and the shortest way to run that, or another like it.
+
+        The session reads the one array and writes the other, with no copy in between.
+        """
+        bound = np.zeros(shape, self.input.dtype)
         result: NDArray[generic] = np.zeros(output, self.output.dtype)
         binding = self._session.io_binding()
-        binding.bind_ortvalue_input(self.input.name, OrtValue.ortvalue_from_numpy(values))
+        binding.bind_ortvalue_input(self.input.name, OrtValue.ortvalue_from_numpy(bound))
         binding.bind_ortvalue_output(self.output.name, OrtValue.ortvalue_from_numpy(result))
         run_bound = self._session.run_with_iobinding
 
-        def run() -> NDArray[generic]:
+        def run(values: NDArray[generic]) -> NDArray[generic]:
+            if values is not bound:
+                bound[...] = values
             try:
                 run_bound(binding)
             except _ERRORS as error:
                 raise self._refused(values, error) from error
             return result
 
-        return values, run
+        return bound, run
 
     def _refused(self, values: NDArray[generic], error: Exception) -> ModelError:
         return ModelError(
