@@ -107,7 +107,8 @@ def pairs(
 def confusion_matrix(
     labels: NDArray[np.integer], digits: NDArray[np.integer], *, classes: int = 10
 ) -> NDArray[np.int64]:
-    """Return (10, 10) counts, or (10, classes) of more: row the true digit, column the one read."""
+    """Return (10, 10) counts, or more of more classes: row the true label, column the one read."""
     columns = max(10, classes)
+    rows = max(10, int(labels.max()) + 1)
     cells = labels.astype(np.int64) * columns + digits
-    return np.bincount(cells, minlength=10 * columns).reshape(10, columns)
+    return np.bincount(cells, minlength=rows * columns).reshape(rows, columns)

@@ -38,7 +38,7 @@ def looks_like(path: Path) -> bool:
 def read(
     path: Path, split: SplitName, shape: Shape
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[str, ...]]:
-    """Return images (n, h, w, c) uint8, labels (n,) uint8 and the names of the classes.
+    """Return images (n, h, w, c) uint8, labels (n,) unsigned and the names of the classes.
 
     `shape` is what the model takes, (h, w, c): pictures are brought to it, arrays must have it.
 
@@ -53,7 +53,7 @@ def read(
             f"Expected labels of 0 to {len(classes) - 1} in {path}, "
             f"got {labels.min()} to {labels.max()}."
         )
-    return images, labels.astype(np.uint8), classes
+    return images, labels.astype(np.min_scalar_type(len(classes) - 1)), classes
 
 
 def _read_npz(
@@ -128,19 +128,22 @@ def _read_folder(
     path: Path, split: SplitName, shape: Shape
 ) -> tuple[NDArray[np.uint8], NDArray[np.integer], tuple[str, ...]]:
     root = path / split if (path / split).is_dir() else path
-    folders = sorted(folder for folder in root.glob("*/") if _pictures(folder))
+    # The training split says which classes there are: one may lack pictures to test with.
+    names = path / "train" if (path / "train").is_dir() else root
+    folders = [root / folder.name for folder in sorted(names.glob("*/")) if _pictures(folder)]
     if len(folders) < 2:
         raise DataError(
             f"Expected a folder of pictures a class in {root}, got {len(folders)} such folders."
         )
     images, labels = [], []
     for label, folder in enumerate(folders):
-        files = _pictures(folder)
+        files = _pictures(folder) if folder.is_dir() else []
         if root is path:
             files = [files[index] for index in _of_split(len(files), split)]
         images += [_picture(file, shape) for file in files]
         labels += [label] * len(files)
-    return np.stack(images), np.array(labels), tuple(folder.name for folder in folders)
+    classes = tuple(folder.name for folder in folders)
+    return np.array(images, np.uint8).reshape(-1, *shape), np.array(labels), classes
 
 
 def _pictures(folder: Path) -> list[Path]:

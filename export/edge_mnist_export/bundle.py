@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_mnist import __version__, datasets, trial
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
@@ -25,7 +26,7 @@ from edge_mnist.tables import percent
 from . import quantization, verify
 from . import subject as subjects
 from .calibration import check_pixels, representative
-from .frameworks import tool_versions
+from .frameworks import converting, tool_versions
 from .gate import Gate, Verdict, check
 from .pixels import as_input
 from .subject import Subject
@@ -139,12 +140,17 @@ def _int8(
     check_pixels(images, contract, train.name)
     report(f"Measuring activations on {len(images)} images of {train.name}")
     floats = as_input(images, contract.scaling)
-    quantizers = {
-        format: converter.Quantizer(model, floats, counts, contract.range)
-        for format, converter in converters.items()
-    }
-    probabilities = model.predict(as_input(held.images, contract.scaling), verbose=0)
-    study = quantization.study(quantizers, held, probabilities, contract, counts)
+    quantizers = {}
+    for format, converter in converters.items():
+        with converting(f"model-int8.{format}"):
+            quantizers[format] = converter.Quantizer(model, floats, counts, contract.range)
+
+    def keras_answers(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        answers: NDArray[np.float32] = model.predict(as_input(images, contract.scaling), verbose=0)
+        return answers
+
+    with converting("an int8 file"):
+        study = quantization.study(quantizers, held, keras_answers, contract, counts)
     report(quantization.summary(study, held))
     trained_on = subject.training.get("data", {})
     document: dict[str, Any] = {
@@ -171,7 +177,8 @@ def _fit(
         ModelError: the target cannot load it, with nothing left to give up.
     """
     format, given_up = file.suffix[1:], None
-    content = convert()
+    with converting(file.name):
+        content = convert()
     needs = converter.needs(content)
     refusal = target.refusal(format, needs)
     if refusal and (given_up := converter.OLDER.get(file.stem.removeprefix("model-"))):
@@ -211,7 +218,7 @@ def _find_scaling(model: Any, train: datasets.Split, report: Report) -> Scaling:
     chosen = trial.best(scores)[0]
     tried = ", ".join(f"{name}: {percent(score.accuracy)}" for name, score in scores.items())
     report(
-        f"Pixels are taken to be {chosen} for this model; accuracy on {_sample(train)} with "
+        f"Pixels are taken to be {chosen} for this model; accuracy on {_sample_name(train)} with "
         f"{tried}. --input-range decides otherwise."
     )
     return _RANGES[chosen]
@@ -229,7 +236,8 @@ def _check_scaling(model: Any, given: Scaling, train: datasets.Split) -> None:
         low, high = given.value(0), given.value(255)
         raise ModelError(
             f"Expected the range of pixels that this model was trained on, got --input-range "
-            f"{low:g},{high:g}: accuracy {percent(scores['given'].accuracy)} on {_sample(train)}, "
+            f"{low:g},{high:g}: accuracy {percent(scores['given'].accuracy)} on "
+            f"{_sample_name(train)}, "
             f"and {percent(scores[best].accuracy)} with {best}. Does the model scale pixels "
             f"itself, or not at all? Leave --input-range out, or give that."
         )
@@ -238,7 +246,7 @@ def _check_scaling(model: Any, given: Scaling, train: datasets.Split) -> None:
 def _scores(
     model: Any, train: datasets.Split, scalings: Mapping[str, Scaling]
 ) -> dict[str, trial.Score]:
-    images, labels = train.images[: trial.SAMPLE], train.labels[: trial.SAMPLE]
+    images, labels = _sample(train)
     return {
         name: trial.score(
             model.predict(as_input(images, scaling), verbose=0), labels, "probabilities"
@@ -247,15 +255,32 @@ def _scores(
     }
 
 
-def _sample(train: datasets.Split) -> str:
+def _sample(train: datasets.Split) -> tuple[NDArray[np.uint8], NDArray[np.unsignedinteger]]:
+    """Return some images and labels, at random: folders come a class after the other."""
+    order = np.random.default_rng(0).permutation(len(train.images))[: trial.SAMPLE]
+    return train.images[order], train.labels[order]
+
+
+def _sample_name(train: datasets.Split) -> str:
     return f"{min(trial.SAMPLE, len(train.images))} images of {train.name}"
 
 
 def _answering_probabilities(model: Any, train: datasets.Split) -> Any:
-    """Return the model, with a softmax behind it if it answers with logits."""
-    images = as_input(train.images[: trial.SAMPLE])
-    if subjects.answers_probabilities(model.predict(images, verbose=0)):
+    """Return the model, with a softmax behind it if it answers with logits.
+
+    Raises:
+        ModelError: it answers with neither.
+    """
+    answers = model.predict(as_input(_sample(train)[0]), verbose=0)
+    if not np.isfinite(answers).all():
+        raise ModelError("Expected a model that answers with numbers, got NaN or infinity.")
+    if subjects.answers_probabilities(answers):
         return model
+    if answers.min() >= 0 and answers.max() <= 1 and np.ptp(answers) > 0:
+        raise ModelError(
+            "Expected probabilities that sum to 1, or logits, got scores in 0…1 that do neither; "
+            "end the model in a softmax, not a sigmoid."
+        )
     inputs = keras.Input(model.inputs[0].shape[1:], name="image")
     return keras.Model(inputs, keras.layers.Softmax()(model(inputs)), name=model.name)
 

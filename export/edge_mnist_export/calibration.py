@@ -21,26 +21,19 @@ def representative(
 ) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
     """Return training images (n, …) uint8 of every class in turn, and the numbers to try.
 
-    The first of the images in each of these numbers are `per_class` of every class; where a
-    class has fewer, as many of every class as that.
-
-    Raises:
-        DataError: a class has no image at all, or the pixels were scaled before.
+    The first of the images in each of these numbers are `per_class` of every class, of a smaller
+    class as many as there are.
     """
     rng = np.random.default_rng(seed)
-    counts = np.bincount(train.labels, minlength=len(train.classes))
-    if not counts.all():
-        raise DataError(
-            f"Expected training images of every class for calibration, got none of "
-            f"{train.classes[int(counts.argmin())]!r} in {train.name}."
-        )
-    sizes = sorted({min(size, int(counts.min())) for size in per_class})
-    chosen = [
-        rng.choice(np.flatnonzero(train.labels == label), sizes[-1], replace=False)
-        for label in range(len(train.classes))
-    ]
-    images = train.images[np.stack(chosen, axis=1).ravel()]
-    return images, tuple(size * len(train.classes) for size in sizes)
+    most = max(per_class)
+    chosen = []
+    for label in range(len(train.classes)):
+        indices = rng.permutation(np.flatnonzero(train.labels == label))[:most]
+        chosen += [(turn, index) for turn, index in enumerate(indices)]
+    # The first of every class, then the second of every class, and so on.
+    chosen.sort(key=lambda one: one[0])
+    numbers = {sum(turn < size for turn, _ in chosen) for size in per_class}
+    return train.images[[index for _, index in chosen]], tuple(sorted(numbers))
 
 
 def check_pixels(images: NDArray[np.uint8], contract: Contract, name: str) -> None:

@@ -72,6 +72,12 @@ def _range(
     return low, high
 
 
+def _no_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("expected a number, got nan.")
+    return value
+
+
 @click.command(short_help="Train a CNN and write a run folder.")
 @click.option(
     "--arch",
@@ -192,6 +198,7 @@ def _summary(run: Run) -> str:
 )
 @click.option(
     "--max-drop",
+    callback=_no_nan,
     type=click.FloatRange(0),
     default=0.3,
     show_default=True,
@@ -200,6 +207,7 @@ def _summary(run: Run) -> str:
 )
 @click.option(
     "--min-agreement",
+    callback=_no_nan,
     type=click.FloatRange(0, 100),
     default=99.0,
     show_default=True,

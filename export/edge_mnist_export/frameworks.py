@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from edge_mnist.benchmark.environment import cpu_model, usable_cpus
-from edge_mnist.errors import HostError
+from edge_mnist.errors import EdgeMnistError, HostError, ModelError
 
 BACKENDS = ("tensorflow", "jax")
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep native code's chatter off stderr; show it after all if the body fails.
+def quiet(*, tell: bool = False) -> Iterator[None]:
+    """Keep native code's chatter off stderr; with `tell`, show it after all if the body fails.
 
     TensorFlow's C++ writes to file descriptor 2 before any logging option is read.
     """
@@ -31,11 +31,30 @@ def quiet() -> Iterator[None]:
             yield
         except Exception:
             chatter.seek(0)
-            os.write(kept, chatter.read())
+            os.write(kept, chatter.read() if tell else b"")
             raise
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def converting(file: str) -> Iterator[None]:
+    """Make one line of whatever a converter raises: it may be anything, with pages around it.
+
+    Raises:
+        ModelError: names the file that could not be made.
+    """
+    try:
+        yield
+    except (EdgeMnistError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise ModelError(
+            f"Expected a model that can be converted to {file}, got: {first[:200]} "
+            f"({type(error).__name__}); replace that layer, or leave out that format or precision."
+        ) from error
 
 
 def keras_backend() -> str:
@@ -59,7 +78,7 @@ def load_keras(backend: str) -> None:
     """Import Keras on `backend`; the first call of a process decides."""
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet():
+    with quiet(tell=True):
         importlib.import_module(backend)
         importlib.import_module("keras")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 # On so few images two digits may lie within one step of 1/256 of each other, and either is read.
-_CHANCE = 3
+_CHANCE = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +54,6 @@ class Gate:
     max_drop: float = 0.3
     min_agreement: float = 99.0
 
-    def __post_init__(self) -> None:
-        if math.isnan(self.max_drop) or math.isnan(self.min_agreement):
-            raise GateError("Expected numbers for the gate, got nan; nothing passes that.")
-
     @property
     def most_between_formats(self) -> float:
         """The fraction of images on which two formats of one precision may differ."""
@@ -68,26 +63,32 @@ class Gate:
 def tolerance(precision: str, *, weight_error: float) -> float:
     """Return how far a probability may be from Keras's before the conversion is at fault.
 
+    `weight_error` is the largest change of a probability when Keras itself runs with its weights
+    rounded to the precision's steps, of float32 to half its last bit.
+
     float32: 1e-5. The sums of a small CNN are of some thousand terms, each rounded by 2^-24 of
     its size in another order: 1e3 * 6e-8 in a logit, if they all lean the same way, is 6e-5, and
-    a tenth of it since they don't.
+    a tenth of it since they don't. Logits in the hundreds round more coarsely: so do Keras's, by
+    `weight_error`, and 8 times that leaves room for orders of summation.
 
-    The others round weights, and most of them activations. What the weights' share of it does is
-    measured: `weight_error` is the largest change of a probability when Keras itself runs with
-    weights rounded to the precision's steps. A layer's sum over weights w and inputs x, rounded
-    in steps of s_w and s_x, is off by s_w |x| / sqrt(12) for the one and by s_x |w| / sqrt(12) for
-    the other. In float16 a step is a part of each value, so that the two are alike: sqrt(2) times
-    the weights' share, and 4 leaves room for their being but samples. In 8 bits it is a part of
-    the largest value: the two are to each other as the ratios of largest value to root mean
-    square of x and w, and sparse activations peak far higher than weights do. The whole was up to
-    6.5 times the weights' share among the models of tests/host/test_own_models.py; 8 is allowed.
-    Added is the rounding of the probability itself, half a step of 1/256, or 2^-12 in float16.
+    float16: a step is a part of each value. A layer's sum over weights w and inputs x, rounded in
+    steps of s_w and s_x, is off by s_w |x| / sqrt(12) for the one and by s_x |w| / sqrt(12) for
+    the other, which are alike here: sqrt(2) times the weights' share, and 4 leaves room for their
+    being but samples. Added is the rounding of the probability itself, 2^-12.
+
+    int8 and dynamic: a step is a part of the largest value, so that the two shares are to each
+    other as the ratios of largest value to root mean square of x and w; sparse activations peak
+    far higher than weights do, and every op rounds again. 16 times the weights' share was enough
+    for all but saturated ones among some 60 models. Added are 16 steps of 1/256: LiteRT's softmax
+    was seen 14 steps from tflite-runtime's, for the same file, and a probability of 1 is 255/256.
+    What 8 bits cost a model is for the drop and the agreement to tell; this finds files that
+    answer something else.
     """
     if precision == "float32":
-        return 1e-5
+        return max(1e-5, 8 * weight_error)
     if precision == "float16":
         return min(1.0, 4 * weight_error + 2**-12)
-    return min(1.0, 8 * weight_error + 0.5 / 256)
+    return min(1.0, 16 * weight_error + 16 / 256)
 
 
 def check(verdicts: Sequence[Verdict], gate: Gate) -> None:
@@ -109,8 +110,8 @@ def check(verdicts: Sequence[Verdict], gate: Gate) -> None:
 def _apart(verdicts: Sequence[Verdict], gate: Gate) -> Iterator[str]:
     """Yield what formats of one precision do not agree on."""
     for one, other in itertools.combinations(verdicts, 2):
-        if one.artifact.precision != other.artifact.precision:
-            continue
+        if not one.artifact.precision == other.artifact.precision != "dynamic":
+            continue  # of dynamic files ONNX quantizes the dense layers alone
         count, images = int((one.digits != other.digits).sum()), len(one.digits)
         if count > max(_CHANCE, gate.most_between_formats * images + 1e-6):
             yield (
@@ -121,11 +122,11 @@ def _apart(verdicts: Sequence[Verdict], gate: Gate) -> Iterator[str]:
 
 def _failures(verdict: Verdict, gate: Gate) -> Iterator[str]:
     # A thousandth of a point is less than one image in 10,000, and more than float rounding.
-    if verdict.drop > gate.max_drop + 1e-3:
+    if not verdict.drop <= gate.max_drop + 1e-3:
         yield f"dropped {verdict.drop:.2f} points"
     if verdict.agreement * 100 < gate.min_agreement - 1e-3:
         yield f"agrees on {percent(verdict.agreement)}"
-    if verdict.max_probability_error > verdict.tolerance:
+    if not verdict.max_probability_error <= verdict.tolerance:  # NaN is not within anything
         yield (
             f"is off by {verdict.max_probability_error:.1e} in a probability, "
             f"over its tolerance of {verdict.tolerance:.1e}"

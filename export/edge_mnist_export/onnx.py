@@ -16,7 +16,7 @@ import onnxslim
 import tensorflow as tf
 import tf2onnx
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession, quantization
+from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions, quantization
 from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
@@ -80,7 +80,9 @@ class Quantizer:
             _integer_input(quantized)
             _integer_output(quantized)
             check_integer(quantized)
-            return _serialize(quantized)
+            content = _serialize(quantized)
+            check_kernels(content)
+        return content
 
 
 def _serialize(model: onnx.ModelProto) -> bytes:
@@ -154,12 +156,27 @@ def _trace(model: Any) -> onnx.ModelProto:
     slim = onnxslim.slim(traced)
     for value in (slim.graph.input[0], slim.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    _fuse_dense(slim.graph)
+    known = onnx.shape_inference.infer_shapes(slim).graph.value_info
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in known}
+    _fuse_dense(slim.graph, shapes)
+    _close_pooling(slim.graph, shapes)
     _rename(slim.graph)
+    used = {node.domain for node in slim.graph.node}
+    for entry in [e for e in slim.opset_import if e.domain and e.domain not in used]:
+        slim.opset_import.remove(entry)
     return slim
 
 
-def _fuse_dense(graph: onnx.GraphProto) -> None:
+def _close_pooling(graph: onnx.GraphProto, shapes: Mapping[str, list[int]]) -> None:
+    """Replace GlobalMaxPool by a MaxPool of the whole image, which has a kernel for integers."""
+    for node in graph.node:
+        size = shapes.get(node.input[0], [])[2:]
+        if node.op_type == "GlobalMaxPool" and all(size):
+            node.op_type = "MaxPool"
+            node.attribute.append(onnx.helper.make_attribute("kernel_shape", size))
+
+
+def _fuse_dense(graph: onnx.GraphProto, shapes: Mapping[str, list[int]]) -> None:
     """Replace MatMul + Add of a bias by Gemm.
 
     Quantized apart, a bias is an activation of 8 bits; in a Gemm it has the 32 of the
@@ -172,7 +189,8 @@ def _fuse_dense(graph: onnx.GraphProto) -> None:
             continue
         bias = next((name for name in users[0].input if name != product.output[0]), "")
         weights = initializers.get(product.input[1])
-        if bias not in initializers or weights is None or len(weights.dims) != 2:
+        flat = len(shapes.get(product.input[0], (0, 0))) == 2
+        if bias not in initializers or weights is None or len(weights.dims) != 2 or not flat:
             continue
         gemm = onnx.helper.make_node("Gemm", [*product.input, bias], users[0].output, product.name)
         graph.node.insert(list(graph.node).index(users[0]), gemm)
@@ -294,15 +312,41 @@ def check_integer(model: onnx.ModelProto) -> None:
             )
 
 
+# What a runtime that optimizes leaves in float on purpose: nothing is computed there.
+_EDGES = ("QuantizeLinear", "DequantizeLinear", *_MOVES)
+
+
+def check_kernels(content: bytes) -> None:
+    """Make sure that ONNX Runtime makes one integer op of every framed op, not a float one.
+
+    Raises:
+        ModelError: names the first op that it would compute in float.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        options, out = SessionOptions(), Path(folder) / "optimized.onnx"
+        options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(out)
+        options.log_severity_level = 4
+        InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        graph = onnx.load(out).graph
+    floats = {n.output[0] for n in graph.node if n.op_type == "DequantizeLinear"}
+    for node in graph.node:
+        if node.op_type not in _EDGES and floats & set(node.input):
+            raise ModelError(
+                f"Expected ops that ONNX Runtime computes in integers in the int8 ONNX file, got "
+                f"{node.op_type} ({node.name}), for which it has floats alone; replace that "
+                f"layer, or export without --int8."
+            )
+
+
 def _integer_input(model: onnx.ModelProto) -> None:
     """Take the first QuantizeLinear away, so that `image` is uint8 pixels.
 
-    Between the input and it there are only ops that move values (Reshape, Transpose), and these
-    take any type.
+    Between the input and it there are only ops that move values, and these take any type.
     """
     graph = model.graph
     value = graph.input[0].name
-    while (node := _only_user(graph, value)).op_type in ("Reshape", "Transpose"):
+    while (node := _only_user(graph, value)).op_type in _MOVES:
         value = node.output[0]
     _expect(node, "QuantizeLinear")
     _note_quantization(model, "image", node)

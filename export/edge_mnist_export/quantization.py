@@ -86,17 +86,18 @@ class Quantizer(Protocol):
 def study(
     quantizers: Mapping[str, Quantizer],
     validation: Split,
-    probabilities: NDArray[np.float32],
+    keras: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
     contract: Contract,
     counts: Sequence[int],
 ) -> Study:
     """Choose a scheme for all formats alike.
 
-    `probabilities` (n, classes) are Keras's of the validation images, `counts` the numbers of
-    calibration images to try.
+    `keras` returns the model's own probabilities (n, classes) of images, `counts` are the numbers
+    of calibration images to try.
     """
     if len(validation.images) < LEAST_IMAGES:
         return Study(Scheme(counts[-1]))
+    probabilities = keras(validation.images)
 
     def measure(scheme: Scheme) -> Trial:
         results = {}
@@ -133,7 +134,7 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 def _answers(content: bytes, format: str, split: Split, contract: Contract) -> NDArray[np.float32]:
     with TemporaryDirectory() as folder:
-        path = Path(folder) / f"trial.{format}"
+        path = Path(folder) / f"model-int8.{format}"
         path.write_bytes(content)
         artifact = Artifact(path, format, "int8", contract)
         return read(Classifier.from_artifact(artifact, backends.installed(format)[0]), split.images)
@@ -182,14 +183,14 @@ def summary(study: Study, validation: Split) -> str:
     scheme = f"{chosen.method}, {_weights(chosen)}, {chosen.images} images"
     if not study.trials:
         return (
-            f"int8 by {scheme}: with {len(validation.images)} validation images there are too "
-            f"few to choose by ({LEAST_IMAGES})"
+            f"int8 by {scheme}: with {len(validation.images)} held-out images there are too few "
+            f"to choose by ({LEAST_IMAGES})"
         )
     trial = next(trial for trial in study.trials if trial.scheme == chosen)
     worst = max(study.trials, key=lambda trial: trial.error)
     return (
         f"int8 by {scheme}: of {len(study.trials)} ways tried on {len(validation.images):,} "
-        f"validation images, mean error of a probability {trial.error:.1e}; the worst, "
+        f"held-out images, mean error of a probability {trial.error:.1e}; the worst, "
         f"{worst.scheme.method} {_weights(worst.scheme)}, {worst.error:.1e}"
     )
 

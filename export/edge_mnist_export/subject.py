@@ -94,6 +94,7 @@ def load(subject: Subject) -> Any:
         model = keras.saving.load_model(subject.path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise ModelError(_cannot_load(subject.path, str(error))) from error
+    _plain(model, subject.path)
     if not getattr(model, "inputs", None):
         raise ModelError(
             f"Expected a model that knows its input, got one never built in {subject.path}; "
@@ -127,6 +128,35 @@ def load(subject: Subject) -> Any:
             f"export the file from a folder without run.json, with its --data."
         )
     return model
+
+
+def _plain(model: Any, path: Path) -> None:
+    """Make a model what every converter takes: float32, constants of its own, no recurrence.
+
+    Raises:
+        ModelError: it computes in another precision, is recurrent, or holds no numbers.
+    """
+    import keras
+    import numpy as np
+
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
+            raise ModelError(
+                f"Expected a model without recurrent layers, got {type(layer).__name__} in {path}; "
+                f"TensorFlow's converter crashes on these."
+            )
+        if layer.variable_dtype != "float32":
+            raise ModelError(
+                f"Expected a model of float32 weights, got {layer.variable_dtype} in {path}; build "
+                f"it with the float32 policy and load its weights."
+            )
+        # Mixed precision is for training on a GPU; the weights are float32.
+        layer.dtype_policy = "float32"
+        if isinstance(layer, keras.layers.Normalization):
+            # As tensors they would be further inputs to tf2onnx.
+            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise ModelError(f"Expected weights that are numbers, got NaN or infinity in {path}.")
 
 
 def _cannot_load(path: Path, reason: str) -> str:

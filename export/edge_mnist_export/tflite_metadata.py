@@ -49,7 +49,8 @@ def with_labels(content: bytes, labels: Sequence[str]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         # Of a fixed date: two exports are the same to the byte.
-        archive.writestr(zipfile.ZipInfo(_LABELS), "\n".join(labels) + "\n")
+        lines = [" ".join(label.split()) for label in labels]
+        archive.writestr(zipfile.ZipInfo(_LABELS), "\n".join(lines) + "\n")
     return content + file.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 import time
 from collections.abc import Iterator, Sequence
 
@@ -12,9 +12,9 @@ from edge_mnist import backends
 from edge_mnist.bundle import Artifact
 from edge_mnist.classifier import Classifier
 
-_ROUNDS = 15
+_ROUNDS = 20
 _ROUND_NS = 2_000_000
-# Of two medians taken in turn on a busy machine; less than this is no difference.
+# Of the least times of two files that took turns; less than this is no difference.
 _SLOWER = 1.1
 
 
@@ -29,26 +29,27 @@ def slower_than_float(artifacts: Sequence[Artifact]) -> Iterator[str]:
             own = times[artifact.precision]
             if own > plain * _SLOWER:
                 yield (
-                    f"{artifact.path.name} is slower here than float32: {own:.0f} µs a run, "
-                    f"not {plain:.0f} ({runtime.distribution} {runtime.version}, one thread). "
+                    f"{artifact.path.name} is slower here than float32: {own:.1f} µs a run, "
+                    f"not {plain:.1f} ({runtime.distribution} {runtime.version}, one thread). "
                     f"Devices differ: edge-mnist benchmark tells"
                 )
 
 
 def _invoke_us(files: Sequence[Artifact], runtime: backends.Runtime) -> dict[str, float]:
-    """Return the median microseconds of a run by precision, all files taking turns."""
+    """Return the least microseconds of a run by precision, all files taking turns.
+
+    The least, since on a busy machine every other one is of what else was running.
+    """
     runs = {}
     for artifact in files:
         classifier = Classifier.from_artifact(artifact, runtime)
         image = np.zeros((1, *classifier.contract.shape), np.uint8)
         runs[artifact.precision] = (classifier.session.run, classifier.encode(image))
-    samples: dict[str, list[float]] = {precision: [] for precision in runs}
+    least = dict.fromkeys(runs, math.inf)
     for _ in range(_ROUNDS):
         for precision, (run, values) in runs.items():
-            start = time.perf_counter_ns()
-            count = 0
-            while (spent := time.perf_counter_ns() - start) < _ROUND_NS:
+            end = time.perf_counter_ns() + _ROUND_NS
+            while (start := time.perf_counter_ns()) < end:
                 run(values)
-                count += 1
-            samples[precision].append(spent / count / 1000)
-    return {precision: statistics.median(values) for precision, values in samples.items()}
+                least[precision] = min(least[precision], time.perf_counter_ns() - start)
+    return {precision: ns / 1000 for precision, ns in least.items()}

@@ -109,6 +109,20 @@ def nested(x: Any) -> Any:
     return layers.Dense(CLASSES, activation="softmax")(backbone(x))
 
 
+def normalised(x: Any) -> Any:
+    x = layers.Normalization(mean=0.2, variance=0.1)(x)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Conv2D(12, 3, activation="relu")(x)
+    x = layers.AveragePooling2D(2)(x)
+    return layers.Dense(CLASSES, activation="softmax")(layers.Flatten()(x))
+
+
+def pooled_first(x: Any) -> Any:
+    x = layers.MaxPooling2D()(x)
+    x = layers.Conv2D(12, 3, activation="relu")(x)
+    return layers.Dense(CLASSES, activation="softmax")(layers.Flatten()(x))
+
+
 MODELS: dict[str, tuple[Callable[[Any], Any], tuple[int, int, int], tuple[float, float]]] = {
     "dense, logits": (dense, (28, 28, 1), (0, 1)),
     "batch normalisation, dropout": (batch_normalised, (32, 32, 3), (0, 1)),
@@ -118,6 +132,8 @@ MODELS: dict[str, tuple[Callable[[Any], Any], tuple[int, int, int], tuple[float,
     "global pooling": (globally_pooled, (28, 28, 3), (0, 1)),
     "rescaling inside": (rescaling_inside, (28, 28, 1), (0, 255)),
     "nested sequential": (nested, (30, 30, 3), (0, 1)),
+    "normalization inside, average pooling": (normalised, (28, 28, 1), (0, 1)),
+    "begins with pooling": (pooled_first, (28, 28, 1), (0, 1)),
 }
 
 
@@ -228,7 +244,29 @@ def of(shape: tuple[int | None, ...], build: Callable[[Any], Any]) -> Callable[[
     return make
 
 
+def with_nan(x: Any) -> Any:
+    return layers.Dense(CLASSES, bias_initializer=keras.initializers.Constant(np.nan))(
+        layers.Flatten()(x)
+    )
+
+
+def recurrent(x: Any) -> Any:
+    return layers.Dense(CLASSES)(layers.LSTM(8)(layers.Reshape((28, 28))(x)))
+
+
+def sigmoids(x: Any) -> Any:
+    return layers.Dense(CLASSES, activation="sigmoid")(layers.Flatten()(x))
+
+
+def float16(x: Any) -> Any:
+    return layers.Dense(CLASSES, dtype="float16")(layers.Flatten()(x))
+
+
 REFUSED = {
+    "recurrent": (of((28, 28, 1), recurrent), "without recurrent layers, got LSTM in"),
+    "no numbers": (of((28, 28, 1), with_nan), "Expected weights that are numbers, got NaN or inf"),
+    "sigmoids": (of((28, 28, 1), sigmoids), "end the model in a softmax, not a sigmoid"),
+    "float16": (of((28, 28, 1), float16), "Expected a model of float32 weights, got float16"),
     "custom layer": (of((28, 28, 1), lambda x: dense(_Doubled()(x))), "got the custom _Doubled in"),
     "lambda": (
         of((28, 28, 1), lambda x: dense(layers.Lambda(lambda v: v * 2)(x))),
@@ -256,16 +294,53 @@ REFUSED = {
 }
 
 
-def test_a_layer_without_an_integer_form_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_twenty_classes_in_order_and_mixed_precision(tmp_path: Path) -> None:
+    shape, classes = (28, 28, 1), 20
+    labels = np.arange(1200) // 60
+    images = np.zeros((1200, *shape), np.uint8)
+    # A bar whose place is the class; in order, as folders come.
+    for image, label in zip(images, labels, strict=True):
+        image[4:24, 4 + label, 0] = 255
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input(shape)
+    mixed = keras.DTypePolicy("mixed_float16")
+    x = layers.Flatten()(layers.Conv2D(8, 3, activation="relu", dtype=mixed)(inputs))
+    model = keras.Model(inputs, layers.Dense(classes, activation="softmax")(x))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(images / 255.0, labels, epochs=3, verbose=0)
+    model.save(tmp_path / "mine.keras")
+    np.savez(tmp_path / "bars.npz", images=images, labels=labels)
+    asked = ("--int8", "--data", tmp_path / "bars.npz", "--out", tmp_path / "b")
+    export(tmp_path / "mine.keras", *asked)
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["labels"] == [str(label) for label in range(classes)]
+    assert {entry["accuracy"] for entry in manifest["artifacts"]} == {1.0}
+    assert manifest["calibration"]["held_out_of_training"] is None
+
+
+@pytest.mark.parametrize(
+    ("activation", "format", "named"),
+    [
+        ("elu", "tflite", "int8 TFLite file, got ELU in float"),
+        ("elu", "onnx", "in integers in the int8 ONNX file, got Elu (elu_1), for which"),
+        ("gelu", "onnx", "can be converted to model-float32.onnx, got: "),
+    ],
+)
+def test_a_layer_without_a_form_is_one_line(
+    activation: str,
+    format: str,
+    named: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    of((28, 28, 1), lambda x: dense(layers.Conv2D(4, 3, activation="elu")(x)))().save(
-        tmp_path / "mine.keras"
-    )
+    build = of((28, 28, 1), lambda x: dense(layers.Conv2D(4, 3, activation=activation)(x)))
+    build().save(tmp_path / "mine.keras")
     own = save_npz(tmp_path / "drawn.npz", (28, 28, 1))
-    asked = ("--int8", "--format", "tflite", "--input-range", "0,1")
+    asked = (*(() if activation == "gelu" else ("--int8",)), "--format", format)
     export(tmp_path / "mine.keras", "--data", own, *asked, "--out", tmp_path / "b", status=2)
-    assert "int8 TFLite file, got ELU in float" in capsys.readouterr().err
+    lines = [li for li in capsys.readouterr().err.splitlines() if "edge-mnist: error:" in li]
+    assert len(lines) == 1
+    assert named in lines[0]
     assert not (tmp_path / "b").exists()
 
 
