@@ -160,6 +160,7 @@ def _trace(model: Any) -> onnx.ModelProto:
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in known}
     _fuse_dense(slim.graph, shapes)
     _close_pooling(slim.graph, shapes)
+    _use_inverses(slim.graph)
     _rename(slim.graph)
     used = {node.domain for node in slim.graph.node}
     for entry in [e for e in slim.opset_import if e.domain and e.domain not in used]:
@@ -174,6 +175,25 @@ def _close_pooling(graph: onnx.GraphProto, shapes: Mapping[str, list[int]]) -> N
         if node.op_type == "GlobalMaxPool" and all(size):
             node.op_type = "MaxPool"
             node.attribute.append(onnx.helper.make_attribute("kernel_shape", size))
+
+
+def _use_inverses(graph: onnx.GraphProto) -> None:
+    """Replace x - c by x + (-c) and x / c by x * (1 / c): these have kernels for integers."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    inverses = {"Sub": ("Add", np.negative), "Div": ("Mul", np.reciprocal)}
+    for node in graph.node:
+        if node.op_type not in inverses or node.input[1] not in constants:
+            continue
+        value = onnx.numpy_helper.to_array(constants[node.input[1]])
+        if value.dtype != np.float32:
+            continue
+        node.op_type, inverse = inverses[node.op_type]
+        name = f"{node.input[1]}_for_{node.name}"
+        graph.initializer.append(onnx.numpy_helper.from_array(inverse(value), name))
+        node.input[1] = name
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 def _fuse_dense(graph: onnx.GraphProto, shapes: Mapping[str, list[int]]) -> None:
