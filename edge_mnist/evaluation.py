@@ -109,5 +109,7 @@ def confusion_matrix(
 ) -> NDArray[np.int64]:
     """Return (10, 10) counts, or (10, classes) of more: row the true digit, column the one read."""
     columns = max(10, classes)
-    cells = labels.astype(np.int64) * columns + digits
-    return np.bincount(cells, minlength=10 * columns).reshape(10, columns)
+    # bincount takes nothing wider than the machine's own integers, which a 32-bit Pi has half of.
+    cells = labels.astype(np.intp) * columns + digits.astype(np.intp)
+    counts = np.bincount(cells, minlength=10 * columns).reshape(10, columns)
+    return counts.astype(np.int64)
