@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,23 +14,6 @@ import pytest
 from tests.conftest import REPOSITORY
 
 HOST_ONLY = {"tensorflow", "keras", "onnx", "tf2onnx", "jax", "edge_mnist_export"}
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The device package's wheel, built from a copy of what it is built from."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "edge_mnist"):
-        place = REPOSITORY / name
-        copy = shutil.copytree if place.is_dir() else shutil.copy
-        copy(place, source / name)
-    out = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", out, source],
-        check=True,
-        capture_output=True,
-    )
-    return next(out.glob("*.whl"))
 
 
 @pytest.mark.parametrize(
