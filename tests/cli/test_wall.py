@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,25 @@ def test_the_wheel_predicts_with_one_runtime_and_nothing_of_the_host(
         "if u.find_spec(m)])",
     )
     assert set(listed.stdout.split()) <= {runtime}
+    assert_nothing_else_came(environment, runtime)
+
+
+def assert_nothing_else_came(environment: Path, runtime: str) -> None:
+    """numpy, Pillow, click and one runtime; the rest is what that runtime itself asks for."""
+    (packages,) = environment.glob("lib/python3*/site-packages")
+    found = {normal(d.name): d for d in distributions(path=[str(packages)])}
+    ours = {"edge_mnist", "numpy", "pillow", "click", runtime}
+    allowed, new = set(ours), {runtime}
+    while new:
+        needs = [need for name in new if name in found for need in found[name].requires or ()]
+        asked = {normal(re.split(r"[^\w.-]", n)[0]) for n in needs if "extra ==" not in n}
+        new = asked - allowed
+        allowed |= asked
+    assert ours <= set(found) <= allowed | {"pip", "setuptools"}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def test_the_wheel_holds_the_package_and_its_models_alone(wheel: Path) -> None:

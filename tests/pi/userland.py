@@ -178,6 +178,10 @@ def _sources(apt: Path) -> Iterator[tuple[str, list[str]]]:
                         yield uri, fields.get("Suites", "").split()
 
 
+def _off(fields: dict[str, str]) -> bool:
+    return fields.get("Enabled", "").strip().lower() in ("no", "false", "off", "0")
+
+
 def _finish(system: System, build: Path, place: Path) -> None:
     """Do what the packages' own scripts would have done, and put the launcher in Python's place."""
     libraries = build / "usr" / "lib" / system.triplet
