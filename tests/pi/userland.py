@@ -173,7 +173,7 @@ def _sources(apt: Path) -> Iterator[tuple[str, list[str]]]:
             for stanza in re.split(r"\n\s*\n", text):
                 # A field's value goes on in lines that begin with a space.
                 fields = dict(re.findall(r"^([\w-]+):((?:.*\n?)(?:[ \t].*\n?)*)", stanza, re.M))
-                if "deb" in fields.get("Types", "").split() and fields.get("Enabled") != "no":
+                if "deb" in fields.get("Types", "").split() and not _off(fields):
                     for uri in fields.get("URIs", "").split():
                         yield uri, fields.get("Suites", "").split()
 
