@@ -115,9 +115,10 @@ def root(system: System) -> Path:
 
 
 def _sweep() -> None:
-    """Remove what builds left that were killed."""
-    for left in cache().glob(".build-*"):
-        if time.time() - left.stat().st_mtime > 3600:
+    """Remove what builds left that were killed, and what was built long ago."""
+    for left in cache().iterdir():
+        hours = (time.time() - left.stat().st_mtime) / 3600
+        if hours > (1 if left.name.startswith(".build-") else 30 * 24):
             shutil.rmtree(left, ignore_errors=True)
 
 
