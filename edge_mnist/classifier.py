@@ -329,10 +329,11 @@ def choose(
             f"Expected a .{runtimes[0].format} file for backend {backend!r}, "
             f"got only .{', .'.join(formats)}; choose another backend or export that format."
         )
-    install = " or: ".join(r.install for r in backends.RUNTIMES.values() if r.format in formats)
+    fit = [r for r in backends.RUNTIMES.values() if r.format in formats]
+    install = " or: ".join(r.install for r in fit if not r.no_wheel)
     raise BackendError(
         f"Expected a runtime for .{', .'.join(formats)} files, got none installed; "
-        f"install one with: {install}"
+        f"{f'install one with: {install}' if install else fit[0].no_wheel}"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -37,6 +38,8 @@ HOST_COMMANDS = {
     "train": "Train a CNN and write a run folder.",
     "export": "Quantize and export a run as a verified bundle.",
 }
+# What the system's loader says, in whatever a package wraps it.
+_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 DEVICE_COMMANDS = ("evaluate", "predict", "benchmark", "compare", "doctor")
 
 
@@ -94,6 +97,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", 130)
     except click.ClickException as error:
         _fail(f"{error.format_message()} Try: {_path(error)} --help", 2)
+    except ImportError as error:
+        library = _LIBRARY.search(str(error))
+        if not library:
+            raise
+        _fail(
+            f"Expected the system's library {library[1]}, got none; on Raspberry Pi OS those that "
+            f"numpy and Pillow need come with: sudo apt install python3-numpy python3-pil "
+            f"libopenblas0",
+            2,
+        )
     except OSError as error:
         place = error.filename or "the output"
         _fail(f"Expected to read or write {place}, got: {error.strerror or error}.", 2)

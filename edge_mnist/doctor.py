@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -31,7 +32,7 @@ def _runtime(runtime: backends.Runtime) -> dict[str, Any]:
         "distribution": runtime.distribution,
         "version": distribution_version(runtime.distribution),
         "works": False,
-        "advice": f"not installed; {runtime.install}",
+        "advice": f"not installed; {runtime.no_wheel or runtime.install}",
     }
     if not runtime.installed:
         return state
@@ -40,9 +41,18 @@ def _runtime(runtime: backends.Runtime) -> dict[str, Any]:
         [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False
     )
     state["works"] = done.returncode == 0
-    last = (done.stderr.strip().splitlines() or [f"it died with status {done.returncode}"])[-1]
-    state["advice"] = None if state["works"] else f"{last}; {runtime.install}"
+    remedy = runtime.no_wheel or runtime.install
+    state["advice"] = None if state["works"] else f"{_reason(done)}; {remedy}"
     return state
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Return why an import failed: the signal it died of, or else the last it said."""
+    if done.returncode < 0:
+        # A Raspberry Pi 3 or 4 lacks instructions that some wheels of ONNX Runtime take for given.
+        name = signal.strsignal(-done.returncode) or f"signal {-done.returncode}"
+        return f"its import dies here of: {name}"
+    return (done.stderr.strip().splitlines() or [f"it died with status {done.returncode}"])[-1]
 
 
 def _choice() -> dict[str, Any]:

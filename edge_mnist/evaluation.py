@@ -110,5 +110,7 @@ def confusion_matrix(
     """Return (10, 10) counts, or more of more classes: row the true label, column the one read."""
     columns = max(10, classes)
     rows = max(10, int(labels.max()) + 1)
-    cells = labels.astype(np.int64) * columns + digits
-    return np.bincount(cells, minlength=rows * columns).reshape(rows, columns)
+    # bincount takes nothing wider than the machine's own integers, which a 32-bit Pi has half of.
+    cells = labels.astype(np.intp) * columns + digits.astype(np.intp)
+    counts = np.bincount(cells, minlength=rows * columns).reshape(rows, columns)
+    return counts.astype(np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,6 +29,23 @@ def mnist() -> Path:
     if folder is None:
         pytest.skip("needs the real MNIST: set EDGE_MNIST_DATA to a folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device package's wheel, built from a copy of what it is built from."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "edge_mnist"):
+        place = REPOSITORY / name
+        copy = shutil.copytree if place.is_dir() else shutil.copy
+        copy(place, source / name)
+    out = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", out, source],
+        check=True,
+        capture_output=True,
+    )
+    return next(out.glob("*.whl"))
 
 
 @pytest.fixture(scope="session")

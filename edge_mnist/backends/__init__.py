@@ -87,6 +87,20 @@ class Runtime(NamedTuple):
         return f"pip install 'edge-mnist[{self.backend}]'"
 
     @property
+    def no_wheel(self) -> str:
+        """Why pip finds no wheel of it for this Python; empty where it does."""
+        if self.backend == "tflite":
+            new = sys.version_info >= (3, 12)
+            return f"{self.distribution} has no wheel for Python 3.12 and later" if new else ""
+        # A 32-bit Python may well run on a 64-bit kernel: what counts is which wheels it takes.
+        return "" if _wide() else f"{self.distribution} has no wheel for a 32-bit Python"
+
+    @property
+    def advice(self) -> str:
+        """What to do where it is not installed."""
+        return self.no_wheel or f"install it with: {self.install}"
+
+    @property
     def version(self) -> str:
         """The version installed; "?" where its module came from another distribution."""
         # It takes longer to import than all of this package.
@@ -121,7 +135,7 @@ def get(backend: str) -> Runtime:
     if not runtime.installed:
         raise BackendError(
             f"Expected the runtime {runtime.distribution} for backend {backend!r}, "
-            f"which is not installed; install it with: {runtime.install}"
+            f"which is not installed; {runtime.advice}"
         )
     return runtime
 
@@ -209,16 +223,18 @@ def _remedy(runtime: Runtime, error: NotSupportedError) -> str:
         return "give the file that went into the Edge TPU compiler."
     if error.custom:
         return "no release has that: export the model again without it"
-    # A 32-bit Python may well run on a 64-bit kernel: what counts is which wheels it takes.
-    wide = sys.maxsize > 2**32
-    again = f"edge-mnist export --target raspberry-pi-{64 if wide else 32}"
+    again = f"edge-mnist export --target raspberry-pi-{64 if _wide() else 32}"
     if runtime.backend != "tflite":
         upgrade = f"pip install --upgrade {runtime.distribution}"
         return f"upgrade it with: {upgrade}, or export again with: {again}"
     # 2.14.0 is the last tflite-runtime; what follows it has wheels for 64 bits only.
-    if not wide:
+    if not _wide():
         return f"export again with: {again}"
     return f"install LiteRT with: {RUNTIMES['litert'].install}, or export again with: {again}"
+
+
+def _wide() -> bool:
+    return sys.maxsize > 2**32
 
 
 def _first_line(error: BaseException) -> str:

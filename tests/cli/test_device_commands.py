@@ -262,3 +262,14 @@ def test_evaluate_goes_on_past_a_file_that_no_runtime_loads(cli: Cli, tmp_path: 
     files = [row["file"] for row in json.loads(done.stdout)["results"]]
     assert sorted(set(files)) == ["model-float32.onnx", "model-int8.onnx", "model-int8.tflite"]
     assert "edge-mnist: warning: Expected a TFLite model that this runtime can load" in done.stderr
+
+
+def test_a_missing_system_library_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    """As where numpy was installed by pip and the BLAS that it was built for was not."""
+    said = "libopenblas.so.0: cannot open shared object file: No such file or directory"
+    (tmp_path / "numpy.py").write_text(f"raise ImportError({said!r})\n", encoding="utf-8")
+    done = cli("predict", "-", env={"PYTHONPATH": str(tmp_path)}, stdin=b"", status=2)
+    assert error_line(done) == (
+        "Expected the system's library libopenblas.so.0, got none; on Raspberry Pi OS those that "
+        "numpy and Pillow need come with: sudo apt install python3-numpy python3-pil libopenblas0"
+    )

@@ -1,0 +1,282 @@
+"""The environments of a Pi, as a user makes them: a venv, and pip with the project's own wheel.
+
+Emulation is slow, so every environment is made, and does all that it is asked, in the background,
+one on each processor; the tests wait for what they need.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_mnist import datasets
+from edge_mnist.datasets import synthetic
+from tests.conftest import REPOSITORY, find_mnist
+from tests.pi import userland
+
+IMAGES = 300  # whose raw outputs are compared
+LIMIT_S = 300
+OUTPUTS = Path(__file__).with_name("outputs.py")
+DIGITS = REPOSITORY / "examples" / "digits"
+Done = subprocess.CompletedProcess[str]
+Outputs = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a user of one kind of Pi types, and what must then be there, and nothing else."""
+
+    system: str
+    debian: bool  # numpy and Pillow come from Debian
+    extras: str
+    wheels: tuple[str, ...]
+
+    @property
+    def backends(self) -> list[str]:
+        return self.extras.split(",")
+
+
+# No constraint of the project names these: they are the runtimes' own needs.
+_LITERT = (
+    *("backports.strenum==1.2.8", "flatbuffers==25.12.19", "ml_dtypes==0.6.0"),
+    *("protobuf==7.36.2", "tqdm==4.70.1", "typing-extensions==4.16.0"),
+)
+# The one that takes longest is first.
+SETUPS = {
+    "64-bit": Setup(
+        "arm64",
+        False,
+        "litert,onnx",
+        (
+            *("click", "numpy", "pillow", "ai-edge-litert", "onnxruntime"),
+            *(*_LITERT, "packaging==26.3"),
+        ),
+    ),
+    "32-bit": Setup("armhf", True, "tflite", ("click", "tflite-runtime==2.14.0")),
+    "64-bit Debian": Setup("arm64", True, "tflite", ("click", "tflite-runtime==2.14.0")),
+}
+# pip takes a wheel of any of these; each release of a package chose its own.
+_PLATFORMS = {
+    "armhf": ["manylinux_2_34_armv7l"],
+    "arm64": [
+        f"manylinux_{version}_aarch64" for version in ("2_34", "2_28", "2_27", "2_26", "2_17")
+    ]
+    + ["manylinux2014_aarch64"],
+}
+
+
+@dataclass
+class Pi:
+    """One environment in a root, and what it answered to each command."""
+
+    setup: Setup
+    root: Path
+    venv: Path
+    answers: dict[str, Done] = field(default_factory=dict)
+    outputs: Outputs = field(default_factory=dict)  # by file and backend, as outputs.py writes them
+
+    def run(self, *command: str | Path, **env: str) -> Done:
+        """Run the environment's Python; the emulator stays out of the user's sight."""
+        return _run(self.venv / "bin" / "python", *command, cwd=self.venv.parent, **env)
+
+    def edge_mnist(self, *arguments: str | Path, **env: str) -> Done:
+        """Run the console script that pip installed."""
+        return self.run(self.venv / "bin" / "edge-mnist", *arguments, **env)
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """What pip put into the environment itself: versions by name, its own tools left out."""
+        names = (path.name for path in self.venv.glob("lib/python3*/site-packages/*.dist-info"))
+        found = dict(name.removesuffix(".dist-info").split("-", 1) for name in names)
+        return {
+            name.lower(): version
+            for name, version in found.items()
+            if name not in ("pip", "setuptools")
+        }
+
+
+def _run(*command: str | Path, cwd: Path | None = None, **env: str) -> Done:
+    return subprocess.run(
+        [*map(str, command)],
+        cwd=cwd,
+        # No configuration of this machine's pip or Python reaches into a Pi.
+        env={**os.environ, "PYTHONPATH": "", "PIP_CONFIG_FILE": os.devnull, **env},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def _checked(done: Done) -> Done:
+    assert done.returncode == 0, f"{done.args}: {done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="session")
+def roots() -> dict[str, Path]:
+    """A root of each system; skips where this machine cannot make them, and says why."""
+    missing = userland.missing_commands()
+    if missing:
+        pytest.skip(
+            f"needs {', '.join(missing)}; install them with: "
+            f"apt-get install mmdebstrap qemu-user-static"
+        )
+    try:
+        return {name: userland.root(system) for name, system in userland.SYSTEMS.items()}
+    except userland.UnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python of this machine with pip, apart from the one that runs the tests."""
+    environment = tmp_path_factory.mktemp("x86") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    return environment / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def wheels(pip: Path) -> dict[str, Path]:
+    """Folders with the wheels of each setup, fetched once and kept."""
+    return {name: _wheels(pip, setup) for name, setup in SETUPS.items()}
+
+
+def _wheels(pip: Path, setup: Setup) -> Path:
+    pins = _pins()
+    wanted = [name if "==" in name else f"{name}=={pins[name]}" for name in setup.wheels]
+    platforms = [f"--platform={name}" for name in _PLATFORMS[setup.system]]
+    options = ("--only-binary=:all:", "--no-deps", "--python-version=3.11", *platforms)
+    place = userland.cache() / f"wheels-{userland.key(repr((wanted, options)))}"
+    if place.is_dir():
+        return place
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=userland.cache()) as scratch:
+        fetch = [pip, *("-m", "pip", "download", "--quiet"), *options, "--dest", scratch, *wanted]
+        done = subprocess.run(fetch, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"needs pip to fetch {', '.join(wanted)}: {done.stderr.strip()[-200:]}")
+        shutil.copytree(scratch, whole := Path(f"{scratch}.whole"))
+        whole.rename(place)
+    return place
+
+
+def _pins() -> dict[str, str]:
+    """The versions that the project's own commands install."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    pins = [
+        *project["tool"]["uv"]["constraint-dependencies"],
+        *project["dependency-groups"]["host"],
+    ]
+    return dict(pin.split("==") for pin in pins if "==" in pin)
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images for the raw outputs (n, 28, 28): MNIST's test set, or else drawn ones."""
+    folder, path = find_mnist(), tmp_path_factory.mktemp("images") / "images.npy"
+    if folder:
+        source = datasets.find(str(folder), splits=("test",))
+        np.save(path, datasets.load(source, "test", limit=IMAGES).images)
+    else:
+        np.save(path, synthetic.draw(np.arange(IMAGES) % 10, seed=1))
+    return path
+
+
+@pytest.fixture(scope="session")
+def pis(
+    roots: dict[str, Path],
+    wheels: dict[str, Path],
+    wheel: Path,
+    images: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Future[Pi]]]:
+    """Every setup, at work."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {
+            name: pool.submit(
+                _work,
+                setup,
+                roots[setup.system],
+                wheels[name],
+                wheel,
+                images,
+                tmp_path_factory.mktemp("pi"),
+            )
+            for name, setup in SETUPS.items()
+        }
+
+
+@pytest.fixture(scope="session")
+def reference(pip: Path, wheel: Path, images: Path) -> Outputs:
+    """The same release of tflite-runtime on this machine's own processor, with Debian's numpy."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("needs Python 3.11, the last with a wheel of tflite-runtime")
+    wanted = (f"{wheel}[tflite]", "tflite-runtime==2.14.0", "numpy==1.24.2", "pillow==9.4.0")
+    install = [pip, *("-m", "pip", "install", "--quiet"), *wanted]
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"needs pip to fetch {', '.join(wanted[1:])}: {done.stderr.strip()[-200:]}")
+    out = images.with_name("reference.npz")
+    return _outputs(_run(pip, OUTPUTS, images, out), out)
+
+
+def _outputs(done: Done, path: Path) -> Outputs:
+    _checked(done)
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+@pytest.fixture(params=list(SETUPS))
+def pi(request: pytest.FixtureRequest, pis: dict[str, Future[Pi]]) -> Pi:
+    """One setup that has done its work."""
+    return pis[request.param].result()
+
+
+def _work(setup: Setup, root: Path, wheels: Path, wheel: Path, images: Path, folder: Path) -> Pi:
+    """Make an environment as docs/raspberry-pi.md says, and ask it everything."""
+    pi = Pi(setup, root, folder / "venv")
+    system_packages = ["--system-site-packages"] if setup.debian else []
+    _checked(_run(root / "usr/bin/python3", "-m", "venv", *system_packages, pi.venv))
+    install(pi, wheels, f"{wheel}[{setup.extras}]")
+    data = str(find_mnist() or "synthetic")
+    asked = {
+        "doctor": ("doctor", "--json"),
+        "predict": ("predict", DIGITS, "--json"),
+        "evaluate": ("evaluate", "--data", data, "--limit", "300", "--json"),
+        "benchmark": ("benchmark", "--runs", "10", "--json", "benchmark.json"),
+    }
+    for name, arguments in asked.items():
+        pi.answers[name] = pi.edge_mnist(*arguments)
+    pi.answers["example"] = pi.run(REPOSITORY / "examples" / "classify.py", DIGITS / "7.png")
+    done = pi.run(OUTPUTS, images, folder / "outputs.npz")
+    pi.outputs = _outputs(done, folder / "outputs.npz")
+    return pi
+
+
+def install(pi: Pi, wheels: Path, *wanted: str) -> None:
+    """Let the environment's pip install from a folder of wheels.
+
+    pip reads from sys.executable which wheels the system takes, so that has to be the ARM program
+    and not its launcher.
+    """
+    program = pi.venv / "bin" / "python.elf"
+    program.symlink_to(pi.root / "usr" / "bin" / "python3.11.elf")
+    options = (
+        "--no-index",
+        f"--find-links={wheels}",
+        "--no-compile",
+        "--disable-pip-version-check",
+    )
+    _checked(pi.run("-m", "pip", "install", *options, *wanted, ARGV0=str(program)))

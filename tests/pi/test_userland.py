@@ -1,0 +1,88 @@
+"""edge-mnist in a Raspberry Pi's userland: installed by pip, and all its commands run."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future
+from itertools import combinations
+
+import numpy as np
+
+from tests.pi.conftest import IMAGES, Outputs, Pi
+
+
+def test_pip_brings_one_runtime_and_what_debian_lacks(pi: Pi) -> None:
+    wanted = {wheel.partition("==")[0].lower().replace("-", "_") for wheel in pi.setup.wheels}
+    installed = {name.replace(".", "_").replace("-", "_") for name in pi.packages}
+    assert installed == {"edge_mnist"} | {name.replace(".", "_") for name in wanted}
+    if pi.setup.debian:
+        assert installed == {"edge_mnist", "click", "tflite_runtime"}
+
+
+def test_doctor_knows_the_system_and_advises_what_it_can_have(pi: Pi) -> None:
+    said = json.loads(pi.answers["doctor"].stdout)
+    wide = pi.setup.system == "arm64"
+    assert said["environment"]["machine"] == ("aarch64" if wide else "armv7l")
+    assert said["environment"]["python"].startswith("3.11.")
+    assert said["environment"]["numpy"].startswith("1.24." if pi.setup.debian else "2.")
+    state = {row["backend"]: row for row in said["runtimes"]}
+    assert [name for name, row in state.items() if row["works"]] == pi.setup.backends
+    assert said["uses"] == {"file": "model-int8.tflite", "backend": pi.setup.backends[0]}
+    for name in {"litert", "onnx"} - set(pi.setup.backends):
+        brings = f"pip install 'edge-mnist[{name}]'"
+        wanted = (
+            brings if wide else f"{state[name]['distribution']} has no wheel for a 32-bit Python"
+        )
+        assert state[name]["advice"] == f"not installed; {wanted}"
+
+
+def test_predict_reads_the_example_digits(pi: Pi) -> None:
+    rows = [json.loads(line) for line in pi.answers["predict"].stdout.splitlines()]
+    assert [row["digit"] for row in rows] == list(range(10)), pi.answers["predict"].stderr
+    assert min(row["confidence"] for row in rows) > 0.9
+
+
+def test_the_example_script_runs(pi: Pi) -> None:
+    assert "7.png: 7 (" in pi.answers["example"].stdout, pi.answers["example"].stderr
+
+
+def test_evaluate_reads_300_images_in_every_runtime(pi: Pi) -> None:
+    done = pi.answers["evaluate"]
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["images"] == 300
+    assert {row["backend"] for row in said["results"]} == set(pi.setup.backends)
+    assert len(said["results"]) == 2 * len(pi.setup.backends)
+    # Of the first 300 of MNIST's test set the shipped models misread none.
+    least = 1.0 if said["data"] == "mnist-test" else 0.95
+    assert all(row["accuracy"] >= least for row in said["results"]), said
+
+
+def test_benchmark_measures_every_file_in_every_runtime(pi: Pi) -> None:
+    done = pi.answers["benchmark"]
+    assert done.returncode == 0, done.stderr
+    document = json.loads((pi.venv.parent / "benchmark.json").read_text(encoding="utf-8"))
+    rows = document["results"]
+    assert len(rows) == 2 * len(pi.setup.backends)
+    assert all(row["predict_us"]["n"] == 10 and row["peak_rss_mb"] > 10 for row in rows)
+
+
+def test_int8_outputs_are_those_of_x86_64_to_the_byte(
+    pis: dict[str, Future[Pi]], reference: Outputs
+) -> None:
+    """tflite-runtime 2.14.0 on three processors; integers leave no room for rounding."""
+    name = "model-int8.tflite tflite"
+    assert reference[name].dtype == np.uint8
+    assert reference[name].shape == (IMAGES, 10)
+    for setup in ("32-bit", "64-bit Debian"):
+        assert pis[setup].result().outputs[name].tobytes() == reference[name].tobytes(), setup
+
+
+def test_all_runtimes_read_the_same_digits(pis: dict[str, Future[Pi]], reference: Outputs) -> None:
+    digits = {f"x86-64 {name}": raw.argmax(axis=1) for name, raw in reference.items()}
+    for setup, future in pis.items():
+        outputs = future.result().outputs
+        digits |= {f"{setup} {name}": raw.argmax(axis=1) for name, raw in outputs.items()}
+    assert len(digits) == 2 + 2 + 2 + 4
+    for a, b in combinations(digits, 2):
+        assert np.array_equal(digits[a], digits[b]), (a, b, np.flatnonzero(digits[a] != digits[b]))
