@@ -152,6 +152,17 @@ def load(
             f"Expected {runtime.distribution} to import, got: {_first_line(error)}; "
             f"reinstall it with: {runtime.install}"
         ) from error
+    if path is not None:
+        from ._bare import check
+
+        check(
+            content,
+            backend=runtime.backend,
+            format=runtime.format,
+            name=name,
+            threads=threads,
+            path=path,
+        )
     try:
         session: Session = backend.load(content, name=name, threads=threads, path=path)
     except NotSupportedError as error:
