@@ -39,4 +39,6 @@ def _harmless(content: bytes, format: str, path: Path) -> bool:
         from . import _tflite_check
 
         return _tflite_check.check(content)
-    return True
+    from . import _onnx_check
+
+    return _onnx_check.check(content, path)

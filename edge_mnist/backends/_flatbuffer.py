@@ -45,6 +45,9 @@ class Table:
     def text(self, field: int) -> str:
         """Return a string, or "" where there is none."""
         start, count = self.span(field, 1)
+        # The runtimes read on until a byte of 0.
+        if start and self.content[start + count : start + count + 1] != b"\0":
+            raise Malformed(f"a name at byte {start} without an end")
         try:
             return self.content[start : start + count].decode()
         except UnicodeDecodeError as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# A Raspberry Pi Zero 2 has this much; what a model takes is added up as if all were there at once.
+MOST_BYTES = 512 << 20
+
 
 class Malformed(ValueError):  # noqa: N818 - it says what a file is
     """A file is not what it should be: `str` of it says how, after "got FILE with"."""

@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ._flatbuffer import Table, root
-from ._malformed import Malformed, TooLarge
+from ._malformed import MOST_BYTES, Malformed, TooLarge
 from ._tflite_ops import harmless
 
 # Fifty times the largest classifier for a Raspberry Pi; each costs a look.
 _MOST_PARTS = 20_000
 _MOST_DIMENSIONS = 8
-# A Raspberry Pi Zero 2 has this much; a tensor's bytes are counted whether or not it lies alone.
-MOST_BYTES = 512 << 20
 
 # TensorType: the bits of an element. STRING, RESOURCE and VARIANT have no fixed ones.
 _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64}
