@@ -11,6 +11,7 @@ from pathlib import Path
 from ..errors import ModelError
 from ._malformed import Malformed
 
+_NAMES = {"tflite": "TFLite", "onnx": "ONNX"}
 # Whether a file may do harm in this process, which then is one of its own.
 here = False
 
@@ -30,7 +31,7 @@ def check(
             _quarantine.check(path, content, backend=backend, threads=threads)
     except Malformed as error:
         raise ModelError(
-            f"Expected a sound {format} model, got {name} with {error}; {error.remedy}"
+            f"Expected a sound {_NAMES[format]} model, got {name} with {error}; {error.remedy}"
         ) from error
 
 

@@ -31,11 +31,15 @@ class Table:
     size: int
     fields: tuple[int, ...]
 
-    def number(self, field: int, format: str, default: float = 0) -> int:
-        """Return an integer, or a float of format "f"."""
+    def number(self, field: int, format: str, default: int = 0) -> int:
+        """Return an integer."""
         at = self._at(field, _SIZES[format])
-        value: int = default if at is None else struct.unpack_from("<" + format, self.content, at)[0]  # type: ignore[assignment]
-        return value
+        return default if at is None else int(struct.unpack_from("<" + format, self.content, at)[0])
+
+    def real(self, field: int) -> float:
+        """Return a float32."""
+        at = self._at(field, 4)
+        return 0.0 if at is None else float(struct.unpack_from("<f", self.content, at)[0])
 
     def numbers(self, field: int, format: str) -> tuple[int, ...]:
         """Return a vector of integers, or of floats; empty where there is none."""

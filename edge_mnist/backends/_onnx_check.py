@@ -30,14 +30,76 @@ _WINDOWS = ("kernel_shape", "strides", "pads", "dilations", "output_padding")
 
 # Operators whose output is no larger than their inputs say, at once and for certain.
 _COMMON = frozenset(
-    "Conv ConvInteger QLinearConv Gemm MatMul MatMulInteger QLinearMatMul QGemm MaxPool "
-    "AveragePool GlobalAveragePool GlobalMaxPool QLinearAveragePool QLinearGlobalAveragePool "
-    "Relu LeakyRelu PRelu Elu Selu Sigmoid HardSigmoid HardSwish Tanh Clip Softmax LogSoftmax "
-    "QLinearSoftmax QLinearSigmoid QLinearLeakyRelu QLinearAdd QLinearMul Add Sub Mul Div Sqrt "
-    "Pow Exp Log Neg Abs Erf Gelu BatchNormalization InstanceNormalization LayerNormalization "
-    "LRN Dropout Identity Cast Flatten Reshape Transpose Squeeze Unsqueeze Concat Split Slice "
-    "Gather Shape Constant ReduceMean ReduceSum ReduceMax QuantizeLinear DequantizeLinear "
-    "DynamicQuantizeLinear ArgMax".split()
+    [
+        "Conv",
+        "ConvInteger",
+        "QLinearConv",
+        "Gemm",
+        "MatMul",
+        "MatMulInteger",
+        "QLinearMatMul",
+        "QGemm",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "QLinearAveragePool",
+        "QLinearGlobalAveragePool",
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "Elu",
+        "Selu",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Tanh",
+        "Clip",
+        "Softmax",
+        "LogSoftmax",
+        "QLinearSoftmax",
+        "QLinearSigmoid",
+        "QLinearLeakyRelu",
+        "QLinearAdd",
+        "QLinearMul",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Sqrt",
+        "Pow",
+        "Exp",
+        "Log",
+        "Neg",
+        "Abs",
+        "Erf",
+        "Gelu",
+        "BatchNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "LRN",
+        "Dropout",
+        "Identity",
+        "Cast",
+        "Flatten",
+        "Reshape",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Concat",
+        "Split",
+        "Slice",
+        "Gather",
+        "Shape",
+        "Constant",
+        "ReduceMean",
+        "ReduceSum",
+        "ReduceMax",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "ArgMax",
+    ]
 )
 _DOMAINS = ("", "ai.onnx", "com.microsoft")
 

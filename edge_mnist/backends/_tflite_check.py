@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ._flatbuffer import Table, root
 from ._malformed import MOST_BYTES, Malformed, TooLarge
@@ -216,9 +217,7 @@ class _Reader:
             struct.unpack_from(f"<{size // 4}i", self._content, start) if short else None,
         )
 
-    def _count(
-        self, index: int, shape: tuple[int, ...], kind: int, start: int, size: int
-    ) -> None:
+    def _count(self, index: int, shape: tuple[int, ...], kind: int, start: int, size: int) -> None:
         """Check the bytes a tensor brings, or count those it will take."""
         if kind == _STRING:
             _check_strings(index, self._content[start : start + size])
@@ -321,7 +320,7 @@ def _check_strings(index: int, content: bytes) -> None:
     count = words[0] if len(words) else -1
     ends = words[1 : count + 2]
     fit = 0 <= count < len(words) - 1 and ends[0] == 4 * (count + 2) and ends[-1] <= len(content)
-    if not fit or any(a > b for a, b in zip(ends, ends[1:], strict=False)):
+    if not fit or any(a > b for a, b in pairwise(ends)):
         raise Malformed(f"tensor {index} of broken strings")
 
 

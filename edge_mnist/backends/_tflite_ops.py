@@ -220,7 +220,7 @@ def _reshape(operator: Operator, given: tuple[Tensor, ...], output: Tensor) -> b
 
 def _softmax(operator: Operator, given: tuple[Tensor, ...], output: Tensor) -> bool:
     values = given[0]
-    beta = 0.0 if operator.options is None else operator.options.number(0, "f")
+    beta = 0.0 if operator.options is None else operator.options.real(0)
     if values.type in _EIGHT_BITS:
         least = {UINT8: 0, INT8: -128}[values.type]
         if output.scales != (1 / 256,) or output.zero_points != (least,):
@@ -257,8 +257,8 @@ def _unary(operator: Operator, given: tuple[Tensor, ...], output: Tensor) -> boo
 def _binary(operator: Operator, given: tuple[Tensor, ...], output: Tensor) -> bool:
     if any(tensor.type != FLOAT32 for tensor in (*given, output)):
         return False
-    shapes = [given[0].shape, given[1].shape]
-    return _activation(operator, 0) and len(output.shape) <= 4 and _broadcast(*shapes, output.shape)
+    broadcast = _broadcast(given[0].shape, given[1].shape, output.shape)
+    return _activation(operator, 0) and len(output.shape) <= 4 and broadcast
 
 
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...], output: tuple[int, ...]) -> bool:

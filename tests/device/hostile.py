@@ -72,7 +72,8 @@ def _read(lines: list[str], result: Campaign) -> tuple[int | None, bool]:
 if __name__ == "__main__":
     kind, seed, count, folder, backend = sys.argv[1:]
     found = campaign(kind, int(seed), int(count), Path(folder), backend)
-    print(kind, seed, dict(found.outcomes), len(found.failures), "failures", flush=True)
+    counts = ", ".join(f"{n} {what}" for what, n in found.outcomes.most_common())
+    sys.stdout.write(f"{kind} {seed}: {counts}; {len(found.failures)} failures\n")
     for failure in found.failures:
-        print("FAILURE", failure)
+        sys.stdout.write(f"FAILURE {failure}\n")
     sys.exit(bool(found.failures))

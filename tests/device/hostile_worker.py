@@ -42,10 +42,16 @@ def run(kind: str, seed: int, numbers: range, folder: Path, backend: str) -> Non
     with tempfile.TemporaryDirectory() as name, _trial(kind, Path(name), backend) as trial:
         for number in numbers:
             content = spoilt(form, seed, number, sound)
-            print(number, flush=True)
+            _say(f"{number}")
             faulthandler.dump_traceback_later(SECONDS, exit=True, file=said)
-            print(f"{number} {_outcome(trial, content)}", flush=True)
+            _say(f"{number} {_outcome(trial, content)}")
             faulthandler.cancel_dump_traceback_later()
+
+
+def _say(line: str) -> None:
+    """Say it now: the next moment may be the last."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _outcome(trial: Callable[[bytes], None], content: bytes) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 # Where counts, offsets and sizes go wrong: signs, widths, nothing, and far too much.
 NUMBERS = (0, 1, 2, 3, 7, 8, 28, 127, 128, 255, 256, 4096, 65535, 65536, 10**6, 2**30, 2**31 - 1)
 NUMBERS += (2**31, 2**32 - 1, 2**32 - 2, 2**32 - 100, 2**33, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
+# As float32: infinity, the least and the largest normal number, 1, and -1.
+NUMBERS += (0x7F800000, 0x00800000, 0x7F7FFFFF, 0x3F800000, 0xBF800000)
 # A run of more than this many bytes of a model is weights, and any weights are good ones.
 _WEIGHTS = 256
 _BOUNDARIES = 60
