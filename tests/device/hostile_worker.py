@@ -20,6 +20,7 @@ from pathlib import Path
 from random import Random
 
 from edge_mnist import Classifier
+from edge_mnist.backends import _quarantine
 from edge_mnist.bundle import read_bundle
 from edge_mnist.errors import BundleError, EdgeMnistError
 from tests.device.mutation import mutate
@@ -129,4 +130,6 @@ if __name__ == "__main__":
     kind, seed, start, end, folder, backend = sys.argv[1:]
     os.environ["OMP_NUM_THREADS"] = "1"
     _limit_memory()
+    # What is tried in a process apart, and does not end there, must end before this one is ended.
+    _quarantine.SECONDS = SECONDS / 2
     run(kind, int(seed), range(int(start), int(end)), Path(folder), backend)
