@@ -128,7 +128,7 @@ def read_bundle(folder: File) -> Bundle:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ModelError) as error:
         raise BundleError(
             f"Expected {path} to follow schema {SCHEMA}, got a wrong or missing "
-            f"field ({error!r}); export the bundle again."
+            f"field ({repr(error)[:300]}); export the bundle again."
         ) from error
     for artifact in artifacts:
         if not os.path.isfile(artifact.file):
@@ -222,7 +222,7 @@ def _parse(path: str) -> Mapping[str, Any]:
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema != SCHEMA or isinstance(schema, bool):
         raise BundleError(
-            f"Expected schema {SCHEMA} in {path}, got {schema!r}; "
+            f"Expected schema {SCHEMA} in {path}, got {repr(schema)[:80]}; "
             f"export the bundle again, or install the edge-mnist that wrote it."
         )
     assert isinstance(manifest, dict)

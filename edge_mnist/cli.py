@@ -13,14 +13,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from . import __version__
 from .backends import RUNTIMES
 from .errors import EdgeMnistError, GateError, HostError, ImageError, ModelError
-from .files import PICTURES
+from .files import MAX_BYTES, PICTURES
 from .tables import percent, table
 
 if TYPE_CHECKING:
@@ -252,6 +252,17 @@ def _json_line(name: str, prediction: Prediction) -> str:
     return json.dumps(row)
 
 
+def _standard_input(stream: IO[bytes]) -> bytes:
+    """Return what comes in, unless it is more than a picture and may have no end."""
+    content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ImageError(
+            f"Expected a picture of at most {MAX_BYTES // 10**6} MB on standard input, got more; "
+            f"make it smaller first."
+        )
+    return content
+
+
 def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, str | bytes]]:
     """Yield each picture's name and what to read it from."""
     for image in images:
@@ -259,7 +270,7 @@ def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, str | bytes]]:
         if image == "-":
             if sys.stdin is None:
                 raise ImageError("Expected a picture on standard input, got none: it is closed.")
-            yield "-", sys.stdin.buffer.read()
+            yield "-", _standard_input(sys.stdin.buffer)
         elif path.is_dir():
             pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
             if not pictures:

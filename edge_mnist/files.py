@@ -14,6 +14,8 @@ from .errors import OutputError
 PICTURES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 )
+# Fifty megapixels of three bytes, as they stand: no honest picture is larger.
+MAX_BYTES = 150_000_000
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -36,6 +36,8 @@ BOX = 20
 # A 48-megapixel phone camera is the largest honest source; a picture's size is read from its
 # header, so a larger one is refused before any of it is decoded.
 MAX_PIXELS = 50_000_000
+# Pillow hands these to Ghostscript, or to Windows.
+_PROGRAMS = ("EPS", "WMF")
 # Enough to keep a thin pen line when a page is reduced, small enough for a Pi.
 _WORKING_SIZE = 512
 # Darkest and lightest must differ by this much of the range before there is ink at all:
@@ -177,6 +179,11 @@ def _decode(image: Image.Image, name: str) -> Image.Image:
             f"Expected a picture of {_LEAST_SIDE} pixels or more a side, got {name} ({size}); "
             f"no digit can be told in that."
         )
+    if image.format in _PROGRAMS:
+        raise ImageError(
+            f"Expected a picture of pixels, got a drawing ({image.format}) in {name}, which "
+            f"another program would have to run; save it as PNG first."
+        )
     try:
         image.load()
         return ImageOps.exif_transpose(image)
@@ -210,9 +217,24 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 def _grey(image: Image.Image) -> NDArray[np.float32]:
     """Return the luminance (h, w) in [0, 1], at most 512 pixels a side."""
-    image = _eight_bits(image).convert("L")
+    image = _eight_bits(_lessened(image)).convert("L")
     image.thumbnail((_WORKING_SIZE, _WORKING_SIZE), Image.Resampling.BOX)
     return np.asarray(image, np.float32) / np.float32(255)
+
+
+def _lessened(image: Image.Image) -> Image.Image:
+    """Return a large picture of deep or transparent pixels smaller, still above the working size.
+
+    What comes next copies it several times, wide: of 50 megapixels that took over 1 GB.
+    """
+    factor = min(image.size) // (2 * _WORKING_SIZE)
+    if factor < 2 or image.mode in ("1", "L", "RGB"):
+        return image
+    if image.mode.startswith("I;"):
+        image = image.convert("I")
+    if image.mode not in ("I", "F"):
+        image = image.convert("RGBA")
+    return image.reduce(factor)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -178,6 +178,19 @@ def load(
             f"Expected {runtime.distribution} to import, got: {_first_line(error)}; "
             f"reinstall it with: {runtime.install}"
         ) from error
+    if path is not None:
+        from pathlib import Path
+
+        from ._bare import check
+
+        check(
+            content,
+            backend=runtime.backend,
+            format=runtime.format,
+            name=name,
+            threads=threads,
+            path=Path(path),
+        )
     try:
         session: Session = backend.load(content, name=name, threads=threads, path=path)
     except NotSupportedError as error:

@@ -22,5 +22,6 @@ def labels(content: bytes) -> tuple[str, ...]:
                 return ()
             with archive.open(names[0]) as file:
                 return tuple(file.read(_MOST_LABEL_BYTES).decode().splitlines())
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, EOFError):
+    # RuntimeError is of an archive that is encrypted, or packed in a way not known here.
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError):
         return ()

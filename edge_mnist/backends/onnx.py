@@ -69,7 +69,7 @@ class OnnxSession:
         try:
             # Weights beside the file are found only from its path.
             self._session = onnxruntime.InferenceSession(
-                str(path) if path else content,
+                str(path) if path and b"location" in content else content,
                 _options(threads),
                 providers=["CPUExecutionProvider"],
                 # It would say so on stdout, try the same again, and fail with less of a reason.

@@ -101,6 +101,8 @@ def _run(
 
     artifact = find_artifacts(path, scaling=Scaling.given(**given))[0]
     runtime = backends.get(backend)
+    # This process is the one that a model may end.
+    importlib.import_module(f"{backends.__name__}._bare").here = True  # type: ignore[attr-defined]
     importlib.import_module(f"{backends.__name__}.{backend}")
     start = time.perf_counter_ns()
     classifier = Classifier.from_artifact(artifact, runtime, threads=threads)

@@ -384,7 +384,8 @@ def test_weights_beside_the_file_are_found_and_a_bundle_may_have_none(
     (tmp_path / "manifest.json").unlink()
     (tmp_path / "big.bin").unlink()
     with pytest.raises(
-        ModelError, match=r"an ONNX model that this runtime can load, got big\.onnx"
+        ModelError,
+        match=r"got big\.onnx with weights in 'big\.bin', which is not beside it",
     ):
         Classifier(path)
 

@@ -1,0 +1,106 @@
+"""Try a model file that no manifest vouches for in a process of its own, before it is loaded here.
+
+A native library that fails an assertion, divides by zero or loops for ever takes its process
+along, and no look at the bytes can promise that of each of some two hundred operators. So a file
+of other than common operators in common use is first loaded and run where it can do no harm.
+That costs a start of Python and of the runtime: too much for every file, little beside a crash.
+What it cannot foresee is a crash that only other images than those it is tried on bring about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from ..bundle import Artifact
+from ..errors import EdgeMnistError
+from ._malformed import Malformed
+
+# Loading and a handful of images take a small model milliseconds, on a Raspberry Pi a second.
+SECONDS = 60.0
+# A runtime's own needs, and a model at the limit of what is checked.
+_MOST_MEMORY = 2 << 30
+_REFUSED = 3
+
+_harmless: set[tuple[str, bytes]] = set()
+
+
+class Harmful(Malformed):
+    """A file that did its process harm."""
+
+    remedy = "export the model again; a runtime cannot be kept from dying of this file."
+
+
+def check(path: Path, content: bytes, *, backend: str, threads: int) -> None:
+    """Raise Harmful where loading and running a file crashes, hangs or takes all memory."""
+    key = backend, hashlib.sha256(content).digest()
+    if key in _harmless:
+        return
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", __name__, backend, str(threads), str(path)],
+            input=content,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+            # The same modules are found, whatever this process has done to find them.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Harmful(f"no end within {SECONDS:g} s of running it") from error
+    except OSError as error:
+        raise Malformed(f"operators that must be tried in a process apart ({error})") from error
+    if done.returncode not in (0, _REFUSED):
+        raise Harmful(f"operators that end the process running them ({_cause(done)})")
+    _harmless.add(key)
+
+
+def _cause(done: subprocess.CompletedProcess[bytes]) -> str:
+    if done.returncode < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-done.returncode).name
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return said[-1][:200] if said else f"exit status {done.returncode}"
+
+
+class _Given(Artifact):
+    """The very bytes that were checked: the file may be another by now."""
+
+    content = b""
+
+    def read(self) -> bytes:
+        return self.content
+
+
+def _main(backend: str, threads: str, path: str) -> None:
+    """Load and run the file on standard input; an error that is raised is no harm."""
+    from ..classifier import Classifier
+    from . import RUNTIMES, _bare
+
+    _limit_memory()
+    _bare.here = True
+    runtime = RUNTIMES[backend]
+    _Given.content = sys.stdin.buffer.read()
+    artifact = _Given(path, runtime.format, "unknown", None)
+    try:
+        Classifier.from_artifact(artifact, runtime, threads=int(threads))
+    except EdgeMnistError:
+        sys.exit(_REFUSED)
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):  # no Unix, or less is allowed
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if sys.maxsize > 2**32:
+            resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,135 @@
+"""Give spoilt files to edge-mnist, as a process that may die of it.
+
+    python hostile_worker.py KIND SEED START END FOLDER BACKEND
+
+KIND is tflite, onnx, bundle, manifest or picture; FOLDER holds the sound files. For each number
+from START to END the file that SEED stands for is made and tried, and a line says so: the number
+before it is, and then what came of it. A crash or a hang is thus put down to its file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+from edge_mnist import Classifier
+from edge_mnist.backends import _quarantine
+from edge_mnist.bundle import read_bundle
+from edge_mnist.errors import BundleError, EdgeMnistError
+from tests.device.mutation import mutate
+
+# No file here is worth more: most take a few milliseconds.
+SECONDS = 10.0
+GIBIBYTES = 4
+
+
+def spoilt(kind: str, seed: int, number: int, sound: list[bytes]) -> bytes:
+    """Return file `number` of a seed."""
+    random = Random(f"{kind} {seed} {number}")
+    return mutate(kind, random.choice(sound), random, sound)
+
+
+def run(kind: str, seed: int, numbers: range, folder: Path, backend: str) -> None:
+    sound = [path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()]
+    form = {"bundle": "tflite", "manifest": "json"}.get(kind, kind)
+    said = os.fdopen(os.dup(2), "w")  # which a runtime's start does not hush
+    with tempfile.TemporaryDirectory() as name, _trial(kind, Path(name), backend) as trial:
+        for number in numbers:
+            content = spoilt(form, seed, number, sound)
+            _say(f"{number}")
+            faulthandler.dump_traceback_later(SECONDS, exit=True, file=said)
+            _say(f"{number} {_outcome(trial, content)}")
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _say(line: str) -> None:
+    """Say it now: the next moment may be the last."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _outcome(trial: Callable[[bytes], None], content: bytes) -> str:
+    try:
+        trial(content)
+    except EdgeMnistError as error:
+        message = str(error)
+        if message.count("\n") or not message.startswith("Expected ") or len(message) > 2000:
+            return f"WRONG message: {message!r}"
+        return f"refused {type(error).__name__}: {message}"
+    except BaseException as error:  # noqa: BLE001 - what else there may be is what is looked for
+        import traceback
+
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return f"WRONG {type(error).__name__}: {str(error)!r:.300} at {where.name}:{where.lineno}"
+    return "fine"
+
+
+@contextlib.contextmanager
+def _trial(kind: str, folder: Path, backend: str) -> Iterator[Callable[[bytes], None]]:
+    import numpy as np
+
+    image = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+
+    def model(content: bytes) -> None:
+        path = folder / f"m.{kind}"
+        path.write_bytes(content)
+        _predict(Classifier(path, backend=backend), image)
+
+    def bundle(content: bytes) -> None:
+        (folder / "model-int8.tflite").write_bytes(content)
+        try:
+            Classifier(folder, backend=backend)
+        except BundleError:
+            return
+        same = content == (_shipped() / "model-int8.tflite").read_bytes()
+        assert same, "a changed file passed for the manifest's"
+
+    def manifest(content: bytes) -> None:
+        (folder / "manifest.json").write_bytes(content)
+        read_bundle(folder)
+        _predict(Classifier(folder, backend=backend), image)
+
+    if kind == "picture":
+        yield Classifier(backend=backend).predict
+        return
+    if kind in ("bundle", "manifest"):
+        shutil.copytree(_shipped(), folder, dirs_exist_ok=True)
+    yield {"bundle": bundle, "manifest": manifest}.get(kind, model)
+
+
+def _shipped() -> Path:
+    from edge_mnist.bundle import SHIPPED
+
+    return SHIPPED
+
+
+def _predict(classifier: Classifier, image: object) -> None:
+    import numpy as np
+
+    shape = classifier.contract.shape
+    classifier.predict(image if shape == (28, 28) else np.full(shape, 9, np.uint8))  # type: ignore[arg-type]
+
+
+def _limit_memory() -> None:
+    if sys.platform == "linux":
+        import resource
+
+        size = GIBIBYTES << 30
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    kind, seed, start, end, folder, backend = sys.argv[1:]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    _limit_memory()
+    # What is tried in a process apart, and does not end there, must end before this one is ended.
+    _quarantine.SECONDS = SECONDS / 2
+    run(kind, int(seed), range(int(start), int(end)), Path(folder), backend)

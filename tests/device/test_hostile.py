@@ -1,0 +1,412 @@
+"""Spoilt and hostile files: refused in one line, never the end of the process.
+
+What is spoilt is drawn from a seed; a failure says which file of it, and
+`python -m tests.device.hostile` tries many more than there is time for here.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_mnist import BundleError, Classifier, ImageError, ModelError, backends
+from edge_mnist.backends import _bare, _quarantine, _tflite_check
+from edge_mnist.backends._flatbuffer import root
+from edge_mnist.backends._malformed import Malformed
+from edge_mnist.backends._tflite_file import labels
+from edge_mnist.bundle import SHIPPED
+from tests.conftest import REPOSITORY, error_line
+from tests.device.hostile import campaign
+from tests.device.mutation import _varint
+
+# KIND, SEED, COUNT: 11,500 files in all.
+CAMPAIGNS = [
+    ("tflite", 20, 3000),
+    ("onnx", 21, 2500),
+    ("picture", 22, 3500),
+    ("manifest", 23, 1500),
+    ("bundle", 24, 1000),
+]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of sound files for each kind."""
+    folder = tmp_path_factory.mktemp("sound")
+    for kind, pattern in {
+        "tflite": "*.tflite",
+        "onnx": "*.onnx",
+        "bundle": "model-int8.tflite",
+        "manifest": "*.json",
+    }.items():
+        (folder / kind).mkdir()
+        for file in SHIPPED.glob(pattern):
+            shutil.copy(file, folder / kind)
+    (folder / "picture").mkdir()
+    for name, content in _pictures().items():
+        (folder / "picture" / name).write_bytes(content)
+    return folder
+
+
+def _pictures() -> dict[str, bytes]:
+    with Image.open(REPOSITORY / "examples" / "digits" / "7.png") as image:
+        grey = image.convert("L").resize((60, 60))
+    colour = grey.convert("RGB")
+    turned = [grey.rotate(angle) for angle in (10, 20)]
+    return {
+        **{f"grey.{f}": _saved(grey, f) for f in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")},
+        "frames.gif": _saved(grey, "GIF", save_all=True, append_images=turned),
+        "lzw.tif": _saved(grey, "TIFF", compression="tiff_lzw"),
+        "deflate.tif": _saved(colour, "TIFF", compression="tiff_deflate"),
+        "plain.tif": _saved(colour, "TIFF"),
+        "progressive.jpg": _saved(colour, "JPEG", progressive=True),
+        "lossless.webp": _saved(colour, "WEBP", lossless=True),
+        "palette.png": _saved(colour.quantize(16), "PNG"),
+    }
+
+
+def _saved(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "seed", "count"), CAMPAIGNS)
+def test_spoilt_files_are_refused_in_a_line(kind: str, seed: int, count: int, sound: Path) -> None:
+    runtimes = backends.installed("onnx" if kind == "onnx" else "tflite")
+    if not runtimes:
+        pytest.skip(f"needs a runtime for {kind}")
+    found = campaign(kind, seed, count, sound / kind, runtimes[0].backend)
+    assert not found.failures, "\n".join(found.failures)
+    assert sum(found.outcomes.values()) == count
+    # Spoilt files were among them, and sound enough ones, or nothing was tried.
+    assert found.outcomes["fine"] > count // 10
+    assert kind == "bundle" or found.outcomes["refused"] > count // 10
+
+
+# ----- A bare .tflite ----------------------------------------------------------------------------
+
+
+def _set(content: bytes, at: int, format: str, value: float) -> bytes:
+    changed = bytearray(content)
+    struct.pack_into(f"<{format}", changed, at, value)
+    return bytes(changed)
+
+
+def _operator_option(content: bytes, operator: int, field: int) -> int:
+    """Return where an operator's option stands."""
+    graph = root(content, b"TFL3").tables(2, most=9)[0]
+    options = graph.tables(3, most=99)[operator].table(4)
+    assert options is not None
+    return options.start + options.fields[field]
+
+
+def _tensor_field(content: bytes, tensor: int, field: int) -> int:
+    table = root(content, b"TFL3").tables(2, most=9)[0].tables(0, most=99)[tensor]
+    return table.start + table.fields[field]
+
+
+def _shape(content: bytes, tensor: int) -> int:
+    return root(content, b"TFL3").tables(2, most=9)[0].tables(0, most=99)[tensor].span(0, 4)[0]
+
+
+def _operator_vector(content: bytes, operator: int, field: int) -> int:
+    graph = root(content, b"TFL3").tables(2, most=9)[0]
+    return graph.tables(3, most=99)[operator].span(field, 4)[0]
+
+
+_BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda _: b"", "no TFL3 mark at byte 4"),
+    "short": (lambda c: c[:5000], "in 5000 bytes; copy it again"),
+    "root": (lambda c: _set(c, 0, "I", 2**31), "an offset of 2147483648 at byte 0"),
+    "stride": (
+        lambda c: _set(c, _operator_option(c, 0, 1), "i", 0),
+        "a stride, window or dilation of 0; ",
+    ),
+    "shape": (lambda c: _set(c, _shape(c, 0), "i", -5), r"tensor 0 of shape \(-5, "),
+    "large": (lambda c: _set(c, _shape(c, 0), "i", 2**30), r"tensors of more than 512 MB in all"),
+    "tensor": (
+        lambda c: _set(c, _operator_vector(c, 0, 1), "i", 9999),
+        r"tensor 9999 of \d+; ",
+    ),
+    "written": (
+        lambda c: _set(c, _operator_vector(c, 1, 2), "i", _first_constant(c)),
+        r"operator 1 writing over tensor \d+",
+    ),
+    "backwards": (
+        lambda c: _set(c, _operator_vector(c, 0, 1), "i", _last(c)),
+        r"operator 0 before its input, tensor \d+",
+    ),
+    "buffer": (
+        lambda c: _set(c, _tensor_field(c, _first_constant(c), 2), "I", 7777),
+        r"buffer 7777 of \d+",
+    ),
+}
+
+
+def _first_constant(content: bytes) -> int:
+    operators = _tflite_check.read(content).graphs[0]
+    return next(t.index for o in operators for t in o.inputs if t and t.constant)
+
+
+def _last(content: bytes) -> int:
+    return _tflite_check.read(content).graphs[0][-1].outputs[0].index
+
+
+@pytest.mark.parametrize("name", _BROKEN)
+def test_a_broken_tflite_says_what_is_wrong(name: str, tmp_path: Path) -> None:
+    change, expected = _BROKEN[name]
+    path = tmp_path / "mine.tflite"
+    path.write_bytes(change((SHIPPED / "model-float32.tflite").read_bytes()))
+    message = rf"^Expected a sound TFLite model, got mine\.tflite with .*{expected}"
+    with pytest.raises(ModelError, match=message):
+        Classifier(path)
+
+
+def test_shipped_files_are_known_to_be_harmless() -> None:
+    for file in SHIPPED.glob("*.tflite"):
+        assert _tflite_check.check(file.read_bytes())
+    for file in SHIPPED.glob("*.onnx"):
+        assert _bare._harmless(file.read_bytes(), "onnx", file)
+
+
+# ----- In a process of its own -------------------------------------------------------------------
+
+
+def _uncommon(content: bytes) -> bytes:
+    """Return a file whose first SOFTMAX is a BATCH_MATMUL: one input where the kernel takes two."""
+    codes = root(content, b"TFL3").tables(1, most=99)
+    code = next(c for c in codes if max(c.number(0, "b"), c.number(3, "i")) == 25)
+    changed = _set(content, code.start + code.fields[0], "b", 126)
+    return _set(changed, code.start + code.fields[3], "i", 126) if code.fields[3:4] else changed
+
+
+def test_what_ends_a_process_ends_another(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert, which dies of this file")
+    path = tmp_path / "mine.tflite"
+    content = _uncommon((SHIPPED / "model-float32.tflite").read_bytes())
+    assert not _tflite_check.check(content)
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"with operators that end the process .*\(SIGSEGV\); ex"):
+        Classifier(path, backend="litert")
+
+
+def test_what_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_quarantine, "SECONDS", 0.01)
+    with pytest.raises(Malformed, match=r"no end within 0\.01 s of running it"):
+        _quarantine.check(tmp_path / "m.onnx", b"", backend="onnx", threads=1)
+
+
+def test_files_of_a_bundle_are_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a hash that holds is enough")
+
+    monkeypatch.setattr(_bare, "check", never)
+    Classifier(SHIPPED)
+    for file in SHIPPED.glob("model-*"):
+        Classifier(file)
+
+
+def test_checks_are_not_imported_for_a_bundle() -> None:
+    code = (
+        "import sys; from edge_mnist import Classifier; Classifier();"
+        "print([m for m in sys.modules if m.startswith('edge_mnist.backends._')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for name in ("_bare", "_flatbuffer", "_tflite_check", "_onnx_check", "_quarantine"):
+        assert name not in done.stdout
+
+
+# ----- A bare .onnx ------------------------------------------------------------------------------
+
+
+def _external(location: str) -> bytes:
+    onnx = pytest.importorskip("onnx", reason="needs onnx to build models")
+    model = onnx.load(SHIPPED / "model-float32.onnx")
+    tensor = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(tensor, location)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "location", ["/etc/passwd", "../w.bin", "a/../../w.bin", "C:\\w.bin", "..\\w.bin", "link.bin"]
+)
+def test_weights_outside_of_the_folder_are_never_opened(location: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "w.bin").write_bytes(bytes(10**6))
+    (folder / "link.bin").symlink_to(tmp_path / "w.bin")
+    path = folder / "mine.onnx"
+    path.write_bytes(_external(location))
+    with pytest.raises(ModelError, match=r"got mine\.onnx with weights outside of its folder"):
+        Classifier(path)
+
+
+def test_a_tensor_of_other_size_than_its_shape_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs onnx to build models")
+    model = onnx.load(SHIPPED / "model-float32.onnx")
+    path = tmp_path / "mine.onnx"
+    for dims, message in {
+        (7, 7): r"a tensor of shape \(7, 7\) with \d+ bytes instead of (196|392)",
+        (-1, 7): r"a tensor of shape \(-1, 7\)",
+        (1 << 20, 1 << 20): r"weights of more than 512 MB in all; use a smaller model",
+    }.items():
+        model.graph.initializer[0].dims[:] = dims
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(ModelError, match=message):
+            Classifier(path)
+
+
+def test_graphs_within_graphs_have_a_limit(tmp_path: Path) -> None:
+    def field(number: int, content: bytes) -> bytes:
+        return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+    graph = b""
+    for _ in range(2000):
+        attribute = field(1, b"then_branch") + field(6, graph)
+        graph = field(1, field(2, b"y") + field(4, b"If") + field(5, attribute))
+    path = tmp_path / "deep.onnx"
+    path.write_bytes(b"\x08\x08" + field(8, b"\x10\x0d") + field(7, graph))
+    with pytest.raises(ModelError, match=r"graphs within graphs, more than 8 deep"):
+        Classifier(path)
+
+
+# ----- Bombs -------------------------------------------------------------------------------------
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _png(width: int, height: int, *more: bytes, rows: bytes = b"") -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = _chunk(b"IHDR", header) + b"".join(more) + _chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + body + _chunk(b"IEND", b"")
+
+
+def _white(format: str, mode: str = "L", side: int = 7000, **options: object) -> bytes:
+    return _saved(Image.new(mode, (side, side), 255), format, **options)
+
+
+def _many_frames() -> bytes:
+    shades = [Image.new("L", (300, 300), shade % 250) for shade in range(2000)]
+    return _saved(shades[0], "GIF", save_all=True, append_images=shades[1:])
+
+
+def _zeros() -> bytes:
+    return zlib.compress(bytes(100_000_000), 9)
+
+
+_TOO_LARGE = r"^Expected a picture of at most 50 megapixels, got .*; make it smaller first"
+_WHOLE = r"^Expected a whole picture, got a (truncated or )?broken one: "
+_BLANK = r"^Expected a digit, got a blank picture"
+# What it is, what is said of it, and how many megabytes it may take.
+_BOMBS: dict[str, tuple[Callable[[], bytes], str, int]] = {
+    "png header": (lambda: _png(2**31 - 1, 2**31 - 1), _TOO_LARGE, 20),
+    "png no rows": (lambda: _png(7000, 7000), _WHOLE, 80),
+    "png text": (lambda: _png(60, 60, _chunk(b"zTXt", b"x\0\0" + _zeros())), _WHOLE, 20),
+    "png profile": (lambda: _png(60, 60, _chunk(b"iCCP", b"x\0\0" + _zeros())), _WHOLE, 20),
+    "png rows": (lambda: _png(60, 60, rows=bytes(100_000_000)), _BLANK, 20),
+    "gif frames": (_many_frames, _BLANK, 20),
+    "gif header": (
+        lambda: b"GIF89a\xff\xff\xff\xff" + _saved(Image.new("L", (9, 9)), "GIF")[10:],
+        _TOO_LARGE,
+        20,
+    ),
+    "pgm header": (lambda: b"P5 99999 99999 255\n" + bytes(100), _TOO_LARGE, 20),
+    "webp header": (lambda: _white("WEBP", side=8000, lossless=True), _TOO_LARGE, 40),
+    "webp": (lambda: _white("WEBP", lossless=True), _BLANK, 1000),
+    "tiff": (lambda: _white("TIFF", side=8000, compression="tiff_deflate"), _TOO_LARGE, 20),
+    "tiff floats": (lambda: _white("TIFF", "F", compression="tiff_deflate"), _BLANK, 600),
+    "transparent": (lambda: _white("PNG", "LA"), _BLANK, 800),
+    "drawing": (
+        lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 60\n%%EndComments\n",
+        r"^Expected a picture of pixels, got a drawing \(EPS\) in .*; save it as PNG first",
+        40,
+    ),
+}
+_MEASURE = """
+import sys, time
+from edge_mnist import Classifier, EdgeMnistError
+def peak():
+    line = next(l for l in open("/proc/self/status") if l.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+classifier, content = Classifier(), open(sys.argv[1], "rb").read()
+import edge_mnist.preprocess
+before = peak()
+try:
+    print(classifier.predict(content).digit)
+except EdgeMnistError as error:
+    print(error)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to tell a process's peak memory")
+@pytest.mark.parametrize("name", _BOMBS)
+def test_a_bomb_is_refused_or_stays_small(name: str, tmp_path: Path) -> None:
+    make, message, megabytes = _BOMBS[name]
+    (tmp_path / "bomb").write_bytes(make())
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, tmp_path / "bomb"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    said, grown = done.stdout.strip().rsplit("\n", 1)
+    with pytest.raises(ImageError, match=message):
+        raise ImageError(said)
+    assert "\n" not in said
+    assert float(grown) < megabytes
+
+
+def test_labels_that_unpack_to_too_much_are_cut() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("labels.txt", b"a\n" * 50_000_000)
+    assert len(labels(buffer.getvalue())) == 50_000
+
+
+def test_standard_input_without_end_is_refused() -> None:
+    command = Path(sys.executable).with_name("edge-mnist")
+    with Path("/dev/zero").open("rb") as endless:
+        done = subprocess.run(
+            [command, "predict", "-"],
+            stdin=endless,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    expected = "Expected a picture of at most 150 MB on standard input, got more; make it smaller"
+    assert error_line(done).startswith(expected)
+
+
+def test_a_manifest_of_long_values_is_refused_in_a_short_line(tmp_path: Path) -> None:
+    for change in ({"schema": "a" * 9000}, {"labels": ["a" * 9000], "schema": 1}):
+        manifest = json.loads((SHIPPED / "manifest.json").read_text()) | change
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(BundleError) as raised:
+            Classifier(tmp_path)
+        assert len(str(raised.value)) < 700 + len(str(tmp_path))
+
+
+def test_an_image_of_another_kind_than_a_picture_is_refused() -> None:
+    with pytest.raises(ImageError, match="Expected a path, bytes, a PIL image or an array"):
+        Classifier().predict(np)  # type: ignore[arg-type]
