@@ -19,6 +19,7 @@ from .errors import (
     HostError,
     ImageError,
     ModelError,
+    NoDigitError,
     OutputError,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "HostError",
     "ImageError",
     "ModelError",
+    "NoDigitError",
     "OutputError",
     "Prediction",
 ]

@@ -19,7 +19,7 @@ from .errors import BackendError, ImageError, ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .preprocess import Picture
+    from .pictures import Picture
 
 # More than any device has processors; ONNX Runtime hangs over some ten thousands.
 _MOST_THREADS = 256

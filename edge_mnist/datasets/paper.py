@@ -320,7 +320,7 @@ def _hairline(digit: int, rng: Rng) -> Image.Image:
 
 
 def _marker(digit: int, rng: Rng) -> Image.Image:
-    ink = _written(digit, rng, height=(0.6, 0.85), width=(0.14, 0.24))
+    ink = _written(digit, rng, height=(0.6, 0.85), width=(0.13, 0.2))
     return _image(_camera(_lay(ink, _paper(ink.shape, rng), _pen_grey(rng)), rng, noise=3))
 
 

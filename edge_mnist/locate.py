@@ -1,0 +1,251 @@
+"""The digit in a picture: the strokes that explain most of its sharp edges.
+
+What is ink is not known beforehand: dark or light, thin or thick, strong or faint. Each
+possibility is tried as a whole, and the one is taken whose strokes have most edge, and steepest:
+shadows are soft, tables touch the picture's edge, specks are short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from . import components, ink, rules
+from .components import Components
+from .errors import NoDigitError
+
+if TYPE_CHECKING:
+    from .ink import Floats, Grey, Mask, Relief
+
+    Ints = components.Ints
+
+Box = tuple[float, float, float, float]
+
+# The longer side of the picture that is searched: a pen's line is a pixel in a page, and a Pi
+# is done in some hundredths of a second.
+_SEARCHED, _LEAST_SEARCHED = 384, 160
+# A digit smaller than this in there is looked at again, enlarged to so many pixels.
+_SMALL, _ENLARGED = 90, 110
+# Ink must stand out from the paper by this share: pencil does by 0.15 and more.
+LEAST_CONTRAST = 0.06
+# Windows of the ground, in shares of the longer side: for pens, for markers, for whole crops.
+_WINDOWS = (0.05, 0.15, 0.45)
+# The fewest pixels of a stroke, and its least length in shares of the picture's longer side.
+_LEAST_AREA, _LEAST_SIDE = 8, 0.02
+# A stroke's width is less than this share of the digit's longer side; a disc has 0.5.
+_BLOB = 0.42
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of a page, resized: pixel (x, y) of `image` is (left + x * scale, …) of the page."""
+
+    image: Image.Image
+    left: float
+    top: float
+    scale: float
+
+    def on_page(self, box: Ints) -> Box:
+        """Return a box of the view in pixels of the page."""
+        left, top, right, bottom = (float(value) * self.scale for value in box)
+        return left + self.left, top + self.top, right + self.left, bottom + self.top
+
+
+@dataclass(frozen=True)
+class Found:
+    """A digit: its ink (h, w) in [0, 1], cut out, and where it was on the page, in pixels."""
+
+    ink: Floats
+    box: Box
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One possibility of what is ink: its parts, with a score each."""
+
+    relief: Relief
+    rules: Mask
+    parts: Components
+    scores: Floats
+
+
+def digit(page: Image.Image) -> Found:
+    """Return the digit on a page (L or RGB).
+
+    Raises:
+        NoDigitError: there is no ink, or nothing like a stroke.
+    """
+    found = _digit(whole(page))
+    width, height = found.box[2] - found.box[0], found.box[3] - found.box[1]
+    longer = max(width, height)
+    if longer >= _SMALL * max(page.size) / _SEARCHED:
+        return found
+    margin = 0.8 * longer
+    near = view(page, _grown(found.box, margin), _ENLARGED / longer)
+    try:
+        again = _digit(near)
+    except NoDigitError:
+        return found
+    return again if _overlap(again.box, found.box) > 0.5 else found
+
+
+def whole(page: Image.Image, size: int = _SEARCHED) -> View:
+    """Return the page with its longer side `size` pixels, or what a small one is enlarged to."""
+    size = min(size, max(*page.size, _LEAST_SEARCHED))
+    return view(page, (0, 0, *page.size), size / max(page.size))
+
+
+def view(page: Image.Image, box: Box, zoom: float) -> View:
+    """Return the part of a page in a box, cut off at its edges, `zoom` times as large."""
+    left, top = max(int(box[0]), 0), max(int(box[1]), 0)
+    right, bottom = min(int(box[2]) + 1, page.width), min(int(box[3]) + 1, page.height)
+    part = page.crop((left, top, right, bottom)) if (right - left, bottom - top) != page.size else (
+        page
+    )
+    size = (max(round(part.width * zoom), 1), max(round(part.height * zoom), 1))
+    way = Image.Resampling.BOX if zoom < 0.5 else Image.Resampling.BICUBIC
+    return View(part.resize(size, way), left, top, part.width / size[0])
+
+
+def _digit(place: View) -> Found:
+    reading, main = _best(place)
+    members = _together(reading.parts, main)
+    return cut(place, reading, members)
+
+
+def _best(place: View) -> tuple[Reading, int]:
+    best: tuple[float, Reading, int] | None = None
+    contrast = 0.0
+    for reading in readings(place):
+        contrast = max(contrast, float(reading.relief.height[::2, ::2].max()))
+        if not len(reading.parts):
+            continue
+        main = int(reading.scores.argmax())
+        score = float(reading.scores[_together(reading.parts, main)].sum())
+        if best is None or score > best[0]:
+            best = score, reading, main
+    if best is None or best[0] <= 0:
+        if contrast < 2 * LEAST_CONTRAST:
+            raise NoDigitError(f"no ink: contrast {contrast:.2f} of 1")
+        raise NoDigitError("no stroke: nothing but specks")
+    return best[1], best[2]
+
+
+def readings(place: View) -> Iterator[Reading]:
+    """Yield every possibility of what is ink."""
+    shade = ink.grey(place.image, blur=0.8)
+    steep = ink.slope(shade)
+    longer = max(shade.shape)
+    for dark in (True, False):
+        printed = np.zeros(shade.shape, bool)
+        for number, share in enumerate(_WINDOWS):
+            relief = ink.relief(shade, int(longer * share) | 1, dark=dark)
+            low = max(relief.noise, LEAST_CONTRAST)
+            mask = relief.height > low
+            if number == 0:
+                printed = mask & ~rules.take_out(mask, relief.height)
+            mask &= ~printed
+            above = relief.height[mask]
+            if above.size < _LEAST_AREA:
+                continue
+            levels = (low, max(_otsu(above), low))
+            for level, trust in zip(levels, (0.9, 1.0), strict=True):
+                parts = components.find(
+                    (relief.height > level) & ~printed, steep, least=_LEAST_AREA
+                )
+                scores = _scores(parts, shade) * np.float32(trust * (1 - 0.04 * number))
+                yield Reading(relief, printed, parts, scores)
+
+
+def _scores(parts: Components, shade: Grey) -> Floats:
+    """How much each part looks like the digit meant: edges, less what speaks against them."""
+    height, width = shade.shape
+    outline = np.maximum(parts.outline, 1)
+    inside = np.clip(1 - 2.2 * parts.contact / outline, 0, 1) ** 2
+    boxes = parts.boxes.astype(np.float32)
+    wide, tall = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    x = (boxes[:, 0] + boxes[:, 2]) / width - 1
+    y = (boxes[:, 1] + boxes[:, 3]) / height - 1
+    central = 1 - 0.4 * np.minimum(np.hypot(x, y), 1)
+    pen = np.where(2 * parts.area / outline / parts.sides > 0.33, 0.15, 1.0)
+    flat = np.where(wide > 5 * tall, 0.1, 1.0)
+    short = np.where(parts.sides < _LEAST_SIDE * max(shade.shape), 0.0, 1.0)
+    scores: Floats = (parts.energy * inside * central * pen * flat * short).astype(np.float32)
+    return scores
+
+
+def _together(parts: Components, main: int) -> Ints:
+    """Return the parts that make one digit with `main`: strokes near it, not specks or edges."""
+    members = [main]
+    box = parts.boxes[main].copy()
+    strength = parts.energy / np.maximum(parts.outline, 1)
+    side = parts.sides[main]
+    fit = (
+        (parts.sides >= 0.12 * side)
+        & (parts.area >= 0.03 * parts.area[main])
+        & (parts.contact < 0.25 * parts.outline)
+        & (strength > 0.35 * strength[main])
+    )
+    fit[main] = False
+    while True:
+        side = max(box[2] - box[0], box[3] - box[1])
+        apart_x = np.maximum(parts.boxes[:, 0] - box[2], box[0] - parts.boxes[:, 2])
+        apart_y = np.maximum(parts.boxes[:, 1] - box[3], box[1] - parts.boxes[:, 3])
+        near = fit & (apart_x <= 0.12 * side) & (apart_y <= 0.25 * side)
+        near &= parts.sides <= 1.2 * side
+        if not near.any():
+            return np.array(members)
+        added = np.flatnonzero(near)
+        members += added.tolist()
+        fit[added] = False
+        for one in parts.boxes[added]:
+            box[:2], box[2:] = np.minimum(box[:2], one[:2]), np.maximum(box[2:], one[2:])
+
+
+def cut(place: View, reading: Reading, members: Ints) -> Found:
+    """Return the ink of some parts, full where it is as strong as in most of them."""
+    parts, height = reading.parts, reading.relief.height
+    own = np.isin(parts.labels, members)
+    level = float(np.quantile(height[own], 0.7))
+    soft = np.clip((height / level - 0.25) / 0.5, 0, 1)
+    soft[~ink.grow(own, 2) | reading.rules & ~own] = 0
+    # What the weakest threshold joined with it is not of its strength.
+    rows, columns = (np.flatnonzero((soft > 0.3).any(axis=axis)) for axis in (1, 0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    area, outline = parts.area[members].sum(), parts.outline[members].sum()
+    if 2 * area / outline / max(bottom - top, right - left) > _BLOB:
+        raise NoDigitError("no stroke: a blob as wide as it is long")
+    box = np.array([left, top, right, bottom])
+    return Found(soft[top:bottom, left:right], place.on_page(box))
+
+
+def _grown(box: Box, margin: float) -> Box:
+    return box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return both / (sum(areas) - both)
+
+
+def _otsu(values: Floats) -> float:
+    """Return the threshold that best splits values in two (Otsu 1979: between-class variance)."""
+    counts, edges = np.histogram(values, bins=64)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = values.size - below
+    sums = np.cumsum(counts * centres)
+    means_below = sums[:-1] / np.maximum(below, 1)
+    means_above = (sums[-1] - sums[:-1]) / np.maximum(above, 1)
+    variance = below * above * (means_below - means_above) ** 2
+    return float(edges[1:-1][variance.argmax()])
