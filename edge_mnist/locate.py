@@ -27,9 +27,9 @@ Box = tuple[float, float, float, float]
 
 # The longer side of the picture that is searched: a pen's line is a pixel in a page, and a Pi
 # is done in some hundredths of a second.
-_SEARCHED, _LEAST_SEARCHED = 384, 160
+_SEARCHED, _LEAST_SEARCHED = 288, 160
 # A digit smaller than this in there is looked at again, enlarged to so many pixels.
-_SMALL, _ENLARGED = 90, 110
+_SMALL, _ENLARGED = 80, 110
 # Ink must stand out from the paper by this share: pencil does by 0.15 and more.
 LEAST_CONTRAST = 0.06
 # Windows of the ground, in shares of the longer side: for pens, for markers, for whole crops.
@@ -67,6 +67,7 @@ class Found:
 class Reading:
     """One possibility of what is ink: its parts, with a score each."""
 
+    dark: bool
     relief: Relief
     rules: Mask
     parts: Components
@@ -79,7 +80,7 @@ def digit(page: Image.Image) -> Found:
     Raises:
         NoDigitError: there is no ink, or nothing like a stroke.
     """
-    found = _digit(whole(page))
+    found, dark = _digit(whole(page))
     width, height = found.box[2] - found.box[0], found.box[3] - found.box[1]
     longer = max(width, height)
     if longer >= _SMALL * max(page.size) / _SEARCHED:
@@ -87,7 +88,7 @@ def digit(page: Image.Image) -> Found:
     margin = 0.8 * longer
     near = view(page, _grown(found.box, margin), _ENLARGED / longer)
     try:
-        again = _digit(near)
+        again, _ = _digit(near, (dark,))
     except NoDigitError:
         return found
     return again if _overlap(again.box, found.box) > 0.5 else found
@@ -111,36 +112,71 @@ def view(page: Image.Image, box: Box, zoom: float) -> View:
     return View(part.resize(size, way), left, top, part.width / size[0])
 
 
-def _digit(place: View) -> Found:
-    reading, main = _best(place)
-    members = _together(reading.parts, main)
-    return cut(place, reading, members)
+def _digit(place: View, polarities: tuple[bool, ...] = (True, False)) -> tuple[Found, bool]:
+    """Return the digit in a view, and whether its ink is dark."""
+    reading, members = best(place, polarities)
+    return cut(place, reading, members), reading.dark
 
 
-def _best(place: View) -> tuple[Reading, int]:
-    best: tuple[float, Reading, int] | None = None
+def best(place: View, polarities: tuple[bool, ...] = (True, False)) -> tuple[Reading, Ints]:
+    """Return what is ink in a view, and the parts that are the digit.
+
+    Raises:
+        NoDigitError: there is no ink, or nothing like a stroke.
+    """
+    chosen: tuple[float, Reading, Ints] | None = None
+    shade = ink.grey(place.image, blur=0.8)
     contrast = 0.0
-    for reading in readings(place):
+    for reading in readings(shade, polarities):
         contrast = max(contrast, float(reading.relief.height[::2, ::2].max()))
         if not len(reading.parts):
             continue
         main = int(reading.scores.argmax())
-        score = float(reading.scores[_together(reading.parts, main)].sum())
-        if best is None or score > best[0]:
-            best = score, reading, main
-    if best is None or best[0] <= 0:
+        members = _together(reading.parts, main)
+        score = float(reading.scores[members].sum())
+        if chosen is not None and score <= chosen[0]:
+            continue
+        score *= _likeness(reading, main, shade)
+        if chosen is None or score > chosen[0]:
+            chosen = score, reading, members
+    if chosen is None or chosen[0] <= 0:
         if contrast < 2 * LEAST_CONTRAST:
             raise NoDigitError(f"no ink: contrast {contrast:.2f} of 1")
         raise NoDigitError("no stroke: nothing but specks")
-    return best[1], best[2]
+    return chosen[1], chosen[2]
 
 
-def readings(place: View) -> Iterator[Reading]:
+def _likeness(reading: Reading, main: int, shade: Grey) -> float:
+    """Less than 1 for a part that holds a wide even area, or whose surroundings are as itself."""
+    parts = reading.parts
+    left, top, right, bottom = (int(value) for value in parts.boxes[main])
+    side = max(right - left, bottom - top)
+    own = parts.labels[top:bottom, left:right] == main
+    likeness = 1.0
+    if ink.erode(np.pad(own.view(np.uint8), side // 8 + 1), int(0.3 * side) | 1).any():
+        likeness *= 0.1
+    around = side // 8 + 2
+    rows, columns = shade.shape
+    up, down, far, near = top - around, bottom + around, right + around, left - around
+    ring = [shade[at, max(near, 0) : far] for at in (up, down - 1) if 0 <= at < rows]
+    ring += [shade[max(up, 0) : down, at] for at in (near, far - 1) if 0 <= at < columns]
+    if ring:
+        inked = float(np.median(shade[top:bottom, left:right][own]))
+        beyond = float(np.median(np.concatenate(ring)))
+        step = beyond - inked if reading.dark else inked - beyond
+        # Uneven light moves both; half of what the ink stands out by is the least.
+        room = beyond if reading.dark else 255 - beyond
+        level = float(np.median(reading.relief.height[top:bottom, left:right][own]))
+        if step < 0.4 * level * max(room, 40):
+            likeness *= 0.2
+    return likeness
+
+
+def readings(shade: Grey, polarities: tuple[bool, ...]) -> Iterator[Reading]:
     """Yield every possibility of what is ink."""
-    shade = ink.grey(place.image, blur=0.8)
     steep = ink.slope(shade)
     longer = max(shade.shape)
-    for dark in (True, False):
+    for dark in polarities:
         printed = np.zeros(shade.shape, bool)
         for number, share in enumerate(_WINDOWS):
             relief = ink.relief(shade, int(longer * share) | 1, dark=dark)
@@ -158,7 +194,11 @@ def readings(place: View) -> Iterator[Reading]:
                     (relief.height > level) & ~printed, steep, least=_LEAST_AREA
                 )
                 scores = _scores(parts, shade) * np.float32(trust * (1 - 0.04 * number))
-                yield Reading(relief, printed, parts, scores)
+                if number < len(_WINDOWS) - 1:
+                    # Of a stroke nearly as wide as the window some has become ground.
+                    widths = 2 * parts.area / np.maximum(parts.outline, 1)
+                    scores[widths > 0.4 * share * longer] *= 0.5
+                yield Reading(dark, relief, printed, parts, scores)
 
 
 def _scores(parts: Components, shade: Grey) -> Floats:
@@ -173,8 +213,11 @@ def _scores(parts: Components, shade: Grey) -> Floats:
     central = 1 - 0.4 * np.minimum(np.hypot(x, y), 1)
     pen = np.where(2 * parts.area / outline / parts.sides > 0.33, 0.15, 1.0)
     flat = np.where(wide > 5 * tall, 0.1, 1.0)
+    # Ground between strokes fills its surroundings more than a stroke does.
+    around = 0.15 * parts.sides
+    fill = np.where(parts.area > 0.42 * (wide + 2 * around) * (tall + 2 * around), 0.2, 1.0)
     short = np.where(parts.sides < _LEAST_SIDE * max(shade.shape), 0.0, 1.0)
-    scores: Floats = (parts.energy * inside * central * pen * flat * short).astype(np.float32)
+    scores: Floats = (parts.energy * inside * central * pen * flat * fill * short).astype(np.float32)
     return scores
 
 

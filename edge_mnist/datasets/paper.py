@@ -71,7 +71,7 @@ def _paths(digit: int, rng: Rng) -> list[Floats]:
     latents = [rng.standard_normal((1, synthetic._LATENTS[k])) for k in ("jitter", "bend", "place")]
     jitter, bend, place = (part.astype(np.float32) for part in latents)
     path = synthetic._path(
-        pens.knots[way][np.newaxis], pens.weights[way][np.newaxis], 0.6 * jitter, bend, 0.8 * place
+        pens.knots[way][np.newaxis], pens.weights[way][np.newaxis], 0.5 * jitter, 0.7 * bend, 0.7 * place
     )[0]
     low, high = path.min(axis=0), path.max(axis=0)
     path = (path - (low + high) / 2) / max(float((high - low)[1]), 0.6 * float((high - low)[0]))
