@@ -21,7 +21,8 @@ class Components:
 
     `boxes` is (n, 4): left, top, right, bottom, the last two exclusive. `area`, `outline` and
     `contact` count pixels: all, on the outline, on the picture's edge. `energy` sums how steep
-    the picture is along the outline.
+    the picture is along the outline; `sharp` is the share of the outline, away from the picture's
+    edge, that is at least half as steep as its mean.
     """
 
     labels: Ints
@@ -30,6 +31,7 @@ class Components:
     outline: Ints
     contact: Ints
     energy: Floats
+    sharp: Floats
 
     def __len__(self) -> int:
         return len(self.area)
@@ -62,14 +64,20 @@ def find(mask: Mask, steep: Floats, *, least: int) -> Components:
     edge = inner.copy()
     inner[1:-1, 1:-1] &= mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
     outline = mask & ~inner & (labels >= 0)
-    on = labels[outline]
+    on, slopes = labels[outline], steep[outline]
+    count_on = np.bincount(on, minlength=kept)
+    energy = np.bincount(on, weights=slopes, minlength=kept).astype(np.float32)
+    contact = np.bincount(labels[outline & ~edge], minlength=kept)
+    steep_on = slopes > (0.5 * energy / np.maximum(count_on, 1))[on]
+    sharp = np.bincount(on[steep_on & edge[outline]], minlength=kept)
     return Components(
         labels,
         boxes,
         area[area >= least],
-        np.bincount(on, minlength=kept),
-        np.bincount(labels[outline & ~edge], minlength=kept),
-        np.bincount(on, weights=steep[outline], minlength=kept).astype(np.float32),
+        count_on,
+        contact,
+        energy,
+        (sharp / np.maximum(count_on - contact, 1)).astype(np.float32),
     )
 
 

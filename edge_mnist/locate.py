@@ -215,9 +215,11 @@ def _scores(parts: Components, shade: Grey) -> Floats:
     flat = np.where(wide > 5 * tall, 0.1, 1.0)
     # Ground between strokes fills its surroundings more than a stroke does.
     around = 0.15 * parts.sides
-    fill = np.where(parts.area > 0.42 * (wide + 2 * around) * (tall + 2 * around), 0.2, 1.0)
+    fill = np.where(parts.area > 0.36 * (wide + 2 * around) * (tall + 2 * around), 0.2, 1.0)
     short = np.where(parts.sides < _LEAST_SIDE * max(shade.shape), 0.0, 1.0)
-    scores: Floats = (parts.energy * inside * central * pen * flat * fill * short).astype(np.float32)
+    # Where a part ends without an edge it is a piece of something wider, or a shadow.
+    edges = parts.energy * parts.sharp**4 * np.sqrt(parts.energy / outline)
+    scores: Floats = (edges * inside * central * pen * flat * fill * short).astype(np.float32)
     return scores
 
 
