@@ -35,7 +35,7 @@ LEAST_CONTRAST = 0.06
 # Windows of the ground, in shares of the longer side: for pens, for markers, for whole crops.
 _WINDOWS = (0.05, 0.15, 0.45)
 # The fewest pixels of a stroke, and its least length in shares of the picture's longer side.
-_LEAST_AREA, _LEAST_SIDE = 8, 0.02
+_LEAST_AREA, _LEAST_SIDE = 8, 0.03
 # A stroke's width is less than this share of the digit's longer side; a disc has 0.5.
 _BLOB = 0.42
 
@@ -153,8 +153,8 @@ def _likeness(reading: Reading, main: int, shade: Grey) -> float:
     side = max(right - left, bottom - top)
     own = parts.labels[top:bottom, left:right] == main
     likeness = 1.0
-    if ink.erode(np.pad(own.view(np.uint8), side // 8 + 1), int(0.3 * side) | 1).any():
-        likeness *= 0.1
+    if ink.erode(np.pad(own.view(np.uint8), side // 8 + 1), int(0.36 * side) | 1).any():
+        likeness *= 0.3
     around = side // 8 + 2
     rows, columns = shade.shape
     up, down, far, near = top - around, bottom + around, right + around, left - around
@@ -211,14 +211,14 @@ def _scores(parts: Components, shade: Grey) -> Floats:
     x = (boxes[:, 0] + boxes[:, 2]) / width - 1
     y = (boxes[:, 1] + boxes[:, 3]) / height - 1
     central = 1 - 0.4 * np.minimum(np.hypot(x, y), 1)
-    pen = np.where(2 * parts.area / outline / parts.sides > 0.33, 0.15, 1.0)
-    flat = np.where(wide > 5 * tall, 0.1, 1.0)
+    pen = np.where(2 * parts.area / outline / parts.sides > 0.33, 0.5, 1.0)
+    flat = np.where(wide > 4 * tall, 0.1, 1.0)
     # Ground between strokes fills its surroundings more than a stroke does.
     around = 0.15 * parts.sides
-    fill = np.where(parts.area > 0.36 * (wide + 2 * around) * (tall + 2 * around), 0.2, 1.0)
+    fill = np.where(parts.area > 0.36 * (wide + 2 * around) * (tall + 2 * around), 0.25, 1.0)
     short = np.where(parts.sides < _LEAST_SIDE * max(shade.shape), 0.0, 1.0)
     # Where a part ends without an edge it is a piece of something wider, or a shadow.
-    edges = parts.energy * parts.sharp**4 * np.sqrt(parts.energy / outline)
+    edges = parts.energy * parts.sharp**3 * np.sqrt(parts.energy / outline)
     scores: Floats = (edges * inside * central * pen * flat * fill * short).astype(np.float32)
     return scores
 
