@@ -223,8 +223,25 @@ def _scores(parts: Components, shade: Grey) -> Floats:
     return scores
 
 
-def _together(parts: Components, main: int) -> Ints:
-    """Return the parts that make one digit with `main`: strokes near it, not specks or edges."""
+def apart(parts: Components, scores: Floats) -> list[Ints]:
+    """Return the parts of every digit, the likeliest first; no part belongs to two."""
+    groups: list[Ints] = []
+    free = np.ones(len(parts), bool)
+    order = np.argsort(-scores, kind="stable")
+    for main in order[scores[order] > 0.02 * scores.max(initial=0)]:
+        if free[main] and parts.sides[main] > 0.3 * parts.sides[order[0]]:
+            groups.append(_together(parts, int(main), free, beside=0.0))
+            free[groups[-1]] = False
+    return groups
+
+
+def _together(
+    parts: Components, main: int, free: Mask | None = None, *, beside: float = 0.12
+) -> Ints:
+    """Return the parts that make one digit with `main`: strokes near it, not specks or edges.
+
+    Parts at its side may be `beside` of its longer side away.
+    """
     members = [main]
     box = parts.boxes[main].copy()
     strength = parts.energy / np.maximum(parts.outline, 1)
@@ -235,13 +252,21 @@ def _together(parts: Components, main: int) -> Ints:
         & (parts.contact < 0.25 * parts.outline)
         & (strength > 0.35 * strength[main])
     )
+    if free is not None:
+        fit &= free
     fit[main] = False
+    wide = parts.boxes[:, 2] - parts.boxes[:, 0]
     while True:
         side = max(box[2] - box[0], box[3] - box[1])
         apart_x = np.maximum(parts.boxes[:, 0] - box[2], box[0] - parts.boxes[:, 2])
         apart_y = np.maximum(parts.boxes[:, 1] - box[3], box[1] - parts.boxes[:, 3])
-        near = fit & (apart_x <= 0.12 * side) & (apart_y <= 0.25 * side)
+        near = fit & (apart_x <= beside * side) & (apart_y <= 0.25 * side)
         near &= parts.sides <= 1.2 * side
+        if not beside:
+            # A whole digit leans over its neighbour; a part of one lies above or below it.
+            near &= (apart_x < -0.5 * np.minimum(wide, box[2] - box[0])) | (
+                parts.sides < 0.5 * side
+            )
         if not near.any():
             return np.array(members)
         added = np.flatnonzero(near)
