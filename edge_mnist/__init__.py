@@ -24,7 +24,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .classifier import Classifier, Prediction
+    from .classifier import Classifier, Prediction, Sighting
 
 __version__ = "0.1.0"
 
@@ -41,12 +41,13 @@ __all__ = [
     "NoDigitError",
     "OutputError",
     "Prediction",
+    "Sighting",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # numpy is needed only by those who classify, not by `edge-mnist --help`.
-    if name in ("Classifier", "Prediction"):
+    if name in ("Classifier", "Prediction", "Sighting"):
         from . import classifier
 
         return getattr(classifier, name)

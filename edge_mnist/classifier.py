@@ -43,14 +43,15 @@ class Prediction(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """One of several digits in a picture: what was read where, and what the model saw.
+    """What was read, and of what: `image` is what the model saw, None where it saw nothing.
 
-    `box` is (left, top, right, bottom) in pixels of the picture, upright; `image` (28, 28) uint8.
+    `box` is (left, top, right, bottom) in pixels of the picture, upright, where that was looked
+    for. `image` is uint8 of the model's size, (28, 28).
     """
 
     prediction: Prediction
-    box: tuple[int, int, int, int]
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | None
+    box: tuple[int, int, int, int] | None = None
 
 
 class Classifier:
@@ -217,11 +218,7 @@ class Classifier:
             ImageError: the picture cannot be read, or is too large.
         """
         if not _is_uint8(image) or image.shape != self._shape:
-            try:
-                image = self._pixels(image)
-            except NoDigitError as error:
-                nothing = np.zeros(len(self.labels), np.float32)
-                return Prediction(None, 0.0, nothing, None, error.reason)
+            return self.see(image).prediction
         probabilities = self._engine.one(image)
         if self._kind != "probabilities":
             probabilities = _probabilities(probabilities, self._kind)
@@ -231,6 +228,15 @@ class Classifier:
             reason = f"unsure: {confidence:.2f}, below {self._threshold:.2f}"
             return Prediction(None, confidence, probabilities, None, reason)
         return Prediction(digit, confidence, probabilities, self.labels[digit])
+
+    def see(self, image: Picture) -> Sighting:
+        """Read the digit in a picture as `predict` does, and keep what the model saw of it."""
+        try:
+            pixels = self._pixels(image)
+        except NoDigitError as error:
+            nothing = np.zeros(len(self.labels), np.float32)
+            return Sighting(Prediction(None, 0.0, nothing, None, error.reason), None)
+        return Sighting(self.predict(pixels), pixels)
 
     def predict_many(self, picture: Picture) -> list[Sighting]:
         """Read several digits in one picture: left to right, and line after line from the top.
@@ -291,6 +297,8 @@ class Classifier:
 
     def _pixels(self, image: Picture) -> NDArray[np.uint8]:
         """Return what `predict` does not take as it stands in the model's own size."""
+        if _is_uint8(image) and image.shape == self._shape:
+            return image
         if _is_uint8(image) and image.shape == (*self._shape, 1):
             return image[..., 0]
         # Pillow is needed only for pictures.

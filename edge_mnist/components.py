@@ -39,7 +39,10 @@ class Components:
     @property
     def sides(self) -> Ints:
         """The longer side of each box."""
-        return np.maximum(self.boxes[:, 2] - self.boxes[:, 0], self.boxes[:, 3] - self.boxes[:, 1])
+        longer: Ints = np.maximum(
+            self.boxes[:, 2] - self.boxes[:, 0], self.boxes[:, 3] - self.boxes[:, 1]
+        )
+        return longer
 
 
 def find(mask: Mask, steep: Floats, *, least: int) -> Components:
@@ -96,8 +99,11 @@ def _runs(mask: Mask) -> tuple[Ints, Ints, Ints, Ints]:
     first = np.repeat(np.cumsum(touching) - touching, touching)
     above = np.repeat(low, touching) + np.arange(len(below)) - first
     roots = _joined(len(starts), below, above)
-    return np.unique(roots, return_inverse=True)[1], ends - starts, starts // width, (
-        starts % width - 1
+    return (
+        np.unique(roots, return_inverse=True)[1],
+        ends - starts,
+        starts // width,
+        (starts % width - 1),
     )
 
 

@@ -35,7 +35,9 @@ class NoDigitError(ImageError):
     """A picture holds nothing that could be a digit; `reason` says why, in a few words."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"Expected a digit, got {reason}; write it larger or darker, or come closer.")
+        super().__init__(
+            f"Expected a digit, got {reason}; write it larger or darker, or come closer."
+        )
         self.reason = reason
 
 

@@ -62,7 +62,8 @@ def relief(shade: Grey, window: int, *, dark: bool) -> Relief:
         ground = dilate(erode(shade, window), window)
         room = np.maximum(255 - ground, 64)
         deep = shade - ground
-    height = deep.astype(np.float32) / room
+    height: Floats = deep.astype(np.float32)
+    height /= room
     # Most pixels are paper: their middle and spread are the noise's.
     sample = height[::4, ::4]
     middle = float(np.median(sample))
@@ -76,7 +77,8 @@ def slope(shade: Grey) -> Floats:
     steep = np.zeros(shade.shape, np.float32)
     steep[:, 1:-1] = np.abs(values[:, 2:] - values[:, :-2])
     steep[1:-1] = np.maximum(steep[1:-1], np.abs(values[2:] - values[:-2]))
-    return steep / 2
+    steep *= np.float32(0.5)
+    return steep
 
 
 def dilate(pixels: Grey, window: int) -> Grey:

@@ -17,6 +17,7 @@ from PIL import Image
 from . import components, ink, rules
 from .components import Components
 from .errors import NoDigitError
+from .mnist_like import stroke_width
 
 if TYPE_CHECKING:
     from .ink import Floats, Grey, Mask, Relief
@@ -38,6 +39,10 @@ _WINDOWS = (0.05, 0.15, 0.45)
 _LEAST_AREA, _LEAST_SIDE = 8, 0.03
 # A stroke's width is less than this share of the digit's longer side; a disc has 0.5.
 _BLOB = 0.42
+# The pen's way is this many times as long as the digit: of 6,000 digits of MNIST 3.6 at most.
+_LONGEST = 4.2
+# So many others as large as the digit, and it this small, in shares of the picture: all dirt.
+_SPECKS, _SPECK_SIDE = 12, 0.06
 
 
 @dataclass(frozen=True)
@@ -84,14 +89,23 @@ def digit(page: Image.Image) -> Found:
     width, height = found.box[2] - found.box[0], found.box[3] - found.box[1]
     longer = max(width, height)
     if longer >= _SMALL * max(page.size) / _SEARCHED:
-        return found
+        return _checked(found)
     margin = 0.8 * longer
     near = view(page, _grown(found.box, margin), _ENLARGED / longer)
     try:
         again, _ = _digit(near, (dark,))
     except NoDigitError:
-        return found
-    return again if _overlap(again.box, found.box) > 0.5 else found
+        return _checked(found)
+    return _checked(again if _overlap(again.box, found.box) > 0.5 else found)
+
+
+def _checked(found: Found) -> Found:
+    """Refuse a tangle of strokes."""
+    width = stroke_width(found.ink)
+    length = float(found.ink.sum()) / max(width, 1e-6) / max(found.ink.shape)
+    if length > _LONGEST:
+        raise NoDigitError(f"no digit: a line {length:.1f} times as long as it is tall")
+    return found
 
 
 def whole(page: Image.Image, size: int = _SEARCHED) -> View:
@@ -104,8 +118,10 @@ def view(page: Image.Image, box: Box, zoom: float) -> View:
     """Return the part of a page in a box, cut off at its edges, `zoom` times as large."""
     left, top = max(int(box[0]), 0), max(int(box[1]), 0)
     right, bottom = min(int(box[2]) + 1, page.width), min(int(box[3]) + 1, page.height)
-    part = page.crop((left, top, right, bottom)) if (right - left, bottom - top) != page.size else (
-        page
+    part = (
+        page.crop((left, top, right, bottom))
+        if (right - left, bottom - top) != page.size
+        else (page)
     )
     size = (max(round(part.width * zoom), 1), max(round(part.height * zoom), 1))
     way = Image.Resampling.BOX if zoom < 0.5 else Image.Resampling.BICUBIC
@@ -142,6 +158,10 @@ def best(place: View, polarities: tuple[bool, ...] = (True, False)) -> tuple[Rea
     if chosen is None or chosen[0] <= 0:
         if contrast < 2 * LEAST_CONTRAST:
             raise NoDigitError(f"no ink: contrast {contrast:.2f} of 1")
+        raise NoDigitError("no stroke: nothing but specks")
+    sides = chosen[1].parts.sides
+    largest = int(sides[chosen[2]].max())
+    if largest < _SPECK_SIDE * max(shade.shape) and (sides > 0.5 * largest).sum() > _SPECKS:
         raise NoDigitError("no stroke: nothing but specks")
     return chosen[1], chosen[2]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .classifier import Classifier, Sighting
+    from .ink import Floats
     from .locate import Box, Found, Reading
     from .pictures import Picture
 
@@ -73,7 +74,7 @@ def _read(classifier: Classifier, spot: Spot) -> Sighting:
     from .preprocess import fit
 
     image = fit(spot.image[np.newaxis], classifier.contract)[0]
-    return Sighting(classifier.predict(image), spot.box, image)
+    return Sighting(classifier.predict(image), image, spot.box)
 
 
 def _all(page: Image.Image) -> list[Found]:
@@ -86,7 +87,7 @@ def _all(page: Image.Image) -> list[Found]:
     zoom = min(_TALL / tall, _LARGEST / float((high - low).max()))
     if zoom * place.scale < 1.1:
         return found
-    near = locate.view(page, (*map(float, low), *map(float, high)), zoom)
+    near = locate.view(page, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), zoom)
     try:
         again = _cut_all(near, locate.best(near, (reading.dark,))[0])
     except NoDigitError:
@@ -139,14 +140,17 @@ def _halves(found: Found) -> tuple[Found, ...]:
         return ()
     left, top, right, bottom = found.box
     middle = left + (right - left) * at / width
-    parts = (found.ink[:, :at], (left, top, middle, bottom)), (
-        found.ink[:, at:],
-        (middle, top, right, bottom),
+    parts = (
+        (found.ink[:, :at], (left, top, middle, bottom)),
+        (
+            found.ink[:, at:],
+            (middle, top, right, bottom),
+        ),
     )
     return tuple(_trimmed(ink, box) for ink, box in parts if (ink > 0.3).any())
 
 
-def _trimmed(ink: locate.Floats, box: Box) -> Found:
+def _trimmed(ink: Floats, box: Box) -> Found:
     rows, columns = (np.flatnonzero((ink > 0.3).any(axis=axis)) for axis in (1, 0))
     step = (box[2] - box[0]) / ink.shape[1]
     left, top = box[0] + step * float(columns[0]), box[1] + step * float(rows[0])

@@ -71,14 +71,17 @@ def _lines(mask: Mask) -> list[_Line]:
     y, x = np.nonzero(thin)
     offsets = x * _EVERY - columns // 2
     reach = int(np.ceil(_SLOPES[-1] * columns / 2)) + 2
-    counts = np.stack(
-        [
-            np.bincount(
-                y - np.rint(slope * offsets).astype(np.intp) + reach, minlength=rows + 2 * reach
-            )
-            for slope in _SLOPES
-        ]
-    ).astype(np.float32) / thin.shape[1]
+    counts = (
+        np.stack(
+            [
+                np.bincount(
+                    y - np.rint(slope * offsets).astype(np.intp) + reach, minlength=rows + 2 * reach
+                )
+                for slope in _SLOPES
+            ]
+        ).astype(np.float32)
+        / thin.shape[1]
+    )
     found = _peaks(counts, reach, rows, thickest=max(3, int(_THIN * max(mask.shape))))
     if len(found) < 2:
         found = [line for line in found if counts[_index(line, reach)] > _ALONE]

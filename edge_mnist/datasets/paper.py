@@ -1,4 +1,4 @@
-"""Pictures of digits as people take them, drawn by this module: strokes, paper, and a camera's faults.
+"""Pictures of digits as people take them, drawn here: strokes, paper, a camera's faults.
 
 1.  A digit is one of synthetic.py's pen paths, jittered, bent and slanted, inked at the size of
     the picture, never as 28×28.
@@ -71,7 +71,11 @@ def _paths(digit: int, rng: Rng) -> list[Floats]:
     latents = [rng.standard_normal((1, synthetic._LATENTS[k])) for k in ("jitter", "bend", "place")]
     jitter, bend, place = (part.astype(np.float32) for part in latents)
     path = synthetic._path(
-        pens.knots[way][np.newaxis], pens.weights[way][np.newaxis], 0.5 * jitter, 0.7 * bend, 0.7 * place
+        pens.knots[way][np.newaxis],
+        pens.weights[way][np.newaxis],
+        0.5 * jitter,
+        0.7 * bend,
+        0.7 * place,
     )[0]
     low, high = path.min(axis=0), path.max(axis=0)
     path = (path - (low + high) / 2) / max(float((high - low)[1]), 0.6 * float((high - low)[0]))
@@ -430,8 +434,8 @@ def _scan(digit: int, rng: Rng) -> Image.Image:
     ink = _written(digit, rng)
     page = _paper(ink.shape, rng, low=190) + 5 * rng.standard_normal(ink.shape, np.float32)
     behind = _ink(ink.shape, int(rng.integers(10)), rng, height=ink.shape[0] * 0.5, width=5)
-    behind = np.asarray(_image(behind * 255).filter(ImageFilter.GaussianBlur(2)), np.float32) / 255
-    image = _image(_lay(ink, page - 12 * behind, _pen_grey(rng)))
+    behind = np.asarray(_image(behind * 255).filter(ImageFilter.GaussianBlur(2)), np.float32)
+    image = _image(_lay(ink, page - np.float32(12 / 255) * behind, _pen_grey(rng)))
     way = int(rng.integers(3))
     if way == 0:
         return image.point(lambda value: 255 * (value > 130)).convert("1")

@@ -41,8 +41,10 @@ def choose(model: Any, contract: Contract, held: Split, *, seed: int) -> dict[st
         return {}
     # Cut, not rounded: the last bits of a probability are the processor's.
     threshold = float(np.floor(own[int((1 - KEPT) * len(own))] * 1000) / 1000)
-    refused = {name: _refused(model, contract, images, threshold) for name, images in
-               _nothings(contract, seed).items()}
+    refused = {
+        name: _refused(model, contract, images, threshold)
+        for name, images in _nothings(contract, seed).items()
+    }
     return {
         "threshold": threshold,
         "kept": round(float((own >= threshold).mean()), 4),
