@@ -29,6 +29,8 @@ Box = tuple[float, float, float, float]
 # The longer side of the picture that is searched: a pen's line is a pixel in a page, and a Pi
 # is done in some hundredths of a second.
 _SEARCHED, _LEAST_SEARCHED = 288, 160
+# In a photograph the digit may be a thirtieth of the picture, and is searched at this size.
+_PHOTOGRAPH, _SEARCHED_IN_PHOTOGRAPH = 800, 400
 # A digit smaller than this in there is looked at again, enlarged to so many pixels.
 _SMALL, _ENLARGED = 80, 110
 # Ink must stand out from the paper by this share: pencil does by 0.15 and more.
@@ -36,7 +38,7 @@ LEAST_CONTRAST = 0.06
 # Windows of the ground, in shares of the longer side: for pens, for markers, for whole crops.
 _WINDOWS = (0.05, 0.15, 0.45)
 # The fewest pixels of a stroke, and its least length in shares of the picture's longer side.
-_LEAST_AREA, _LEAST_SIDE = 8, 0.03
+_LEAST_AREA, _LEAST_SIDE = 8, 0.02
 # A stroke's width is less than this share of the digit's longer side; a disc has 0.5.
 _BLOB = 0.42
 # The pen's way is this many times as long as the digit: of 6,000 digits of MNIST 3.6 at most.
@@ -85,10 +87,11 @@ def digit(page: Image.Image) -> Found:
     Raises:
         NoDigitError: there is no ink, or nothing like a stroke.
     """
-    found, dark = _digit(whole(page))
+    size = _SEARCHED_IN_PHOTOGRAPH if max(page.size) > _PHOTOGRAPH else _SEARCHED
+    found, dark = _digit(whole(page, size))
     width, height = found.box[2] - found.box[0], found.box[3] - found.box[1]
     longer = max(width, height)
-    if longer >= _SMALL * max(page.size) / _SEARCHED:
+    if longer >= _SMALL * max(page.size) / size:
         return _checked(found)
     margin = 0.8 * longer
     near = view(page, _grown(found.box, margin), _ENLARGED / longer)

@@ -57,11 +57,13 @@ def _band(mask: Mask, height: Floats) -> Mask | None:
     for line in lines:
         middle = line.row + np.rint(line.slope * offsets).astype(np.intp)
         place = middle + np.arange(-line.half, line.half + 1)[:, np.newaxis]
-        inside = (place >= 0) & (place < rows)
-        at = (place[inside], np.broadcast_to(offsets + columns // 2, place.shape)[inside])
-        on = mask[at]
-        level = float(np.median(height[at][on])) if on.any() else 0.0
-        band[at] |= on & (height[at] < _STRONGER * level)
+        at = np.clip(place, 0, rows - 1), np.arange(columns)[np.newaxis]
+        on = np.where(mask[at], height[at], 0)
+        # Column by column the rule's core; ink lies over fewer than half of them.
+        peaks = on.max(axis=0)
+        level = float(np.median(peaks[peaks > 0])) if peaks.any() else 0.0
+        weak = (on > 0) & (on < _STRONGER * level) & (place >= 0) & (place < rows)
+        band[at[0][weak], np.broadcast_to(at[1], place.shape)[weak]] = True
     return band
 
 

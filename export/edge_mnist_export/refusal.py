@@ -36,7 +36,7 @@ def choose(model: Any, contract: Contract, held: Split, *, seed: int) -> dict[st
     if not len(held.images):
         return {}
     right, confidences = _answers(model, held.images, contract, held.labels)
-    own = np.sort(confidences[right])
+    own = np.sort(confidences[right].astype(np.float64))
     if not len(own):
         return {}
     # Cut, not rounded: the last bits of a probability are the processor's.
