@@ -66,8 +66,12 @@ def relief(shade: Grey, window: int, *, dark: bool) -> Relief:
     height /= room
     # Most pixels are paper: their middle and spread are the noise's.
     sample = height[::4, ::4]
-    middle = float(np.median(sample))
-    spread = 1.4826 * float(np.median(np.abs(sample - middle)))
+    middle, most = (float(value) for value in np.quantile(sample, (0.5, 0.99)))
+    if middle > 0.6 * most:
+        # Cut out closely round a marker's strokes, most of it is ink.
+        sample = sample[sample < 0.5 * most]
+        middle = float(np.median(sample)) if sample.size else 0.0
+    spread = 1.4826 * float(np.median(np.abs(sample - middle))) if sample.size else 0.0
     return Relief(height, middle + 4.5 * spread)
 
 

@@ -284,7 +284,7 @@ def _together(
         apart_x = np.maximum(parts.boxes[:, 0] - box[2], box[0] - parts.boxes[:, 2])
         apart_y = np.maximum(parts.boxes[:, 1] - box[3], box[1] - parts.boxes[:, 3])
         near = fit & (apart_x <= beside * side) & (apart_y <= 0.25 * side)
-        near &= parts.sides <= 1.2 * side
+        near &= parts.sides <= (1.6 if beside else 1.2) * side
         if not beside:
             # A whole digit leans over its neighbour; a part of one lies above or below it.
             near &= (apart_x < -0.5 * np.minimum(wide, box[2] - box[0])) | (
