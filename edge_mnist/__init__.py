@@ -19,11 +19,12 @@ from .errors import (
     HostError,
     ImageError,
     ModelError,
+    NoDigitError,
     OutputError,
 )
 
 if TYPE_CHECKING:
-    from .classifier import Classifier, Prediction
+    from .classifier import Classifier, Prediction, Sighting
 
 __version__ = "0.1.0"
 
@@ -37,14 +38,16 @@ __all__ = [
     "HostError",
     "ImageError",
     "ModelError",
+    "NoDigitError",
     "OutputError",
     "Prediction",
+    "Sighting",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # numpy is needed only by those who classify, not by `edge-mnist --help`.
-    if name in ("Classifier", "Prediction"):
+    if name in ("Classifier", "Prediction", "Sighting"):
         from . import classifier
 
         return getattr(classifier, name)

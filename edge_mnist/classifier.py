@@ -14,12 +14,12 @@ from . import backends, layout
 from .bundle import PRECISIONS, Artifact, find_artifacts
 from .contract import Contract, Scaling
 from .engine import Engine
-from .errors import BackendError, ImageError, ModelError
+from .errors import BackendError, ImageError, ModelError, NoDigitError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .preprocess import Picture
+    from .pictures import Picture
 
 # More than any device has processors; ONNX Runtime hangs over some ten thousands.
 _MOST_THREADS = 256
@@ -30,12 +30,28 @@ class Prediction(NamedTuple):
 
     `confidence` is `probabilities[digit]`, in [0, 1]; `probabilities` is (10,) float32, or as
     many as the model has labels. `digit` is the index of the output, `label` its name.
+
+    Where the picture holds no digit, or the model is less sure than its bundle asks for, `digit`
+    and `label` are None and `reason` says why; `confidence` is then the highest probability.
     """
 
-    digit: int
+    digit: int | None
     confidence: float
     probabilities: NDArray[np.float32]
-    label: str
+    label: str | None
+    reason: str | None = None
+
+
+class Sighting(NamedTuple):
+    """What was read, and of what: `image` is what the model saw, None where it saw nothing.
+
+    `box` is (left, top, right, bottom) in pixels of the picture, upright, where that was looked
+    for. `image` is uint8 of the model's size, (28, 28).
+    """
+
+    prediction: Prediction
+    image: NDArray[np.uint8] | None
+    box: tuple[int, int, int, int] | None = None
 
 
 class Classifier:
@@ -185,6 +201,7 @@ class Classifier:
         self.labels = contract.labels
         self._shape = contract.shape
         self._kind = contract.output
+        self._threshold = contract.threshold
         self._engine.use(contract)
 
     def predict(self, image: Picture) -> Prediction:
@@ -198,15 +215,47 @@ class Classifier:
                 resized whole.
 
         Raises:
-            ImageError: the picture cannot be read, or holds no digit.
+            ImageError: the picture cannot be read, or is too large.
         """
         if not _is_uint8(image) or image.shape != self._shape:
-            image = self._pixels(image)
+            return self.see(image).prediction
         probabilities = self._engine.one(image)
         if self._kind != "probabilities":
             probabilities = _probabilities(probabilities, self._kind)
         digit = int(probabilities.argmax())
-        return Prediction(digit, float(probabilities[digit]), probabilities, self.labels[digit])
+        confidence = float(probabilities[digit])
+        if confidence < self._threshold:
+            reason = f"unsure: {confidence:.2f}, below {self._threshold:.2f}"
+            return Prediction(None, confidence, probabilities, None, reason)
+        return Prediction(digit, confidence, probabilities, self.labels[digit])
+
+    def see(self, image: Picture) -> Sighting:
+        """Read the digit in a picture as `predict` does, and keep what the model saw of it."""
+        try:
+            pixels = self._pixels(image)
+        except NoDigitError as error:
+            nothing = np.zeros(len(self.labels), np.float32)
+            return Sighting(Prediction(None, 0.0, nothing, None, error.reason), None)
+        return Sighting(self.predict(pixels), pixels)
+
+    def predict_many(self, picture: Picture) -> list[Sighting]:
+        """Read several digits in one picture: left to right, and line after line from the top.
+
+        Returns an empty list where there is no digit.
+
+        Raises:
+            ImageError: the picture cannot be read, or is too large.
+            ModelError: the model does not read grey digits.
+        """
+        if not self.contract.digits:
+            raise ModelError(
+                f"Expected a model of grey digits 0 to 9 to read several in one picture, got "
+                f"{self.artifact.name} with {self.contract.channels} channels and the labels "
+                f"{', '.join(self.labels[:3])}, …; use predict on one picture each."
+            )
+        from .many import read
+
+        return read(self, picture)
 
     def predict_batch(self, images: NDArray[np.uint8]) -> NDArray[np.intp]:
         """Return the digits (n,) of MNIST images (n, 28, 28) uint8, white ink on black.
@@ -248,6 +297,8 @@ class Classifier:
 
     def _pixels(self, image: Picture) -> NDArray[np.uint8]:
         """Return what `predict` does not take as it stands in the model's own size."""
+        if _is_uint8(image) and image.shape == self._shape:
+            return image
         if _is_uint8(image) and image.shape == (*self._shape, 1):
             return image[..., 0]
         # Pillow is needed only for pictures.

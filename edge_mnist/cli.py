@@ -24,12 +24,16 @@ from .files import MAX_BYTES, PICTURES
 from .tables import percent, table
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from . import datasets
     from .backends import Runtime
     from .bundle import Artifact
     from .classifier import Classifier, Prediction
     from .contract import Scaling
     from .evaluation import Evaluation
+    from .seen import SeenFolder
     from .trial import Trial
 
 PLUGINS = "edge_mnist.commands"
@@ -207,28 +211,44 @@ def _classifier(model: str | None, backend: str | None, scaling: Scaling | None)
 @_model
 @_backend
 @_scaling
+@click.option("--many", is_flag=True, help="Several digits a picture, read left to right.")
+@click.option(
+    "--save-preprocessed",
+    "seen",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write what the model saw, as PNG.",
+)
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON an image.")
 def predict(
     images: tuple[str, ...],
     model: str | None,
     backend: str | None,
     scaling: Scaling | None,
+    many: bool,
+    seen: Path | None,
     as_json: bool,
 ) -> None:
-    """Read the digit in each IMAGE: files, folders of pictures, or - for standard input."""
+    """Read the digit in each IMAGE: files, folders of pictures, or - for standard input.
+
+    A picture without a digit, or one that the model is unsure of, is answered with "no digit".
+    """
     sources = list(_sources(images))
     classifier = _classifier(model, backend, scaling)
+    folder = _seen_folder(seen, [name for name, _ in sources])
     unreadable = 0
     for name, source in sources:
         try:
-            prediction = classifier.predict(source)
+            line, pixels = (_read_many if many else _read_one)(classifier, name, source, as_json)
         except ImageError as error:
             if len(sources) == 1:
                 raise
             unreadable += 1
             click.echo(f"edge-mnist: warning: {error}", err=True)
             continue
-        click.echo(_json_line(name, prediction) if as_json else _line(name, prediction))
+        if folder is not None:
+            folder.save(name, pixels, numbered=many)
+        click.echo(line)
     if unreadable:
         raise ImageError(
             f"Expected {len(sources)} readable pictures, got {unreadable} that are not; "
@@ -236,20 +256,65 @@ def predict(
         )
 
 
-def _line(name: str, prediction: Prediction) -> str:
-    return f"{name}: {prediction.label} ({percent(prediction.confidence)})"
+def _seen_folder(folder: Path | None, names: Sequence[str]) -> SeenFolder | None:
+    if folder is None:
+        return None
+    from .seen import SeenFolder
+
+    return SeenFolder(folder, [name for name in names if name != "-"])
+
+
+def _read_one(
+    classifier: Classifier, name: str, source: str | bytes, as_json: bool
+) -> tuple[str, list[NDArray[np.uint8]]]:
+    """Return the line to print, and what the model saw."""
+    sighting = classifier.see(source)
+    prediction = sighting.prediction
+    line = _json_line(name, prediction) if as_json else f"{name}: {_words(prediction)}"
+    return line, [] if sighting.image is None else [sighting.image]
+
+
+def _words(prediction: Prediction) -> str:
+    if prediction.digit is None:
+        return f"no digit ({prediction.reason})"
+    return f"{prediction.label} ({percent(prediction.confidence)})"
 
 
 def _json_line(name: str, prediction: Prediction) -> str:
+    return json.dumps({"image": name, **_document(prediction)})
+
+
+def _document(prediction: Prediction) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "image": name,
         "digit": prediction.digit,
         "confidence": round(prediction.confidence, 6),
         "probabilities": [round(float(p), 6) for p in prediction.probabilities],
     }
-    if prediction.label != str(prediction.digit):
+    if prediction.digit is None:
+        row["reason"] = prediction.reason
+    elif prediction.label != str(prediction.digit):
         row["label"] = prediction.label
-    return json.dumps(row)
+    return row
+
+
+def _read_many(
+    classifier: Classifier, name: str, source: str | bytes, as_json: bool
+) -> tuple[str, list[NDArray[np.uint8]]]:
+    """Return the line to print, and what the model saw; ? stands for what is no digit to it."""
+    sightings = classifier.predict_many(source)
+    predictions = [sighting.prediction for sighting in sightings]
+    digits = "".join("?" if p.label is None else p.label for p in predictions)
+    seen = [sighting.image for sighting in sightings if sighting.image is not None]
+    if as_json:
+        row = {
+            "image": name,
+            "digits": digits,
+            "boxes": [sighting.box for sighting in sightings],
+            "predictions": [_document(prediction) for prediction in predictions],
+        }
+        return json.dumps(row), seen
+    confidences = ", ".join(percent(prediction.confidence) for prediction in predictions)
+    return f"{name}: {digits} ({confidences})" if digits else f"{name}: no digit", seen
 
 
 def _standard_input(stream: IO[bytes]) -> bytes:
@@ -282,7 +347,9 @@ def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, str | bytes]]:
 
 @cli.command(short_help="Accuracy of every file on a test set.")
 @click.argument("model", required=False, type=click.Path())
-@click.option("--data", default="auto", show_default=True, help="auto, mnist, synthetic or a path.")
+@click.option(
+    "--data", default="auto", show_default=True, help="auto, mnist, synthetic, paper or a path."
+)
 @click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
 @_backend
 @_scaling
@@ -297,13 +364,17 @@ def evaluate(
 ) -> None:
     """Measure the accuracy of every file of MODEL on a test set, in every runtime here.
 
-    How a file without a manifest takes its pixels is tried on 500 labelled images first.
+    How a file without a manifest takes its pixels is tried on 500 labelled images first. With
+    --data paper the file that `predict` would use reads drawn photographs, whole pictures.
     """
     from . import datasets, evaluation, trial
     from .classifier import Classifier, choose
 
     artifacts = _artifacts(model, scaling)
     best = choose(artifacts, backend=backend)
+    if data == "paper":
+        _evaluate_pictures(Classifier.from_artifact(*best), limit, as_json)
+        return
     pairs = list(evaluation.pairs(artifacts, backend))
     source = datasets.find(data, splits=("test",), own=True)
     size = Classifier.from_artifact(*best).contract.size
@@ -329,6 +400,31 @@ def evaluate(
         for digit, row in enumerate(chosen.confusion)
     ]
     click.echo(table(("", *map(str, range(10)), *(["other"] if more else [])), counts))
+
+
+def _evaluate_pictures(classifier: Classifier, limit: int | None, as_json: bool) -> None:
+    """Print how many of the drawn photographs are read rightly, a condition a row."""
+    from .datasets import paper
+    from .evaluation import read_pictures
+
+    counts = read_pictures(classifier, paper.pictures(limit or paper.COUNT))
+    pictures, right, refused = (sum(column) for column in zip(*counts.values(), strict=True))
+    result: dict[str, Any] = {"file": classifier.artifact.name, "backend": classifier.backend}
+    if as_json:
+        conditions = {name: right / count for name, (count, right, _) in counts.items()}
+        result |= {"accuracy": right / pictures, "errors": pictures - right, "refused": refused}
+        result["conditions"] = conditions
+        document = {"data": paper.NAME, "images": pictures, "results": [result]}
+        click.echo(json.dumps(document))
+        return
+    click.echo(f"{paper.NAME}, {pictures:,} pictures")
+    click.echo(f"{classifier.artifact.name} on {classifier.backend}\n")
+    rows = [
+        [name, str(count), percent(right / count), str(refused)]
+        for name, (count, right, refused) in counts.items()
+    ]
+    rows.append(["all", str(pictures), percent(right / pictures), str(refused)])
+    click.echo(table(("condition", "pictures", "accuracy", "refused"), rows))
 
 
 def _evaluations(

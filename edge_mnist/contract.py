@@ -98,7 +98,7 @@ class Contract(NamedTuple):
     Pixels are white ink on black, as in MNIST, or whatever pictures the model was trained on.
     `labels` name the outputs in order. `output` says what these are: "probabilities" as they
     stand; "logits", which a softmax makes probabilities; or "scores" of 0 or more, which their
-    sum does.
+    sum does. What is read with less confidence than `threshold` is no digit; 0 refuses nothing.
     """
 
     height: int = 28
@@ -107,6 +107,7 @@ class Contract(NamedTuple):
     scaling: Scaling = Scaling()
     labels: tuple[str, ...] = DIGITS
     output: str = "probabilities"
+    threshold: float = 0.0
 
     @property
     def range(self) -> tuple[float, float]:
@@ -134,7 +135,8 @@ def from_manifest(manifest: Mapping[str, Any]) -> Contract:
     """Return the contract that a manifest of schema 1 states.
 
     `input.range` is what pixel 0 and pixel 255 become; `input.mean` and `input.std`, optional
-    lists of one number or one a channel, are taken after that; `output` is optional.
+    lists of one number or one a channel, are taken after that; `output` and `refusal` are
+    optional.
 
     Raises:
         KeyError, TypeError, ValueError, ModelError: a field is missing or wrong.
@@ -154,7 +156,10 @@ def from_manifest(manifest: Mapping[str, Any]) -> Contract:
         scaling.then(mean, std),
         labels,
         str(manifest.get("output", "probabilities")),
+        float(manifest.get("refusal", {}).get("threshold", 0)),
     )
+    if not 0 <= contract.threshold < 1:
+        raise ValueError(f"threshold {contract.threshold!r}")
     fits = channels in (1, 3) and {len(mean), len(std)} <= {1, channels}
     if not fits or min(contract.height, contract.width) < 1 or len(labels) < 2:
         raise ValueError(f"input {dict(entry)!r} with {len(labels)} labels")

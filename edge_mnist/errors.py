@@ -3,6 +3,7 @@
 EdgeMnistError
 ├── DataError        a data set that is missing, foreign, truncated or malformed
 ├── ImageError       a picture that cannot be read or holds no digit
+│   └── NoDigitError the second of these: `reason` says why in a few words
 ├── BundleError      a bundle that is missing, broken or does not match its manifest
 ├── ModelError       a model file that cannot be loaded or does not take an image
 ├── BackendError     a runtime that is not installed, or not fit for the file
@@ -28,6 +29,16 @@ class DataError(EdgeMnistError):
 
 class ImageError(EdgeMnistError):
     """A picture cannot be read, is too large, or holds no digit."""
+
+
+class NoDigitError(ImageError):
+    """A picture holds nothing that could be a digit; `reason` says why, in a few words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"Expected a digit, got {reason}; write it larger or darker, or come closer."
+        )
+        self.reason = reason
 
 
 class BundleError(EdgeMnistError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .datasets import Split
+    from .datasets.paper import Drawn
 
 _PART = 500
 
@@ -87,6 +88,21 @@ def read(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float3
 
     parts = [images[start : start + _PART] for start in range(0, len(images), _PART)]
     return np.concatenate([classifier.predict_probabilities(fit(p, contract)) for p in parts])
+
+
+def read_pictures(
+    classifier: Classifier, pictures: Iterable[Drawn]
+) -> dict[str, tuple[int, int, int]]:
+    """Return, for each condition, how many pictures there were, were read rightly, were refused.
+
+    Each goes through the whole of `Classifier.predict`. A refused one is not read rightly.
+    """
+    counts: dict[str, tuple[int, int, int]] = {}
+    for condition, text, picture in pictures:
+        digit = classifier.predict(picture).digit
+        count, right, refused = counts.get(condition, (0, 0, 0))
+        counts[condition] = count + 1, right + (str(digit) == text), refused + (digit is None)
+    return counts
 
 
 def pairs(

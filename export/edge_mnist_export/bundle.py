@@ -23,7 +23,7 @@ from edge_mnist.errors import DataError, ModelError
 from edge_mnist.files import new_folder
 from edge_mnist.tables import percent
 
-from . import quantization, verify
+from . import quantization, refusal, verify
 from . import subject as subjects
 from .calibration import check_pixels, representative
 from .frameworks import converting, tool_versions
@@ -120,6 +120,7 @@ def export(
                 "keras_accuracy": reference.accuracy,
             },
             **calibration,
+            **_refusal(model, contract, train, subject.seed, report),
             "artifacts": [_entry(entry, batch) for entry in made],
             "tools": _tools(),
         }
@@ -166,6 +167,23 @@ def _int8(
         for format, quantizer in quantizers.items()
     }
     return makers, {"calibration": document}
+
+
+def _refusal(
+    model: Any, contract: Contract, train: datasets.Split, seed: int, report: Report
+) -> dict[str, Any]:
+    """Choose below which confidence nothing is read, and say what the manifest says."""
+    if not contract.digits:
+        return {}
+    _, held = hold_out(train, seed)
+    chosen = refusal.choose(model, contract, held, seed=seed)
+    if not chosen:
+        return {}
+    report(
+        f"Below {chosen['threshold']:.3f} no digit is read: {chosen['kept']:.2%} of "
+        f"{chosen['of']} are kept"
+    )
+    return {"refusal": {"data": train.name, **chosen}}
 
 
 def _fit(

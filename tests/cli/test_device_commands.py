@@ -43,6 +43,69 @@ def test_predict_json_is_a_line_an_image(cli: Cli) -> None:
         assert row["confidence"] == max(row["probabilities"])
 
 
+def test_predict_says_that_there_is_no_digit_and_why(cli: Cli, tmp_path: Path) -> None:
+    blank = tmp_path / "blank.png"
+    Image.new("L", (80, 80), 240).save(blank)
+    assert cli("predict", blank).stdout == f"{blank}: no digit (no ink: contrast 0.00 of 1)\n"
+    row = json.loads(cli("predict", blank, "--json").stdout)
+    assert (row["digit"], row["confidence"]) == (None, 0.0)
+    assert row["reason"] == "no ink: contrast 0.00 of 1"
+    assert cli("predict", blank, "--many").stdout == f"{blank}: no digit\n"
+
+
+def test_predict_many_and_what_the_model_saw(cli: Cli, tmp_path: Path) -> None:
+    row = Image.new("L", (680, 200), 232)
+    for place, digit in enumerate("1054"):
+        row.paste(Image.open(DIGITS / f"{digit}.png").convert("L"), (10 + 165 * place, 20))
+    row.save(tmp_path / "code.png")
+    seen = tmp_path / "made" / "seen"
+    options = ("--many", "--save-preprocessed", seen)
+    line = cli("predict", tmp_path / "code.png", *options).stdout
+    assert line.startswith(f"{tmp_path / 'code.png'}: 1054 (")
+    assert line.count("%") == 4
+    assert sorted(path.name for path in seen.iterdir()) == [f"code-{n}.png" for n in (1, 2, 3, 4)]
+    with Image.open(seen / "code-1.png") as image:
+        assert (image.size, image.mode) == ((28, 28), "L")
+    document = json.loads(cli("predict", tmp_path / "code.png", "--many", "--json").stdout)
+    assert set(document) == {"image", "digits", "boxes", "predictions"}
+    assert document["digits"] == "1054"
+    assert [len(box) for box in document["boxes"]] == [4] * 4
+    assert [prediction["digit"] for prediction in document["predictions"]] == [1, 0, 5, 4]
+    assert document["boxes"] == sorted(document["boxes"])
+
+
+def test_what_the_model_saw_reads_the_same(cli: Cli, tmp_path: Path) -> None:
+    cli("predict", DIGITS, "--save-preprocessed", tmp_path)
+    rows = [json.loads(line) for line in cli("predict", tmp_path, "--json").stdout.splitlines()]
+    assert [row["digit"] for row in rows] == list(range(10))
+
+
+def test_what_the_model_saw_never_overwrites_a_picture(cli: Cli, tmp_path: Path) -> None:
+    picture = tmp_path / "seven.png"
+    shutil.copy(DIGITS / "7.png", picture)
+    before = picture.read_bytes()
+    done = cli("predict", picture, "--save-preprocessed", tmp_path, status=2)
+    assert "Expected a folder without the pictures themselves" in error_line(done)
+    assert picture.read_bytes() == before
+    done = cli("predict", picture, "--save-preprocessed", picture, status=2)
+    assert error_line(done).startswith("Expected a folder for the preprocessed pictures, got the f")
+    (tmp_path / "deep").mkdir()
+    shutil.copy(picture, tmp_path / "deep")
+    done = cli(
+        *("predict", picture, tmp_path / "deep", "--save-preprocessed", tmp_path / "out"), status=2
+    )
+    assert "Expected pictures of different names" in error_line(done)
+
+
+def test_evaluate_on_drawn_photographs(cli: Cli) -> None:
+    document = json.loads(cli("evaluate", "--data", "paper", "--limit", "44", "--json").stdout)
+    assert (document["data"], document["images"]) == ("paper-test", 44)
+    (row,) = document["results"]
+    assert row["accuracy"] == pytest.approx(1 - row["errors"] / 44)
+    assert "page edge" in row["conditions"]
+    assert "all " in cli("evaluate", "--data", "paper", "--limit", "22").stdout
+
+
 def test_predict_goes_on_past_a_bad_picture_and_says_so(cli: Cli, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"")

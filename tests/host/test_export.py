@@ -58,6 +58,14 @@ def test_the_manifest_says_how_it_was_made(manifest: dict[str, object]) -> None:
     assert {"tensorflow", "tf2onnx", "onnxruntime"} <= set(manifest["tools"])
 
 
+def test_the_threshold_keeps_what_it_says(manifest: dict[str, object]) -> None:
+    refusal = manifest["refusal"]
+    assert refusal["data"] == "synthetic-train"
+    assert 0 < refusal["threshold"] < 1
+    assert 0.995 <= refusal["kept"] < 1
+    assert refusal["refused"]["empty paper"] == 1
+
+
 def test_every_file_is_within_its_derived_tolerance(manifest: dict[str, object]) -> None:
     for entry in manifest["artifacts"]:
         error, tolerance = entry["max_probability_error"], entry["probability_tolerance"]
