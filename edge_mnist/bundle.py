@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -192,8 +193,9 @@ def _parse(path: Path) -> Mapping[str, Any]:
 def _artifact(folder: Path, entry: Mapping[str, Any], contract: Contract) -> Artifact:
     name = str(entry["file"])
     # A manifest may come from anywhere: it names files of its own folder, never others.
-    if Path(name).name != name or entry["format"] not in FORMATS:
-        raise ValueError(name)
+    short = 0 < len(os.fsencode(name)) < 256 and "\0" not in name
+    if Path(name).name != name or not short or entry["format"] not in FORMATS:
+        raise ValueError(name[:80])
     return Artifact(
         path=folder / name,
         format=str(entry["format"]),
