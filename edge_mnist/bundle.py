@@ -232,8 +232,10 @@ def _parse(path: str) -> Mapping[str, Any]:
 def _artifact(folder: File, entry: Mapping[str, Any], contract: Contract) -> Artifact:
     name = str(entry["file"])
     # A manifest may come from anywhere: it names files of its own folder, never others.
-    if os.path.basename(name) != name or name in ("", ".", "..") or entry["format"] not in FORMATS:
-        raise ValueError(name)
+    possible = 0 < len(os.fsencode(name)) < 256 and "\0" not in name
+    own = os.path.basename(name) == name and name not in (".", "..")
+    if not possible or not own or entry["format"] not in FORMATS:
+        raise ValueError(name[:80])
     return Artifact(
         file=os.path.join(folder, name),
         format=str(entry["format"]),

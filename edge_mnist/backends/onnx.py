@@ -81,6 +81,15 @@ class OnnxSession:
                 f"Expected an ONNX model that this runtime can load, got {name}: "
                 f"{_first_line(error)}"
             ) from error
+        try:
+            self._describe(content, name)
+        except UnicodeDecodeError as error:
+            raise ModelError(
+                f"Expected names in UTF-8, got other bytes in {name}; export the model again."
+            ) from error
+
+    def _describe(self, content: bytes, name: str) -> None:
+        """Find the input, and the output that is used."""
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         one_input([argument.name for argument in inputs], name)
         metadata = self._session.get_modelmeta().custom_metadata_map

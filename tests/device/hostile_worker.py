@@ -51,7 +51,7 @@ def run(kind: str, seed: int, numbers: range, folder: Path, backend: str) -> Non
 
 def _say(line: str) -> None:
     """Say it now: the next moment may be the last."""
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(ascii(line)[1:-1] + "\n")
     sys.stdout.flush()
 
 

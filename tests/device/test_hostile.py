@@ -407,6 +407,15 @@ def test_a_manifest_of_long_values_is_refused_in_a_short_line(tmp_path: Path) ->
         assert len(str(raised.value)) < 700 + len(str(tmp_path))
 
 
+@pytest.mark.parametrize("file", ["a" * 300, "\ud800", "a\0b", "", "."])
+def test_a_manifest_of_names_that_are_none_is_refused(file: str, tmp_path: Path) -> None:
+    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+    manifest["artifacts"][0]["file"] = file
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="got a wrong or missing field"):
+        Classifier(tmp_path)
+
+
 def test_an_image_of_another_kind_than_a_picture_is_refused() -> None:
     with pytest.raises(ImageError, match="Expected a path, bytes, a PIL image or an array"):
         Classifier().predict(np)  # type: ignore[arg-type]
