@@ -313,7 +313,7 @@ def _zeros() -> bytes:
 
 _TOO_LARGE = r"^Expected a picture of at most 50 megapixels, got .*; make it smaller first"
 _WHOLE = r"^Expected a whole picture, got a (truncated or )?broken one: "
-_BLANK = r"^Expected a digit, got a blank picture"
+_BLANK = r"^no digit: no ink"
 # What it is, what is said of it, and how many megabytes it may take.
 _BOMBS: dict[str, tuple[Callable[[], bytes], str, int]] = {
     "png header": (lambda: _png(2**31 - 1, 2**31 - 1), _TOO_LARGE, 20),
@@ -349,7 +349,8 @@ classifier, content = Classifier(), open(sys.argv[1], "rb").read()
 import edge_mnist.preprocess
 before = peak()
 try:
-    print(classifier.predict(content).digit)
+    prediction = classifier.predict(content)
+    print(f"no digit: {prediction.reason}" if prediction.digit is None else prediction.digit)
 except EdgeMnistError as error:
     print(error)
 print(peak() - before)
