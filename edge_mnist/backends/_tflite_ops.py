@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FLOAT32, FLOAT16, INT32, UINT8, INT8 = 0, 1, 2, 3, 9
 _EIGHT_BITS = (UINT8, INT8)
 _SAME, _VALID = 0, 1
+_TRANSPOSE_CONV = 67
 # More multiply-adds than these take a Raspberry Pi some ten seconds an image.
 _MOST_WORK = 20_000_000_000
 # Scales of real models lie well inside; beyond, a fixed-point multiplier overflows.
@@ -36,6 +37,7 @@ def harmless(operator: Operator) -> bool:
         Malformed: it is a common one in a use that no runtime survives.
     """
     _check_options(operator)
+    _check_transposed(operator)
     entry = _KNOWN.get(operator.code)
     if entry is None or len(operator.outputs) != 1 or not operator.inputs:
         return False
@@ -58,6 +60,26 @@ def _check_options(operator: Operator) -> None:
         # Schema defaults: strides and windows 0, dilations and the depth multiplier as listed.
         if operator.option(*field) < 1:
             raise Malformed(f"a stride, window or dilation of {operator.option(*field)}")
+
+
+def _check_transposed(operator: Operator) -> None:
+    """Refuse a transposed convolution whose output is of another size than its input makes.
+
+    tflite-runtime 2.14 writes past the end then, which often enough goes well once: no trial
+    tells. LiteRT looks.
+    """
+    if operator.code != _TRANSPOSE_CONV or len(operator.inputs) < 3:
+        return
+    sizes, kernel, image = operator.inputs[:3]
+    if sizes is None or kernel is None or image is None or sizes.integers is None:
+        return
+    output = sizes.integers
+    if len(output) != 4 or len(kernel.shape) != 4 or len(image.shape) != 4:
+        raise Malformed("a transposed convolution of other than four axes")
+    # It is the convolution that would make the input of the output.
+    expected = (output[0], *_window(operator, output, kernel.shape[1:3]), kernel.shape[3])
+    if expected != image.shape or output[3] != kernel.shape[0] or min(output) < 1:
+        raise Malformed(f"a transposed convolution of {image.shape} to {output}")
 
 
 # BuiltinOptions' number: the fields that must be positive, with format and default.
@@ -83,7 +105,7 @@ def _conv(operator: Operator, given: tuple[Tensor, ...], output: Tensor) -> bool
     if not len(image.shape) == len(kernel.shape) == len(output.shape) == 4:
         return False
     channels, height, width, depth = kernel.shape
-    sizes = _window(operator, image, (height, width), dilations=(4, 5))
+    sizes = _window(operator, image.shape, (height, width), dilations=(4, 5))
     work = math.prod(output.shape) * height * width * depth
     return (
         depth == image.shape[3]
@@ -99,7 +121,7 @@ def _depthwise(operator: Operator, given: tuple[Tensor, ...], output: Tensor) ->
     if not len(image.shape) == len(kernel.shape) == len(output.shape) == 4:
         return False
     one, height, width, channels = kernel.shape
-    sizes = _window(operator, image, (height, width), dilations=(5, 6))
+    sizes = _window(operator, image.shape, (height, width), dilations=(5, 6))
     return (
         one == 1
         and operator.option(3, "i") * image.shape[3] == channels
@@ -115,7 +137,7 @@ def _pool(operator: Operator, given: tuple[Tensor, ...], output: Tensor) -> bool
     if len(image.shape) != 4 or operator.options is None:
         return False
     window = operator.option(4, "i"), operator.option(3, "i")
-    sizes = _window(operator, image, window)
+    sizes = _window(operator, image.shape, window)
     return (
         # A window larger than the image, with padding on both sides, was never tried.
         window[0] <= image.shape[1]
@@ -129,8 +151,8 @@ def _pool(operator: Operator, given: tuple[Tensor, ...], output: Tensor) -> bool
 
 def _window(
     operator: Operator,
-    image: Tensor,
-    window: tuple[int, int],
+    image: tuple[int, ...],
+    window: tuple[int, ...],
     *,
     dilations: tuple[int, int] | None = None,
 ) -> tuple[int, ...]:
@@ -146,7 +168,7 @@ def _window(
     padding = operator.option(0, "b")
     if padding not in (_SAME, _VALID) or max(*strides, *wide, *window) > 4096:
         return ()
-    spans = zip(image.shape[1:3], window, wide, strides, strict=True)
+    spans = zip(image[1:3], window, wide, strides, strict=True)
     return tuple(
         -(-(size - (side - 1) * dilation if padding == _VALID else size) // stride)
         for size, side, dilation, stride in spans

@@ -23,9 +23,10 @@ from PIL import Image
 
 from edge_mnist import BundleError, Classifier, ImageError, ModelError, backends
 from edge_mnist.backends import _bare, _quarantine, _tflite_check
-from edge_mnist.backends._flatbuffer import root
+from edge_mnist.backends._flatbuffer import Table, root
 from edge_mnist.backends._malformed import Malformed
 from edge_mnist.backends._tflite_file import labels
+from edge_mnist.backends._tflite_ops import harmless
 from edge_mnist.bundle import SHIPPED
 from tests.conftest import REPOSITORY, error_line
 from tests.device.hostile import campaign
@@ -173,6 +174,24 @@ def test_a_broken_tflite_says_what_is_wrong(name: str, tmp_path: Path) -> None:
     message = rf"^Expected a sound TFLite model, got mine\.tflite with .*{expected}"
     with pytest.raises(ModelError, match=message):
         Classifier(path)
+
+
+def _transposed(width: int) -> _tflite_check.Operator:
+    """A TRANSPOSE_CONV of 2×2 and stride 1 from 9×9 to 9×`width`."""
+
+    def tensor(shape: tuple[int, ...], integers: tuple[int, ...] | None) -> _tflite_check.Tensor:
+        return _tflite_check.Tensor(0, shape, 0, integers is not None, False, (), (), 0, integers)
+
+    # Padding SAME, and both strides.
+    options = Table(struct.pack("<iiii", 0, 0, 1, 1), 0, 16, (4, 8, 12))
+    inputs = tensor((4,), (1, 9, width, 4)), tensor((4, 2, 2, 4), None), tensor((1, 9, 9, 4), None)
+    return _tflite_check.Operator(67, 1, inputs, (tensor((1, 9, width, 4), None),), options, 49)
+
+
+def test_a_transposed_convolution_writes_what_there_is_room_for() -> None:
+    assert not harmless(_transposed(9))
+    with pytest.raises(Malformed, match=r"of \(1, 9, 9, 4\) to \(1, 9, 1862, 4\)"):
+        harmless(_transposed(1862))
 
 
 def test_shipped_files_are_known_to_be_harmless() -> None:
