@@ -223,4 +223,5 @@ def test_import_loads_numpy_and_the_standard_library_only() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     foreign = set(json.loads(done.stdout)) - sys.stdlib_module_names - {"edge_mnist", "numpy"}
-    assert foreign == set()
+    # numpy 1.24 brings modules of the Cython it was built with.
+    assert {name for name in foreign if "cython" not in name} == set()
