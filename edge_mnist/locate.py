@@ -178,7 +178,7 @@ def _likeness(reading: Reading, main: int, shade: Grey) -> float:
     likeness = 1.0
     if ink.erode(np.pad(own.view(np.uint8), side // 8 + 1), int(0.36 * side) | 1).any():
         likeness *= 0.3
-    around = side // 8 + 2
+    around = min(right - left, bottom - top) // 8 + 3
     rows, columns = shade.shape
     up, down, far, near = top - around, bottom + around, right + around, left - around
     ring = [shade[at, max(near, 0) : far] for at in (up, down - 1) if 0 <= at < rows]
@@ -236,6 +236,8 @@ def _scores(parts: Components, shade: Grey) -> Floats:
     central = 1 - 0.4 * np.minimum(np.hypot(x, y), 1)
     pen = np.where(2 * parts.area / outline / parts.sides > 0.33, 0.5, 1.0)
     flat = np.where(wide > 4 * tall, 0.1, 1.0)
+    # The paper between two rules runs across the whole picture.
+    flat[(wide > 0.98 * width) & (wide > 1.5 * tall)] *= 0.05
     # Ground between strokes fills its surroundings more than a stroke does.
     around = 0.15 * parts.sides
     fill = np.where(parts.area > 0.36 * (wide + 2 * around) * (tall + 2 * around), 0.25, 1.0)
