@@ -5,7 +5,8 @@
 2.  A condition gives it a pen, a ground and what a camera, a scanner or a program does to it.
 
 What a picture looks like depends on `seed`, its number and its condition only. The ranges here
-were set by thinking of paper, before `preprocess` was tuned, on seed 1; figures are of seed 0.
+were set by thinking of paper, and some made milder where a person could not read the digit.
+`preprocess` was tuned on seed 1; figures are of seed 0.
 """
 
 from __future__ import annotations
