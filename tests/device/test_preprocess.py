@@ -289,7 +289,7 @@ def test_a_coloured_pen_as_bright_as_its_paper_is_seen(
 
 
 def test_the_paper_set_is_read() -> None:
-    """Seed 0; tuning was on seed 1, but for two faults of rows. Its figures stand in the changelog."""
+    """Seed 0; tuning was on seed 1, but for two faults of rows. See the changelog."""
     counts = read_pictures(Classifier(), paper.pictures(440))
     right = {name: right / count for name, (count, right, _) in counts.items()}
     assert sum(right.values()) / len(right) > 0.96
