@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _CLEARLY_MORE = 1.25
 # What the ink stands out by is told from this share of the pixels, and so many at least.
 _STRONGEST, _LEAST_STRONG = 0.002, 40
+# From here on a pixel of soft ink in [0, 1] counts as ink.
+INKED = 0.3
 # A pixel that differs so much from all eight neighbours is a fault, not a stroke.
 _IMPULSE = 40
 
@@ -107,6 +109,12 @@ def _extreme(pixels: Grey, window: int, *, dark: bool) -> Grey:
         out = choose(out[:-step], out[step:])
         span += step
     return out
+
+
+def extent(ink: Floats) -> tuple[int, int, int, int]:
+    """Return the box of what is ink in (h, w): left, top, right, bottom, the last two exclusive."""
+    rows, columns = (np.flatnonzero((ink > INKED).any(axis=axis)) for axis in (1, 0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def grow(mask: Mask, pixels: int) -> Mask:

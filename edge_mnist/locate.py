@@ -121,11 +121,8 @@ def view(page: Image.Image, box: Box, zoom: float) -> View:
     """Return the part of a page in a box, cut off at its edges, `zoom` times as large."""
     left, top = max(int(box[0]), 0), max(int(box[1]), 0)
     right, bottom = min(int(box[2]) + 1, page.width), min(int(box[3]) + 1, page.height)
-    part = (
-        page.crop((left, top, right, bottom))
-        if (right - left, bottom - top) != page.size
-        else (page)
-    )
+    cut_out = (right - left, bottom - top) != page.size
+    part = page.crop((left, top, right, bottom)) if cut_out else page
     size = (max(round(part.width * zoom), 1), max(round(part.height * zoom), 1))
     way = Image.Resampling.BOX if zoom < 0.5 else Image.Resampling.BICUBIC
     return View(part.resize(size, way), left, top, part.width / size[0])
@@ -308,9 +305,7 @@ def cut(place: View, reading: Reading, members: Ints) -> Found:
     level = float(np.quantile(height[own], 0.7))
     soft = np.clip((height / level - 0.25) / 0.5, 0, 1)
     soft[~ink.grow(own, 2) | reading.rules & ~own] = 0
-    # What the weakest threshold joined with it is not of its strength.
-    rows, columns = (np.flatnonzero((soft > 0.3).any(axis=axis)) for axis in (1, 0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    left, top, right, bottom = ink.extent(soft)
     area, outline = parts.area[members].sum(), parts.outline[members].sum()
     if 2 * area / outline / max(bottom - top, right - left) > _BLOB:
         raise NoDigitError("no stroke: a blob as wide as it is long")

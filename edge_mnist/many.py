@@ -8,6 +8,7 @@ import numpy as np
 
 from . import locate, mnist_like
 from .errors import NoDigitError
+from .ink import INKED, extent
 from .pictures import open_page
 
 if TYPE_CHECKING:
@@ -142,18 +143,14 @@ def _halves(found: Found) -> tuple[Found, ...]:
     middle = left + (right - left) * at / width
     parts = (
         (found.ink[:, :at], (left, top, middle, bottom)),
-        (
-            found.ink[:, at:],
-            (middle, top, right, bottom),
-        ),
+        (found.ink[:, at:], (middle, top, right, bottom)),
     )
-    return tuple(_trimmed(ink, box) for ink, box in parts if (ink > 0.3).any())
+    return tuple(_trimmed(ink, box) for ink, box in parts if (ink > INKED).any())
 
 
 def _trimmed(ink: Floats, box: Box) -> Found:
-    rows, columns = (np.flatnonzero((ink > 0.3).any(axis=axis)) for axis in (1, 0))
+    left, top, right, bottom = extent(ink)
     step = (box[2] - box[0]) / ink.shape[1]
-    left, top = box[0] + step * float(columns[0]), box[1] + step * float(rows[0])
-    right, bottom = box[0] + step * float(columns[-1] + 1), box[1] + step * float(rows[-1] + 1)
-    cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return locate.Found(cut, (left, top, right, bottom))
+    x, y = box[:2]
+    place = (x + step * left, y + step * top, x + step * right, y + step * bottom)
+    return locate.Found(ink[top:bottom, left:right], place)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from .ink import dilate, erode
+from .ink import dilate, erode, extent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,9 +69,8 @@ def _step(pixels: Grey, *, thicker: bool, square: bool) -> Grey:
 
 
 def _crop(ink: Floats) -> Floats:
-    rows = np.flatnonzero((ink > 0.3).any(axis=1))
-    columns = np.flatnonzero((ink > 0.3).any(axis=0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    left, top, right, bottom = extent(ink)
+    return ink[top:bottom, left:right]
 
 
 def _fit(ink: Floats, side: int) -> Floats:

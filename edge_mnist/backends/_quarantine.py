@@ -11,14 +11,13 @@ past the end of memory may go well there and not here.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from ..bundle import Artifact
+from ..bundle import Artifact, sha256
 from ..errors import EdgeMnistError
 from ._malformed import Malformed
 
@@ -28,7 +27,7 @@ SECONDS = 60.0
 _MOST_MEMORY = 2 << 30
 _REFUSED = 3
 
-_harmless: set[tuple[str, bytes]] = set()
+_harmless: set[tuple[str, str]] = set()
 
 
 class Harmful(Malformed):
@@ -39,7 +38,7 @@ class Harmful(Malformed):
 
 def check(path: Path, content: bytes, *, backend: str, threads: int) -> None:
     """Raise Harmful where loading and running a file crashes, hangs or takes all memory."""
-    key = backend, hashlib.sha256(content).digest()
+    key = backend, sha256(content)
     if key in _harmless:
         return
     try:

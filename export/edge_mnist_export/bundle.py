@@ -86,10 +86,11 @@ def export(
         reference = verify.reference(model, test, contract.scaling)
         # The converters are heavy: each is imported only when its format is asked for.
         converters = {name: importlib.import_module(f".{name}", __package__) for name in formats}
+        kept, held = hold_out(train, subject.seed)
         int8: Mapping[str, Callable[..., bytes]] = {}
         calibration: dict[str, Any] = {}
         if "int8" in precisions:
-            int8, calibration = _int8(model, subject, contract, train, converters, report)
+            int8, calibration = _int8(model, subject, contract, kept, held, converters, report)
         made = []
         for format, converter in converters.items():
             for precision in precisions:
@@ -120,7 +121,7 @@ def export(
                 "keras_accuracy": reference.accuracy,
             },
             **calibration,
-            **_refusal(model, contract, train, subject.seed, report),
+            **_refusal(model, contract, held, subject.seed, report),
             "artifacts": [_entry(entry, batch) for entry in made],
             "tools": _tools(),
         }
@@ -131,15 +132,15 @@ def _int8(
     model: Any,
     subject: Subject,
     contract: Contract,
-    train: datasets.Split,
+    kept: datasets.Split,
+    held: datasets.Split,
     converters: Mapping[str, ModuleType],
     report: Report,
 ) -> tuple[Mapping[str, Callable[..., bytes]], dict[str, Any]]:
     """Choose how int8 is made; return what makes it, by format, and what the manifest says."""
-    kept, held = hold_out(train, subject.seed)
     images, counts = representative(kept, seed=subject.seed)
-    check_pixels(images, contract, train.name)
-    report(f"Measuring activations on {len(images)} images of {train.name}")
+    check_pixels(images, contract, kept.name)
+    report(f"Measuring activations on {len(images)} images of {kept.name}")
     floats = as_input(images, contract.scaling)
     quantizers = {}
     for format, converter in converters.items():
@@ -155,11 +156,11 @@ def _int8(
     report(quantization.summary(study, held))
     trained_on = subject.training.get("data", {})
     document: dict[str, Any] = {
-        "data": train.name,
+        "data": kept.name,
         "seed": subject.seed,
         "validation_images": len(held.images),
         # Of a model that came with no run nobody can tell what it has seen.
-        "held_out_of_training": trained_on.get("sha256") == train.sha256 or None,
+        "held_out_of_training": trained_on.get("sha256") == kept.sha256 or None,
         **quantization.document(study),
     }
     makers: dict[str, Callable[..., bytes]] = {
@@ -170,12 +171,11 @@ def _int8(
 
 
 def _refusal(
-    model: Any, contract: Contract, train: datasets.Split, seed: int, report: Report
+    model: Any, contract: Contract, held: datasets.Split, seed: int, report: Report
 ) -> dict[str, Any]:
     """Choose below which confidence nothing is read, and say what the manifest says."""
     if not contract.digits:
         return {}
-    _, held = hold_out(train, seed)
     chosen = refusal.choose(model, contract, held, seed=seed)
     if not chosen:
         return {}
@@ -183,7 +183,7 @@ def _refusal(
         f"Below {chosen['threshold']:.3f} no digit is read: {chosen['kept']:.2%} of "
         f"{chosen['of']} are kept"
     )
-    return {"refusal": {"data": train.name, **chosen}}
+    return {"refusal": {"data": held.name, **chosen}}
 
 
 def _fit(
@@ -201,7 +201,8 @@ def _fit(
     refusal = target.refusal(format, needs)
     if refusal and (given_up := converter.OLDER.get(file.stem.removeprefix("model-"))):
         report(f"{file} {refusal}: for {target.name} it gets {given_up}")
-        content = convert(older=True)
+        with converting(file.name):
+            content = convert(older=True)
         needs = converter.needs(content)
     target.check(str(file), format, needs)
     oldest = loads_in(format, needs)

@@ -30,8 +30,9 @@ def quiet(*, tell: bool = False) -> Iterator[None]:
         try:
             yield
         except Exception:
-            chatter.seek(0)
-            os.write(kept, chatter.read() if tell else b"")
+            if tell:
+                chatter.seek(0)
+                os.write(kept, chatter.read())
             raise
         finally:
             os.dup2(kept, 2)
@@ -47,7 +48,7 @@ def converting(file: str) -> Iterator[None]:
     """
     try:
         yield
-    except (EdgeMnistError, KeyboardInterrupt):
+    except EdgeMnistError:
         raise
     except Exception as error:
         first = next((line for line in str(error).splitlines() if line.strip()), repr(error))

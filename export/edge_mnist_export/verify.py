@@ -44,13 +44,10 @@ def reference(model: Any, split: Split, scaling: Scaling) -> Reference:
     weights = model.get_weights()
     probabilities = model.predict(images, batch_size=256, verbose=0)
     errors: dict[str, float] = {}
-    for name, rounded in _ROUNDINGS.items():
-        if rounded is _eight_bits and "dynamic" in errors:
-            errors[name] = errors["dynamic"]
-            continue
+    for rounded, precisions in _ROUNDINGS.items():
         model.set_weights([rounded(weight) for weight in weights])
         off = model.predict(images, batch_size=256, verbose=0) - probabilities
-        errors[name] = float(np.abs(off).max())
+        errors |= dict.fromkeys(precisions, float(np.abs(off).max()))
     model.set_weights(weights)
     return Reference(split, probabilities, errors)
 
@@ -74,10 +71,9 @@ def _last_bit(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 _ROUNDINGS = {
-    "float32": _last_bit,
-    "float16": _half,
-    "dynamic": _eight_bits,
-    "int8": _eight_bits,
+    _last_bit: ("float32",),
+    _half: ("float16",),
+    _eight_bits: ("dynamic", "int8"),
 }
 
 
