@@ -19,7 +19,7 @@ differently, and with it a grey.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -219,31 +219,46 @@ def draw(labels: NDArray[np.integer], *, seed: int) -> NDArray[np.uint8]:
     return _draw(labels.astype(np.intp), np.random.SeedSequence(seed))
 
 
-def _draw(labels: NDArray[np.intp], stream: np.random.SeedSequence) -> NDArray[np.uint8]:
+def draw_ways(ways: Sequence[str], numbers: NDArray[np.integer], *, seed: int) -> NDArray[np.uint8]:
+    """Draw `ways[numbers[i]]` as image i (n, 28, 28), as `draw` draws a digit.
+
+    A way is a line like those of `STROKES`, of at most 10 points.
+    """
+    pens = _pens_of(tuple((way,) for way in ways))
+    return _draw(numbers.astype(np.intp), np.random.SeedSequence(seed), pens)
+
+
+def _draw(
+    labels: NDArray[np.intp], stream: np.random.SeedSequence, pens: _Pens | None = None
+) -> NDArray[np.uint8]:
     frames = np.empty((len(labels), FRAME, FRAME), np.uint8)
     starts = range(0, len(labels), CHUNK)
     for start, child in zip(starts, stream.spawn(len(starts)), strict=True):
         chunk = slice(start, start + CHUNK)
-        frames[chunk] = _frame(_ink(labels[chunk], child))
+        frames[chunk] = frame(_ink(labels[chunk], child, pens or _pens()))
     return frames
 
 
 class _Pens(NamedTuple):
-    """Every way to write every digit, v in all."""
+    """Every way to write every digit, or whatever else there is to write: v in all."""
 
     knots: Floats  # (v, _KNOTS, 2): x, y in heights; those not needed are 0
     weights: Floats  # (v, _PLACES, _KNOTS): from knots to places along the ink
     down: Floats  # (v, _PLACES - 1): 0 where the pen is lifted between two places, else 1
-    first: NDArray[np.intp]  # (10,): the digit's first way
+    first: NDArray[np.intp]  # (10,): each digit's first way
     ways: NDArray[np.intp]  # (10,): how many it has
 
 
-@lru_cache(maxsize=1)
 def _pens() -> _Pens:
-    pens = [_pen(way) for digit in range(10) for way in STROKES[digit]]
+    return _pens_of(tuple(STROKES[digit] for digit in range(10)))
+
+
+@lru_cache(maxsize=4)
+def _pens_of(alphabet: tuple[tuple[str, ...], ...]) -> _Pens:
+    pens = [_pen(way) for ways in alphabet for way in ways]
     knots, weights, down = (np.stack(part) for part in zip(*pens, strict=True))
-    ways = np.array([len(STROKES[digit]) for digit in range(10)])
-    return _Pens(knots, weights, down, np.cumsum(ways) - ways, ways)
+    counts = np.array([len(ways) for ways in alphabet])
+    return _Pens(knots, weights, down, np.cumsum(counts) - counts, counts)
 
 
 def _pen(way: str) -> tuple[Floats, Floats, Floats]:
@@ -295,9 +310,9 @@ def _catmull_rom(span: Floats, t: NDArray[np.float64]) -> Floats:
     return curve
 
 
-def _ink(labels: NDArray[np.intp], stream: np.random.SeedSequence) -> Floats:
+def _ink(labels: NDArray[np.intp], stream: np.random.SeedSequence, pens: _Pens) -> Floats:
     """Ink (n, BOX, BOX) in [0, 1]."""
-    pens, (normal, uniform) = _pens(), map(np.random.default_rng, stream.spawn(2))
+    normal, uniform = map(np.random.default_rng, stream.spawn(2))
     way = pens.first[labels] + (uniform.random(len(labels)) * pens.ways[labels]).astype(np.intp)
     latents = normal.standard_normal((len(labels), sum(_LATENTS.values())), np.float32)
     parts = np.split(latents, np.cumsum(list(_LATENTS.values()))[:-1], axis=1)
@@ -378,7 +393,7 @@ def _pressure(press: Floats) -> Floats:
     return pressure
 
 
-def _frame(ink: Floats) -> NDArray[np.uint8]:
+def frame(ink: Floats) -> NDArray[np.uint8]:
     """Boxes (n, BOX, BOX) in [0, 1] to images (n, FRAME, FRAME), centre of mass in the middle."""
     at = np.arange(BOX, dtype=np.float32)
     mass = ink.sum(axis=(1, 2))

@@ -28,13 +28,18 @@ def _seed(x: Any, activation: str) -> Any:
 
 
 def _edge(x: Any, activation: str) -> Any:
-    """A small one: 17,882 parameters, 0.75 M multiply-adds; the first layer halves the image."""
-    x = layers.Conv2D(12, 5, strides=2, padding="same", activation=activation)(x)
-    x = layers.Conv2D(24, 3, padding="same", activation=activation)(x)
+    """A small one: 18,086 parameters, 0.75 M multiply-adds; the first layer halves the image."""
+    x = _normalized(layers.Conv2D(12, 5, strides=2, padding="same", use_bias=False), x, activation)
+    x = _normalized(layers.Conv2D(24, 3, padding="same", use_bias=False), x, activation)
     x = layers.MaxPooling2D(2)(x)
-    x = layers.Conv2D(32, 3, activation=activation)(x)
+    x = _normalized(layers.Conv2D(32, 3, use_bias=False), x, activation)
     x = layers.Flatten()(x)
     return layers.Dense(10, activation="softmax", name="probabilities")(x)
+
+
+def _normalized(convolution: Any, x: Any, activation: str) -> Any:
+    """Batch normalization behind a convolution; an export folds it into the weights."""
+    return layers.Activation(activation)(layers.BatchNormalization()(convolution(x)))
 
 
 ARCHITECTURES: dict[str, Callable[[Any, str], Any]] = {"seed": _seed, "edge": _edge}

@@ -16,6 +16,7 @@ from edge_mnist.contract import Scaling
 from edge_mnist.errors import ModelError
 
 from .gate import Gate
+from .recipes import SCHEDULES
 from .targets import TARGETS, Target
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .runs import Recipe, Run
     from .subject import Subject
 
-_ARCHS = ("seed", "edge")
+_EPOCHS = ", ".join(f"{arch} {schedule.epochs}" for arch, schedule in SCHEDULES.items())
 _PATH = click.Path(path_type=Path)
 _DATA_HELP = "auto, mnist, synthetic (drawn by edge-mnist), or where MNIST is."
 
@@ -81,7 +82,7 @@ def _no_nan(context: click.Context, parameter: click.Parameter, value: float) ->
 @click.command(short_help="Train a CNN and write a run folder.")
 @click.option(
     "--arch",
-    type=click.Choice(_ARCHS),
+    type=click.Choice(tuple(SCHEDULES)),
     default="seed",
     show_default=True,
     help="seed: the tutorial's CNN; edge: a twelfth of its size.",
@@ -94,25 +95,28 @@ def _no_nan(context: click.Context, parameter: click.Parameter, value: float) ->
     help="Of the hidden layers.",
 )
 @click.option("--data", default="auto", show_default=True, help=_DATA_HELP)
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), help=f"[default: {_EPOCHS}]")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option(
     "--labels",
     type=click.Choice(("sparse", "one-hot")),
-    default="sparse",
-    show_default=True,
-    help="What the cross-entropy is taken of.",
+    help="What the cross-entropy is taken of.  [default: sparse; one-hot with --augment]",
 )
-@click.option("--augment", is_flag=True, help="Turn, slant, scale and shift the training images.")
+@click.option(
+    "--augment",
+    is_flag=True,
+    help="Turn, slant, scale and shift the training images; mix in other hands' digits, and "
+    "letters, scribbles and blobs to be unsure of.",
+)
 @click.option("--limit", type=click.IntRange(120), help="Only the first N training images.")
 @click.option("--out", type=_PATH, help="The run folder.  [default: runs/ARCH-TIME]")
 def train(
     arch: str,
     activation: str,
     data: str,
-    epochs: int,
+    epochs: int | None,
     seed: int,
-    labels: str,
+    labels: str | None,
     augment: bool,
     limit: int | None,
     out: Path | None,
@@ -128,15 +132,23 @@ def train(
     from .frameworks import keras_backend
     from .runs import Recipe
 
+    if augment and labels == "sparse":
+        raise click.UsageError(
+            "Expected --labels one-hot with --augment, which mixes in what is no digit, got "
+            "sparse; leave --labels out."
+        )
     backend = keras_backend()
     source = datasets.find(data)
+    schedule = SCHEDULES[arch]
     recipe = Recipe(
         arch=arch,
         activation=activation,
         data=source.kind,
-        labels=labels,
+        labels=labels or ("one-hot" if augment else "sparse"),
         augment=augment,
-        epochs=epochs,
+        epochs=epochs or schedule.epochs,
+        learning_rate=schedule.learning_rate,
+        warm_up_epochs=schedule.warm_up_epochs,
         seed=seed,
         limit=limit,
         backend=backend,
@@ -371,7 +383,7 @@ Made with {run.record["data"]["train"]["name"]}:
 
 Next:
   {command} predict {pictures if pictures.is_dir() else "PICTURE.png"} --model {folder}
-  {command} train --arch edge --augment --epochs 30
+  {command} train --arch edge --augment
   {command} export --int8"""
 
 

@@ -30,8 +30,9 @@ HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 class Recipe:
     """Everything that decides what a training run gives on one machine.
 
-    `data` is the data set's kind; `limit` cuts the training images; `learning_rate` decays to 0
-    along a cosine.
+    `data` is the data set's kind; `limit` cuts the training images; `learning_rate` is reached
+    after `warm_up_epochs`, and decays to 0 along a cosine. `augment` mixes in what has soft
+    targets, so that `labels` are "one-hot" then.
     """
 
     arch: str
@@ -43,6 +44,7 @@ class Recipe:
     seed: int
     batch_size: int = 128
     learning_rate: float = 1e-3
+    warm_up_epochs: int = 0
     limit: int | None = None
     backend: str = "tensorflow"
 
@@ -54,6 +56,8 @@ class Recipe:
             raise ValueError(f"epochs {self.epochs!r}, seed {self.seed!r}, limit {self.limit!r}")
         if not all(isinstance(name, str) for name in names):
             raise ValueError(f"names {names!r}")
+        if self.augment and self.labels != "one-hot":
+            raise ValueError(f"labels {self.labels!r} with augment")
 
 
 @dataclass(frozen=True)

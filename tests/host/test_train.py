@@ -40,6 +40,7 @@ def test_a_run_holds_all_that_is_promised(run: Path) -> None:
         "seed": 0,
         "batch_size": 128,
         "learning_rate": 1e-3,
+        "warm_up_epochs": 0,
         "limit": 6000,
         "backend": "tensorflow",
     }
@@ -96,6 +97,22 @@ def test_one_hot_and_sparse_labels_are_the_same_loss(cli: Cli, run: Path, tmp_pa
     assert one_hot["test_accuracy"] == pytest.approx(sparse["test_accuracy"], abs=0.01)
 
 
+def test_augmented_models_load_in_plain_keras(cli: Cli, tmp_path: Path) -> None:
+    small = ("--data", "synthetic", "--limit", "600", "--epochs", "2", "--arch", "edge")
+    cli("train", *small, "--augment", "--out", tmp_path / "run")
+    with (tmp_path / "run" / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(0 < float(row["accuracy"]) <= 1 for row in rows)
+    program = "import sys, keras; keras.saving.load_model(sys.argv[1]); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "run" / "model.keras"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "edge_mnist" not in loaded
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
 def test_other_activations_learn(cli: Cli, tmp_path: Path, activation: str) -> None:
     options = ("--arch", "edge", "--activation", activation, "--augment")
@@ -137,10 +154,42 @@ def test_augmentation_moves_digits_and_keeps_them_whole() -> None:
     assert np.array_equal(augment(images, np.random.default_rng(0)), moved)
 
 
+def test_what_mnist_lacks_is_drawn_anew_every_time() -> None:
+    import numpy as np
+
+    from edge_mnist_export import hands
+
+    images, targets = hands.draw(1800, np.random.default_rng(1))
+    assert images.shape == (hands.count(1800), 28, 28) == (500, 28, 28)
+    assert images.dtype == np.uint8
+    assert images[:300].any(axis=(1, 2)).all()
+    assert np.array_equal(targets.max(axis=1) == 1, np.arange(500) < 300)
+    assert np.allclose(targets.sum(axis=1), 1)
+    again, _ = hands.draw(1800, np.random.default_rng(1))
+    other, _ = hands.draw(1800, np.random.default_rng(2))
+    assert np.array_equal(images, again)
+    assert not (images == other)[:300].all(axis=(1, 2)).any()
+
+
+def test_the_shipped_model_reads_other_hands_and_refuses_what_is_no_digit() -> None:
+    import numpy as np
+
+    from edge_mnist import Classifier
+    from edge_mnist_export import hands
+
+    rng, classifier = np.random.default_rng(12345), Classifier()
+    images, labels = hands.other_digits(600, rng)
+    read = [classifier.predict(image).digit for image in images]
+    assert np.mean([digit == label for digit, label in zip(read, labels, strict=True)]) > 0.93
+    nothings = hands.no_digits(600, rng)
+    assert np.mean([classifier.predict(image).digit is None for image in nothings]) > 0.75
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--epochs", "0"], "0 is not in the range x>=1"),
+        (["--augment", "--labels", "sparse"], "Expected --labels one-hot with --augment"),
         (["--arch", "resnet"], "'resnet' is not one of 'seed', 'edge'"),
         (["--data", "nowhere"], "got nowhere, which does not exist"),
         (["--data", "synthetic", "--out", "taken"], "got taken, which holds something"),
