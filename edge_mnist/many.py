@@ -2,80 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import locate, mnist_like
+from . import locate, mnist_like, touching
 from .errors import NoDigitError
-from .ink import INKED, extent
 from .pictures import open_page
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL import Image
 
     from .classifier import Classifier, Sighting
-    from .ink import Floats
-    from .locate import Box, Found, Reading
+    from .locate import Found, Reading
     from .pictures import Picture
 
 # A row of digits is searched in a larger picture than one digit, and enlarged further.
 _SEARCHED, _LARGEST, _TALL = 480, 1600, 70
 # A hyphen, a dot or a comma is lower than this share of the other digits.
 _LOW = 0.4
-# Two digits that touch are wider than this, in shares of their height.
-_WIDE, _SURE = 1.05, 0.8
-
-
-class Spot(NamedTuple):
-    """A digit in a picture: as the model takes it, (28, 28) uint8, and where it was.
-
-    `box` is left, top, right, bottom, in pixels of the upright picture. `halves` is what it would
-    be as two digits that touch; none where it is not wide enough for that.
-    """
-
-    image: NDArray[np.uint8]
-    box: tuple[int, int, int, int]
-    halves: tuple[Spot, ...] = ()
-
-
-def spots(picture: Picture) -> list[Spot]:
-    """Return the digits in a picture, left to right, and line after line from the top.
-
-    Raises:
-        ImageError: it cannot be read, or is too large.
-        NoDigitError: it holds no digit.
-    """
-    page = open_page(picture)
-    found = _in_lines(_all(page.image))
-    return [_spot(one, page.scale) for one in found]
+# What is read with more confidence is one digit; pieces with less are none of their own.
+_SURE, _LIKELY = 0.9, 0.7
 
 
 def read(classifier: Classifier, picture: Picture) -> list[Sighting]:
-    """Return the digits of a picture as a model reads them; `Classifier.predict_many` says more."""
+    """Return the digits of a picture as a model reads them; `Classifier.predict_many` says more.
+
+    Raises:
+        ImageError: it cannot be read, or is too large.
+    """
+    page = open_page(picture)
     try:
-        found = spots(picture)
+        found = _in_lines(_all(page.image))
     except NoDigitError:
         return []
-    sightings = []
-    for spot in found:
-        whole = _read(classifier, spot)
-        halves = [_read(classifier, half) for half in spot.halves]
-        # Two digits that touch are surer apart than as one.
-        apart = len(halves) == 2 and min(h.prediction.confidence for h in halves) > max(
-            _SURE, whole.prediction.confidence
-        )
-        sightings += halves if apart else [whole]
-    return sightings
+    return [one for whole in found for one in _read(classifier, whole, page.scale)]
 
 
-def _read(classifier: Classifier, spot: Spot) -> Sighting:
+def _read(classifier: Classifier, whole: Found, scale: float) -> list[Sighting]:
+    """Return what was found as one digit, or as several that touch."""
+    one = _see(classifier, whole, scale)
+    sure = _confidence(one) > _SURE and not touching.is_wide(whole)
+    if sure or not touching.may_be_two(whole):
+        return [one]
+    pieces = touching.split(whole, lambda piece: _confidence(_see(classifier, piece, scale)))
+    several = [_see(classifier, piece, scale) for piece in pieces]
+    # A digit read badly may fall into pieces by chance.
+    least = max(_confidence(one), _LIKELY)
+    return several if all(_confidence(piece) > least for piece in several) else [one]
+
+
+def _confidence(sighting: Sighting) -> float:
+    prediction = sighting.prediction
+    return 0.0 if prediction.digit is None else prediction.confidence
+
+
+def _see(classifier: Classifier, found: Found, scale: float) -> Sighting:
     from .classifier import Sighting
     from .preprocess import fit
 
-    image = fit(spot.image[np.newaxis], classifier.contract)[0]
-    return Sighting(classifier.predict(image), image, spot.box)
+    image = fit(mnist_like.render(found.ink)[np.newaxis], classifier.contract)[0]
+    left, top, right, bottom = (round(value * scale) for value in found.box)
+    return Sighting(classifier.predict(image), image, (left, top, right, bottom))
 
 
 def _all(page: Image.Image) -> list[Found]:
@@ -121,36 +109,3 @@ def _in_lines(found: list[Found]) -> list[Found]:
         else:
             lines.append([one])
     return [one for line in lines for one in sorted(line, key=lambda one: one.box[0])]
-
-
-def _spot(found: Found, scale: float) -> Spot:
-    left, top, right, bottom = (round(value * scale) for value in found.box)
-    halves = tuple(_spot(half, scale) for half in _halves(found))
-    return Spot(mnist_like.render(found.ink), (left, top, right, bottom), halves)
-
-
-def _halves(found: Found) -> tuple[Found, ...]:
-    """Cut what is as wide as two digits where the least ink is, about the middle."""
-    height, width = found.ink.shape
-    if width < _WIDE * height:
-        return ()
-    columns = found.ink.sum(axis=0)
-    low, high = int(0.3 * width), int(0.7 * width)
-    at = low + int(columns[low:high].argmin())
-    if columns[at] > 2 * mnist_like.stroke_width(found.ink):
-        return ()
-    left, top, right, bottom = found.box
-    middle = left + (right - left) * at / width
-    parts = (
-        (found.ink[:, :at], (left, top, middle, bottom)),
-        (found.ink[:, at:], (middle, top, right, bottom)),
-    )
-    return tuple(_trimmed(ink, box) for ink, box in parts if (ink > INKED).any())
-
-
-def _trimmed(ink: Floats, box: Box) -> Found:
-    left, top, right, bottom = extent(ink)
-    step = (box[2] - box[0]) / ink.shape[1]
-    x, y = box[:2]
-    place = (x + step * left, y + step * top, x + step * right, y + step * bottom)
-    return locate.Found(ink[top:bottom, left:right], place)

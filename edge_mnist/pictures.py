@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # A 48-megapixel phone camera is the largest honest source; a picture's size is read from its
 # header, so a larger one is refused before any of it is decoded.
 MAX_PIXELS = 50_000_000
+# Pillow decodes a WebP whole, several times in memory: 770 MB for 49 megapixels.
+_MAX_PIXELS_OF = {"WEBP": MAX_PIXELS // 2}
 # Pillow hands these to Ghostscript, or to Windows.
 _PROGRAMS = ("EPS", "WMF")
 # Where a picture is only searched, this many pixels a side are enough: a digit a fiftieth of it
@@ -120,17 +122,18 @@ def _read(file: IO[bytes], name: str, enough: int | None) -> tuple[Image.Image, 
     return _decode(image, name, enough)
 
 
-def _too_large(name: str, size: str) -> str:
+def _too_large(name: str, size: str, most: int = MAX_PIXELS) -> str:
     return (
-        f"Expected a picture of at most {MAX_PIXELS // 10**6} megapixels, got {name} ({size}); "
+        f"Expected a picture of at most {most // 10**6} megapixels, got {name} ({size}); "
         f"make it smaller first."
     )
 
 
 def _decode(image: Image.Image, name: str, enough: int | None) -> tuple[Image.Image, int]:
     size = f"{image.width}×{image.height}"
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(_too_large(name, size))
+    most = _MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)
+    if image.width * image.height > most:
+        raise ImageError(_too_large(name, size, most))
     if max(image.size) < _LEAST_SIDE or min(image.size) < 1:
         raise ImageError(
             f"Expected a picture of {_LEAST_SIDE} pixels or more a side, got {name} ({size}); "

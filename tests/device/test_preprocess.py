@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import struct
 import zlib
@@ -129,9 +130,13 @@ def bomb() -> bytes:
             encoded(Image.new("L", (8000, 7000))),
             r"at most 50 megapixels, got .* \(8000×7000\); make it smaller",
         ),
+        (
+            encoded(Image.new("RGB", (5100, 5000)), "WEBP"),
+            r"at most 25 megapixels, got .* \(5100×5000\); make it smaller",
+        ),
         (encoded(Image.new("L", (100, 100), 255)), r"got no ink: contrast 0.00 of 1; write"),
     ],
-    ids=["empty", "text", "bomb", "huge", "blank"],
+    ids=["empty", "text", "bomb", "huge", "WebP", "blank"],
 )
 def test_bad_bytes_are_named(content: bytes, message: str) -> None:
     with pytest.raises(ImageError, match=message):
@@ -330,6 +335,40 @@ def test_many_gives_boxes_of_the_original_and_lines_from_the_top(
         left, top, right, bottom = sighting.box
         assert x < left < right < x + 200
         assert y < top < bottom < y + 190
+
+
+def touching(digits: tuple[int, ...], seed: int) -> Image.Image:
+    """Digits side by side on plain paper, each slid left until its ink runs into the one before."""
+    rng = np.random.default_rng([seed, *digits])
+    height = 90
+    row = np.zeros((150, 10), np.float32)
+    for digit in digits:
+        cell = paper._ink((150, 260), digit, rng, height=height, width=8)
+        columns = np.flatnonzero(cell.any(axis=0))
+        cell = np.pad(cell[:, columns[0] : columns[-1] + 1], ((0, 0), (row.shape[1], 0)))
+        row = np.pad(row, ((0, 0), (0, cell.shape[1] - row.shape[1])))
+        while row.any() and not (row * cell > 0.5).any():
+            cell = np.roll(cell, -1, axis=1)
+        row = np.maximum(row, cell)
+    ink = np.pad(row, 60)
+    return paper._image(paper._lay(ink, paper._paper(ink.shape, rng), 60))
+
+
+def test_digits_that_touch_are_taken_apart(classifier: Classifier) -> None:
+    # Half of them are: ink runs into ink, one digit leaning over the other.
+    pairs = [(a, b) for a in range(10) for b in range(10)][::2]
+    sightings = [classifier.predict_many(touching(pair, seed=2)) for pair in pairs]
+    read = [tuple(one.prediction.digit for one in row) for row in sightings]
+    assert sum(a == b for a, b in zip(read, pairs, strict=True)) >= 0.4 * len(pairs)
+    for row in sightings:
+        for left, right in itertools.pairwise(row):
+            assert left.box is not None and right.box is not None
+            assert left.box[0] < right.box[0] and left.box[2] < right.box[2]
+
+
+def test_a_wide_digit_is_left_whole(digit: np.ndarray, classifier: Classifier) -> None:
+    wide = photo(digit, size=300).resize((375, 300))
+    assert [one.prediction.digit for one in classifier.predict_many(wide)] == [3]
 
 
 def test_many_of_nothing_is_nothing(classifier: Classifier) -> None:
