@@ -202,7 +202,7 @@ def _finish(
     accuracy = float((digits == test.labels).mean())
     curves.draw(history, f"{recipe.arch} on {split.name}", out / "curves.png")
     # Whoever loads it needs nothing of this project.
-    model.compile(loss=_LOSSES[recipe.labels], metrics=["accuracy"])
+    model.compile(model.optimizer, loss=_LOSSES[recipe.labels], metrics=["accuracy"])
     temporary = out / ".model.tmp.keras"
     model.save(temporary)
     temporary.replace(out / "model.keras")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
@@ -748,7 +749,7 @@ def test_what_is_unknown_is_said_and_can_be_given(
     options = ["--scale", "2/255", "--mean", "1"]
     assert f"For predict and benchmark: {' '.join(options)}\n" in out
     done = cli("predict", picture, "--model", path, *options)
-    assert done.stdout == f"{picture}: {digits[1][0]} (100.00 %)\n"
+    assert re.fullmatch(rf"{picture}: {digits[1][0]} \((99|100)\.\d\d %\)\n", done.stdout)
     assert done.stderr == ""
     done = cli("predict", picture, "--model", path)
     assert "note: " in done.stderr

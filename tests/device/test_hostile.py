@@ -330,7 +330,7 @@ def _zeros() -> bytes:
     return zlib.compress(bytes(100_000_000), 9)
 
 
-_TOO_LARGE = r"^Expected a picture of at most 50 megapixels, got .*; make it smaller first"
+_TOO_LARGE = r"^Expected a picture of at most (50|25) megapixels, got .*; make it smaller first"
 _WHOLE = r"^Expected a whole picture, got a (truncated or )?broken one: "
 _BLANK = r"^no digit: no ink"
 # What it is, what is said of it, and how many megabytes it may take.
@@ -348,7 +348,7 @@ _BOMBS: dict[str, tuple[Callable[[], bytes], str, int]] = {
     ),
     "pgm header": (lambda: b"P5 99999 99999 255\n" + bytes(100), _TOO_LARGE, 20),
     "webp header": (lambda: _white("WEBP", side=8000, lossless=True), _TOO_LARGE, 40),
-    "webp": (lambda: _white("WEBP", lossless=True), _BLANK, 1000),
+    "webp": (lambda: _white("WEBP", side=5000, lossless=True), _BLANK, 500),
     "tiff": (lambda: _white("TIFF", side=8000, compression="tiff_deflate"), _TOO_LARGE, 20),
     "tiff floats": (lambda: _white("TIFF", "F", compression="tiff_deflate"), _BLANK, 600),
     "transparent": (lambda: _white("PNG", "LA"), _BLANK, 800),
