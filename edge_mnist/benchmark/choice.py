@@ -65,10 +65,14 @@ def slower_than_float(
         if interval(drawn[0] / drawn[1], 0.95)[0] > 1:
             ratio = float(np.median(drawn[0] / drawn[1]))
             sentences.append(
-                f"{row['label']} takes {ratio:.2f} times as long as float32 on {row['backend']} "
-                f"here ({row['threads']} threads): {_why(features, machine)}"
+                f"{row['label']} takes {ratio:.2f} times as long as float32 here, on "
+                f"{row['backend']} with {_threads(row['threads'])}: {_why(features, machine)}"
             )
     return sentences
+
+
+def _threads(count: int) -> str:
+    return "one thread" if count == 1 else f"{count} threads"
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -228,7 +228,8 @@ def text(document: dict[str, Any]) -> str:
         "",
         table(HEADER, [cells(row) for row in results]),
         "",
-        f"* Pareto-best: no other row is better in one of {choice.OVER} and as good in the rest.",
+        f"* Pareto-best: no other row is better in one of {choice.OVER} and as good in the rest."
+        + (" ! Tainted: in doubt." if any(row["tainted"] for row in results) else ""),
     ]
     return "\n".join([*lines, *remarks(document)])
 
@@ -247,8 +248,8 @@ def remarks(document: dict[str, Any]) -> list[str]:
             f"Measured in {groups} groups, for want of memory: rows of different groups took no "
             f"turns with each other."
         )
-    lines += [f"Tainted: {name}: {reasons}" for name, reasons in _tainted(document["results"])]
     lines += [f"Failed: {row_name(row)}: {row['error']}" for row in document["failed"]]
+    lines += [f"Tainted: {name}: {reasons}" for name, reasons in _tainted(document["results"])]
     return lines
 
 
@@ -283,7 +284,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     half = half_width(predict, "p50")
     stages = (row["preprocess_us"], row["invoke_us"], row["postprocess_us"])
     return [
-        "*" if row["pareto"] else "",
+        ("*" if row["pareto"] else "") + ("!" if row["tainted"] else ""),
         row["label"],
         row["backend"],
         str(row["threads"]),

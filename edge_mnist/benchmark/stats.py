@@ -93,15 +93,15 @@ def medians_ns(rounds: Rounds) -> NDArray[np.float64]:
 def rounded(value: float, half_width: float | None) -> str:
     """Return a value with the digits that its noise allows.
 
-    The last digit is of the magnitude of half the interval's width, and never finer than 0.01;
-    without an interval three significant digits are left.
+    The last digit is of the magnitude of half the interval's width, never finer than 0.01 and
+    never coarser than the value's first; without an interval three significant digits are left.
     """
     if half_width is None:
         decimals = 2 - _magnitude(value)
     elif half_width == 0:
         decimals = 2
     else:
-        decimals = -_magnitude(half_width)
+        decimals = -min(_magnitude(half_width), _magnitude(value))
     decimals = min(decimals, 2)
     # + 0.0 makes of a minus zero a zero.
     return f"{round(value, decimals) + 0.0:.{max(decimals, 0)}f}"

@@ -33,7 +33,8 @@ def of_row(row: dict[str, Any], rounds: Rounds) -> list[str]:
         reasons.append(f"spread: p90 is {spread:.0%} over the median")
     drift = _drift(rounds)
     if abs(drift) > _DRIFT:
-        reasons.append(f"drift: the last third of the rounds is {drift:+.0%} from the first")
+        word = "slower" if drift > 0 else "faster"
+        reasons.append(f"drift: the last third was {abs(drift):.0%} {word} than the first")
     if not row["warm_up"]["stable"]:
         reasons.append(f"warm-up: not stable after {row['warm_up']['seconds']:.1f} s")
     return reasons
