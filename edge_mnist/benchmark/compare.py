@@ -52,23 +52,22 @@ class Change:
         return self.new_us / self.old_us
 
     def verdict(self, limit: float) -> str:
-        """Return "slower" where it is so by more than the limit, else what can be said."""
+        """Return "slower" or "faster" where it is so beyond the limit, else what can be said.
+
+        Of smaller changes nothing is said: two processes of one file differ by a percent or so,
+        by where their memory lies, and the interval of a single process does not show that.
+        """
         if self.interval is None or self.quiet is None:
             return "slower" if self.ratio > 1 + limit else "within the limit"
-        low, high = (pick(*pair) for pick, pair in zip((min, max), self._limits, strict=True))
+        low = min(self.interval[0], self.quiet[0])
+        high = max(self.interval[1], self.quiet[1])
         if low > 1 + limit:
             return "slower"
-        if high < 1:
+        if high * (1 + limit) < 1:
             return "faster"
-        if high <= 1 + limit:
-            return "slower, within the limit" if low > 1 else "no change"
+        if high <= 1 + limit and low * (1 + limit) >= 1:
+            return "within the limit"
         return "unclear: the noise is larger than the limit"
-
-    @property
-    def _limits(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        assert self.interval is not None
-        assert self.quiet is not None
-        return (self.interval[0], self.quiet[0]), (self.interval[1], self.quiet[1])
 
 
 @dataclass(frozen=True)

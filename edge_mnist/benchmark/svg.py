@@ -126,5 +126,4 @@ def drawing(content: Sequence[str], *, width: int, height: float, name: str) -> 
         viewBox=f"0 0 {width} {height:g}",
         role="img",
         aria_label=name,
-        xmlns="http://www.w3.org/2000/svg",
     )
