@@ -32,7 +32,7 @@ _SILENCE_S = 300.0
 _WORKER_MB = 100
 _MOST_WORKERS = 16
 # Of a plan without a duration; and how many windows at most one with a duration is cut into.
-_WINDOWS, _MOST_WINDOWS = 10, 60
+_WINDOWS, _MOST_WINDOWS = 10, 30
 
 Progress = Callable[[float, str], None]
 
@@ -312,5 +312,5 @@ class _Phase:
 
 
 def windows(lasting_s: float | None) -> int:
-    """Return how many windows a measurement is cut into: of a second and more, 60 at most."""
+    """Return how many windows a measurement is cut into: of a second and more, 30 at most."""
     return _WINDOWS if lasting_s is None else max(1, min(_MOST_WINDOWS, int(lasting_s)))

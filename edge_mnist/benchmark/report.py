@@ -231,7 +231,35 @@ def text(document: dict[str, Any]) -> str:
         f"* Pareto-best: no other row is better in one of {choice.OVER} and as good in the rest."
         + (" ! Tainted: in doubt." if any(row["tainted"] for row in results) else ""),
     ]
-    return "\n".join([*lines, *remarks(document)])
+    return "\n".join([*lines, *remarks(document), *_sustained(document)])
+
+
+def _sustained(document: dict[str, Any]) -> list[str]:
+    """Return a table of the windows' medians a group, where a duration was asked for."""
+    if document["protocol"]["duration_s"] is None:
+        return []
+    lines = ["", "Median of predict in every window, µs:"]
+    for number, group in enumerate(document["evidence"]["groups"]):
+        rows = [row for row in document["results"] if row["group"] == number]
+        if rows:
+            lines += ["", _windows_table(rows, group["readings"])]
+    return lines
+
+
+def _windows_table(rows: list[dict[str, Any]], readings: list[dict[str, Any]]) -> str:
+    medians = [{w["start_s"]: f"{w['p50_us']:.1f}" for w in row["windows"]} for row in rows]
+    starts = sorted({start for row in medians for start in row})
+    sensors = [
+        (unit, field)
+        for unit, field in (("MHz", "frequency_mhz"), ("°C", "temperature_c"))
+        if readings[0][field] is not None
+    ]
+    lines = []
+    for start in starts:
+        after = next((r for r in readings if r["at_s"] > start), readings[-1])
+        told = [NONE if after[field] is None else f"{after[field]:.0f}" for _, field in sensors]
+        lines.append([f"{start:.0f} s", *(row.get(start, NONE) for row in medians), *told])
+    return table(("from", *map(row_name, rows), *(unit for unit, _ in sensors)), lines)
 
 
 def _features(where: dict[str, Any]) -> str:
