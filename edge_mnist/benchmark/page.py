@@ -171,8 +171,9 @@ def _machine(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, f"{before:g} before, {after:g} after {unit}" if told else "not told"
     throttled = last["throttled"]
     yield "throttled", "not told" if throttled is None else ", ".join(throttled) or "no"
-    limits = where["cgroup"]
-    yield "control group", f"CPUs {limits['cpus'] or 'all'}, MB {limits['memory_mb'] or 'all'}"
+    cpus, memory = where["cgroup"]["cpus"], where["cgroup"]["memory_mb"]
+    limits = [f"{cpus:g} CPUs"] * (cpus is not None) + [f"{memory:g} MB"] * (memory is not None)
+    yield "control group", ", ".join(limits) or "no limits"
     yield "Python", f"{where['python']}, numpy {where['numpy']}"
     for name, version in where["runtimes"].items():
         yield name, version or "?"

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 from ..errors import DataError
 
-STABLE_WINDOWS = 5
+# 0.2 s at least, in which a governor has raised the frequency.
+STABLE_WINDOWS = 10
 STABLE_VARIATION = 0.02
-WINDOW_S = 0.01
+WINDOW_S = 0.02
 # What a row's samples are thinned to where the time is given: some 300 kB of JSON a row.
 MOST_SAMPLES = 12_000
 # One turn of unbroken load; the first half is of `predict`, the second of its stages.

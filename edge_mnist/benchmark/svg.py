@@ -45,8 +45,12 @@ def _round_step(rough: float) -> float:
 
 def _log_ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [factor * 10.0**power for power in decades for factor in (1, 2, 5)]
-    return [value for value in values if low <= value <= high]
+    for factors in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        values = [factor * 10.0**power for power in decades for factor in factors]
+        ticks = [value for value in values if low <= value <= high]
+        if len(ticks) > 3:
+            break
+    return ticks
 
 
 def label(value: float) -> str:
