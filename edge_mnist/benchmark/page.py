@@ -156,24 +156,11 @@ def _facts(title: str, facts: Any) -> str:
 
 
 def _machine(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    where, evidence = document["environment"], document["evidence"]
-    last = evidence["groups"][-1]["readings"][-1]
+    where = document["environment"]
     yield "processor", f"{where['cpu']}, {where['cpus']} usable"
     yield "features", " ".join(where["cpu_features"] or ()) or "not told"
-    yield "governor", where["governor"] or "not told"
-    for name, field, unit in (
-        ("frequency", "frequency_mhz", "MHz"),
-        ("temperature", "temperature_c", "°C"),
-        ("load average", "load_average", ""),
-    ):
-        before, after = evidence["before"][field], last[field]
-        told = None not in (before, after)
-        yield name, f"{before:g} before, {after:g} after {unit}" if told else "not told"
-    throttled = last["throttled"]
-    yield "throttled", "not told" if throttled is None else ", ".join(throttled) or "no"
-    cpus, memory = where["cgroup"]["cpus"], where["cgroup"]["memory_mb"]
-    limits = [f"{cpus:g} CPUs"] * (cpus is not None) + [f"{memory:g} MB"] * (memory is not None)
-    yield "control group", ", ".join(limits) or "no limits"
+    for name, value in report.conditions(document).items():
+        yield name, value or "not told"
     yield "Python", f"{where['python']}, numpy {where['numpy']}"
     for name, version in where["runtimes"].items():
         yield name, version or "?"

@@ -221,6 +221,8 @@ def text(document: dict[str, Any]) -> str:
     lines = [
         f"{where['cpu']}, {where['cpus']} CPUs, {where['machine']}, Python {where['python']}, "
         f"numpy {where['numpy']}{_features(where)}",
+        "; ".join(f"{name} {value}" for name, value in conditions(document).items() if value),
+        "",
         "One image at a time. p50 to p99.9, ± half the 95 % interval of p50: predict, pixels in, "
         "Prediction out;",
         "pre + invoke + post: its stages, timed apart."
@@ -260,6 +262,29 @@ def _windows_table(rows: list[dict[str, Any]], readings: list[dict[str, Any]]) -
         told = [NONE if after[field] is None else f"{after[field]:.0f}" for _, field in sensors]
         lines.append([f"{start:.0f} s", *(row.get(start, NONE) for row in medians), *told])
     return table(("from", *map(row_name, rows), *(unit for unit, _ in sensors)), lines)
+
+
+def conditions(document: dict[str, Any]) -> dict[str, str | None]:
+    """Return what the machine was like before the measurement and after it; None if not told."""
+    where, evidence = document["environment"], document["evidence"]
+    before, after = evidence["before"], evidence["groups"][-1]["readings"][-1]
+    granted = (("cpus", "CPUs"), ("memory_mb", "MB"))
+    limits = [
+        f"{where['cgroup'][field]:g} {unit}"
+        for field, unit in granted
+        if where["cgroup"][field] is not None
+    ]
+    found: dict[str, str | None] = {"governor": where["governor"]}
+    for name, field, unit in (
+        ("frequency", "frequency_mhz", " MHz"),
+        ("temperature", "temperature_c", " °C"),
+        ("load average", "load_average", ""),
+    ):
+        told = before[field] is not None and after[field] is not None
+        found[name] = f"{before[field]:.4g} → {after[field]:.4g}{unit}" if told else None
+    throttled = after["throttled"]
+    found["throttled"] = None if throttled is None else ", ".join(throttled) or "no"
+    return found | {"control group": ", ".join(limits) or "no limits"}
 
 
 def _features(where: dict[str, Any]) -> str:
