@@ -22,9 +22,9 @@ from typing import Any
 from .. import backends
 from ..bundle import Artifact
 from ..errors import EdgeMnistError, ModelError
-from . import machine, plan, worker
+from . import machine, worker
 from .environment import memory_mb
-from .plan import Plan
+from .plan import STABLE_VARIATION, STABLE_WINDOWS, WINDOW_S, Plan
 
 # No worker is silent for so long: a turn or a window is of a few predictions where they are slow.
 _SILENCE_S = 300.0
@@ -132,7 +132,7 @@ class _Worker:
         finally:
             late = not watchdog.is_alive()
             watchdog.cancel()
-        if not line:
+        if not line.endswith("\n"):
             raise ModelError(f"no answer within {_SILENCE_S:.0f} s" if late else self._death())
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
@@ -237,34 +237,32 @@ def _job(job: Job) -> dict[str, Any]:
     }
 
 
-def _warm_up(chosen: Plan) -> dict[str, Any]:
+def _warm_up(plan: Plan) -> dict[str, Any]:
     return {
         "do": "warm_up",
-        "window_ns": int(plan.WINDOW_S * 1e9),
-        "windows": plan.STABLE_WINDOWS,
-        "variation": plan.STABLE_VARIATION,
-        "most_ns": int(chosen.warm_up_s * 1e9),
+        "window_ns": int(WINDOW_S * 1e9),
+        "windows": STABLE_WINDOWS,
+        "variation": STABLE_VARIATION,
+        "most_ns": int(plan.warm_up_s * 1e9),
     }
 
 
 def _steady(
     tracks: list[Track],
     alive: list[tuple[Track, _Worker]],
-    chosen: Plan,
+    plan: Plan,
     share: float,
     show: Progress,
 ) -> Group:
     """Let all take turns until the plan is fulfilled; the order is shuffled anew each round."""
-    sizes = {id(track): chosen.sizes(track.warm_up["pace_ns"] / 1e9) for track, _ in alive}
-    lasting_s = None if chosen.duration_s is None else chosen.duration_s * share
-    load_s = 0.0 if lasting_s is None else plan.TURN_S
-    shuffled, phase, number = random.Random(0), _Phase(lasting_s, chosen.rounds), 0
+    lasting_s = None if plan.duration_s is None else plan.duration_s * share
+    shuffled, phase, number = random.Random(0), _Phase(lasting_s, plan.rounds), 0
     while alive and phase.part(number) < 1:
         for track, process in shuffled.sample(alive, len(alive)):
             show(phase.part(number), track.job.name)
-            keep = sizes[id(track)][number] if lasting_s is None else chosen.a_round
+            keep = plan.size(number, track.warm_up["pace_ns"] / 1e9)
             with _failing(track):
-                _turn(track, process, keep, load_s, phase.now_s())
+                _turn(track, process, keep, plan.turn_s, phase.now_s())
         alive = [(track, process) for track, process in alive if not track.error]
         number += 1
         phase.look(phase.part(number))

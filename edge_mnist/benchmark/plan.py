@@ -26,8 +26,10 @@ STABLE_VARIATION = 0.02
 WINDOW_S = 0.02
 # What a row's samples are thinned to where the time is given: some 300 kB of JSON a row.
 MOST_SAMPLES = 12_000
-# One turn of unbroken load; the first half is of `predict`, the second of its stages.
-TURN_S = 0.2
+# One turn of unbroken load, at least, and how many of them at most, which bounds the samples; the
+# first half of a turn is of `predict`, the second of its stages.
+_TURN_S = 0.2
+_MOST_ROUNDS = 3000
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -38,7 +40,7 @@ class Plan:
     `rounds` is how many turns a row takes, `a_round` how many predictions are timed in one
     at most, `steady_s` what all of a row's turns should take at most, `warm_up_s` what its
     warm-up may. With `duration_s`, that is how long all rows together are measured: every turn
-    is then `TURN_S` of load, and what is kept of its samples is thinned evenly.
+    is then `turn_s` of load, and what is kept of its samples is thinned evenly.
     """
 
     mode: str
@@ -48,17 +50,15 @@ class Plan:
     steady_s: float
     runs: int | None = None
     duration_s: float | None = None
+    turn_s: float = 0.0
 
-    def sizes(self, pace_s: float) -> list[int]:
-        """Return how many predictions each round of a row times that takes `pace_s` for one."""
+    def size(self, number: int, pace_s: float) -> int:
+        """Return how many predictions a row times in a round that takes `pace_s` for one."""
         if self.runs is not None:
-            return [
-                self.runs // self.rounds + (index < self.runs % self.rounds)
-                for index in range(self.rounds)
-            ]
+            return self.runs // self.rounds + (number < self.runs % self.rounds)
+        turn_s = self.turn_s or self.steady_s / self.rounds
         # Each is timed twice: whole, and in its stages.
-        fitting = int(self.steady_s / (self.rounds * 2 * pace_s))
-        return [max(1, min(self.a_round, fitting))] * self.rounds
+        return max(1, min(self.a_round, int(turn_s / (2 * pace_s))))
 
 
 def choose(
@@ -71,9 +71,10 @@ def choose(
     if runs is not None:
         return Plan("runs", min(runs, 40), runs, warm_up_s=2, steady_s=0, runs=runs)
     if duration_s is not None:
-        rounds = max(1, int(duration_s / (TURN_S * rows)))
-        kept = max(1, min(200, MOST_SAMPLES // rounds))
-        return Plan("duration", rounds, kept, warm_up_s=2, steady_s=0, duration_s=duration_s)
+        turn_s = max(_TURN_S, duration_s / (rows * _MOST_ROUNDS))
+        rounds = max(1, round(duration_s / (turn_s * rows)))
+        kept = min(200, MOST_SAMPLES // rounds)
+        return Plan("duration", rounds, kept, 2, 0, duration_s=duration_s, turn_s=turn_s)
     return Plan("standard", 100, 100, warm_up_s=2, steady_s=20)
 
 

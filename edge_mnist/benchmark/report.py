@@ -17,7 +17,7 @@ from .compare import SCHEMA
 from .environment import environment
 from .measure import Group, Job, Progress, Track
 from .plan import Plan
-from .stats import rounded, summary
+from .stats import median_ns, rounded, summary
 
 # What stands for nothing in a table.
 NONE = "–"
@@ -159,7 +159,7 @@ def _windows(track: Track, wall_s: float, count: int) -> list[dict[str, Any]]:
         {
             "start_s": round(index * length, 3),
             "n": sum(map(len, rounds)),
-            "p50_us": summary(rounds)["p50"],
+            "p50_us": round(median_ns(rounds) / 1000, 2),
         }
         for index, rounds in sorted(parts.items())
     ]

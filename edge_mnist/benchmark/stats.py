@@ -78,11 +78,17 @@ def resampled(
     random = np.random.default_rng(seed)
     results = np.empty((resamples, len(fractions)))
     for index in range(resamples):
-        drawn = random.integers(0, len(rounds), len(rounds))
+        # bincount takes nothing wider than the machine's own integers: on a 32-bit Pi not int64.
+        drawn = random.integers(0, len(rounds), len(rounds), np.intp)
         reached = np.cumsum(np.bincount(drawn, minlength=len(rounds))[owner])
         ranks = np.asarray(fractions) * reached[-1]
         results[index] = samples[np.searchsorted(reached, ranks, side="left")]
     return results
+
+
+def median_ns(rounds: Rounds) -> float:
+    """Return the median of all samples, in nanoseconds."""
+    return float(np.median(np.concatenate([np.asarray(part) for part in rounds])))
 
 
 def medians_ns(rounds: Rounds) -> NDArray[np.float64]:

@@ -230,8 +230,8 @@ def test_a_duration_is_kept_and_every_window_has_a_median(cli: Cli, tmp_path: Pa
     assert document["protocol"]["duration_s"] == 3
     (group,) = document["evidence"]["groups"]
     assert 3 <= group["wall_s"] < 4
-    # The load has hardly a gap, whatever else takes processor time.
-    assert group["own_s"] > 0.5 * group["wall_s"]
+    # A turn is of 0.2 seconds of load, however few of its samples are kept.
+    assert all(len(row["samples_ns"]["predict"]) <= 15 for row in document["results"])
     for row in document["results"]:
         assert len(row["windows"]) == 3
         assert f"{row['windows'][1]['p50_us']:.1f}" in done.stdout
