@@ -13,7 +13,7 @@ from .svg import Point, Scale
 Row = dict[str, Any]
 
 WIDTH = 480
-_LEFT, _RIGHT = 48, 462
+_LEFT, _RIGHT = 54, 462
 _COLOURS = 8
 _BINS = 90
 # The height of a plot without numbers.

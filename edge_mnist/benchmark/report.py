@@ -225,7 +225,7 @@ def text(document: dict[str, Any]) -> str:
         "",
         "One image at a time. p50 to p99.9, ± half the 95 % interval of p50: predict, pixels in, "
         "Prediction out;",
-        "pre + invoke + post: its stages, timed apart."
+        "pre+invoke+post: its stages, timed apart."
         + (f" Accuracy: on {', '.join(data)}, as the manifest states." if data else ""),
         "",
         table(HEADER, [cells(row) for row in results]),
@@ -326,8 +326,8 @@ def row_name(row: dict[str, Any]) -> str:
 
 
 HEADER = (
-    *("", "file", "backend", "thr", "accuracy", "kB", "p50 µs", "±", "p90", "p99", "p99.9"),
-    *("pre + invoke + post", "first µs", "load ms", "import ms", "peak MB"),
+    *("", "file", "backend", "thr", "p50 µs", "±", "p90", "p99", "p99.9", "pre+invoke+post"),
+    *("accuracy", "kB", "first µs", "load ms", "import ms", "peak MB"),
 )
 
 
@@ -341,11 +341,11 @@ def cells(row: dict[str, Any]) -> list[str]:
         row["label"],
         row["backend"],
         str(row["threads"]),
-        NONE if row["accuracy"] is None else percent(row["accuracy"]),
-        f"{row['size_bytes'] / 1000:.0f}",
         *(latency(predict, "p50"), NONE if half is None else rounded(half, half)),
         *(latency(predict, name) for name in ("p90", "p99", "p999")),
-        " + ".join(latency(stage, "p50") for stage in stages),
+        "+".join(latency(stage, "p50") for stage in stages),
+        NONE if row["accuracy"] is None else percent(row["accuracy"]),
+        f"{row['size_bytes'] / 1000:.0f}",
         rounded(row["first_us"], None),
         rounded(row["load_ms"], None),
         rounded(row["import_ms"], None),

@@ -114,7 +114,7 @@ def x_axis(scale: Scale, *, top: float, bottom: float, unit: str) -> str:
 
 def y_axis(scale: Scale, *, left: float, right: float, unit: str) -> str:
     """Return grid lines, labels left of them and the quantity's name above."""
-    parts = [text(left - 40, scale.end - 12, unit, class_="axis")]
+    parts = [text(left - 46, scale.end - 12, unit, class_="axis")]
     for value in scale.ticks():
         y = scale(value)
         parts.append(line((left, y), (right, y), class_="grid"))

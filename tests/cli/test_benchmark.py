@@ -115,7 +115,7 @@ def test_the_table_marks_and_explains(measured: tuple[Path, str, float], documen
     out = measured[1]
     assert "Accuracy: on mnist-test, as the manifest states." in out
     header = next(line for line in out.splitlines() if " p50 µs" in line)
-    for name in ("accuracy", "kB", "p99.9", "pre + invoke + post", "import ms", "peak MB"):
+    for name in ("accuracy", "kB", "p99.9", "pre+invoke+post", "import ms", "peak MB"):
         assert name in header
     lines = [line for line in out.splitlines() if re.match(r"[*! ]+model-\S+  ", line)]
     for line, row in zip(lines, document["results"], strict=True):
