@@ -104,7 +104,7 @@ class _Worker:
                 # The same modules are found, whatever this process has done to find them.
                 env={
                     **os.environ,
-                    "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path))),
+                    "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
                 },
             )
         except OSError as error:

@@ -32,12 +32,20 @@ INT8 = SHIPPED / "model-int8.onnx"
 
 @pytest.fixture(scope="module")
 def measured(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, float]:
-    """A folder with quick.json, .csv and .html of the shipped bundle; stdout; seconds it took."""
+    """A folder with quick.json, .csv and .html of the shipped bundle; stdout; seconds it took.
+
+    Of processor time: by the clock, a second test process on two cores decides the outcome.
+    """
     folder = tmp_path_factory.mktemp("measured")
     names = ("--json", "quick.json", "--csv", "quick.csv", "--html", "quick.html")
-    start = time.monotonic()
+    start = _children_s()
     done = cli("benchmark", SHIPPED, "--threads", "1,2", "--quick", *names, cwd=folder)
-    return folder, done.stdout, time.monotonic() - start
+    return folder, done.stdout, _children_s() - start
+
+
+def _children_s() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +54,7 @@ def document(measured: tuple[Path, str, float]) -> dict[str, Any]:
 
 
 def test_quick_is_quick(measured: tuple[Path, str, float]) -> None:
-    assert measured[2] < 20
+    assert 1 < measured[2] < 20
 
 
 def test_the_document_follows_its_schema_and_the_schema_names_all(
@@ -95,9 +103,10 @@ def test_a_row_holds_what_is_needed_to_choose(document: dict[str, Any]) -> None:
         samples = [sample for part in row["samples_ns"]["predict"] for sample in part]
         assert len(samples) == row["predict_us"]["n"]
         assert sum(window["n"] for window in row["windows"]) == len(samples)
-        stages = sum(row[f"{s}_us"]["p50"] for s in ("preprocess", "invoke", "postprocess"))
-        # They are timed in other predictions, each with a reading of the clock.
-        assert stages == pytest.approx(row["predict_us"]["p50"], rel=0.5)
+        # Timed in other predictions, each with a reading of the clock; undisturbed, the least.
+        least = {name: min(map(min, rounds)) for name, rounds in row["samples_ns"].items()}
+        stages = least["preprocess"] + least["invoke"] + least["postprocess"]
+        assert stages == pytest.approx(least["predict"], rel=0.25, abs=3000)
     assert any(row["pareto"] for row in document["results"])
 
 
