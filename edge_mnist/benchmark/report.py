@@ -224,9 +224,10 @@ def text(document: dict[str, Any]) -> str:
         "; ".join(f"{name} {value}" for name, value in conditions(document).items() if value),
         "",
         "One image at a time. p50 to p99.9, ± half the 95 % interval of p50: predict, pixels in, "
-        "Prediction out;",
-        "pre+invoke+post: its stages, timed apart."
-        + (f" Accuracy: on {', '.join(data)}, as the manifest states." if data else ""),
+        "Prediction out.",
+        "pre+invoke+post, timed apart: pixels to the runtime's input; copied in, run, copied out; "
+        "raw output to Prediction.",
+        *([f"Accuracy: on {', '.join(data)}, as the manifest states."] if data else []),
         "",
         table(HEADER, [cells(row) for row in results]),
         "",
