@@ -202,7 +202,8 @@ def _cgroups(root: Path, controller: str) -> list[Path]:
 
 def _quota_v2(folder: Path) -> float | None:
     quota, _, period = (_text(folder / "cpu.max") or "max").partition(" ")
-    return None if quota == "max" else int(quota) / int(period)
+    granted, of = _number(quota), _number(period)
+    return granted / of if granted and of else None
 
 
 def _quota_v1(folder: Path) -> float | None:
