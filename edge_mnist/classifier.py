@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
@@ -219,7 +219,10 @@ class Classifier:
         """
         if not _is_uint8(image) or image.shape != self._shape:
             return self.see(image).prediction
-        probabilities = self._engine.one(image)
+        return self._conclude(self._engine.one(image))
+
+    def _conclude(self, probabilities: NDArray[np.float32]) -> Prediction:
+        """Return what the values (classes,) of one image say."""
         if self._kind != "probabilities":
             probabilities = _probabilities(probabilities, self._kind)
         digit = int(probabilities.argmax())
@@ -228,6 +231,18 @@ class Classifier:
             reason = f"unsure: {confidence:.2f}, below {self._threshold:.2f}"
             return Prediction(None, confidence, probabilities, None, reason)
         return Prediction(digit, confidence, probabilities, self.labels[digit])
+
+    @property
+    def stages(self) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Prediction]]:
+        """The three calls that `predict` makes for an array of the model's size, one after another.
+
+        Preprocess: such an array to the runtime's input. Invoke: copied in, run, copied out.
+        Postprocess: the raw output to a `Prediction`. They are there to be timed; unlike
+        `predict` they check nothing, and threads do not take turns.
+        """
+        preprocess, invoke, read = self._engine.steps
+        conclude = self._conclude
+        return preprocess, invoke, lambda output: conclude(read(output))
 
     def see(self, image: Picture) -> Sighting:
         """Read the digit in a picture as `predict` does, and keep what the model saw of it."""

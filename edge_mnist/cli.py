@@ -6,6 +6,7 @@ package is missing, its name stays in the list and says which install brings it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -137,6 +138,13 @@ def _threads(context: click.Context, parameter: click.Parameter, value: str) -> 
     return threads
 
 
+def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    from .benchmark.plan import seconds
+
+    return None if value is None else seconds(value)
+
+
+_FILE = click.Path(path_type=Path)
 _model = click.option("--model", type=click.Path(), help="A bundle, a .tflite or an .onnx file.")
 _backend = click.option(
     "--backend",
@@ -473,35 +481,72 @@ def _evaluation_json(
 @click.option(
     "--threads", default="1", show_default=True, callback=_threads, help="Counts, such as 1,2."
 )
+@click.option("--quick", is_flag=True, help="A first look, in under 20 seconds.")
+@click.option("--runs", type=click.IntRange(10), help="Time so many predictions a row.")
 @click.option(
-    "--runs", default=1000, show_default=True, type=click.IntRange(10), help="Predictions timed."
+    "--duration", metavar="TIME", callback=_seconds, help="Sustained load for 30s, 10m, 1h."
 )
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write the results here."
-)
+@click.option("--json", "json_file", type=_FILE, help="Write the results and raw samples here.")
+@click.option("--csv", "csv_file", type=_FILE, help="Write a line a row here.")
+@click.option("--html", "html_file", type=_FILE, help="Write a report with plots here.")
 def benchmark(
     models: tuple[str, ...],
     backend: str | None,
     scaling: Scaling | None,
     threads: tuple[int, ...],
-    runs: int,
+    quick: bool,
+    runs: int | None,
+    duration: float | None,
     json_file: Path | None,
+    csv_file: Path | None,
+    html_file: Path | None,
 ) -> None:
-    """Measure what a prediction costs here, each file and runtime in a process of its own."""
-    from .benchmark import report
+    """Measure what a prediction costs here, each file and runtime in a process of its own.
+
+    All take turns, so that what drifts hits all alike. Exits with 1 where a row failed; what
+    could be measured is printed and written all the same.
+    """
+    from .benchmark import plan, report
     from .evaluation import pairs
     from .files import check_writable, write_atomically
 
+    if quick + (runs is not None) + (duration is not None) > 1:
+        raise click.UsageError("Expected one of --quick, --runs and --duration, got several.")
     artifacts = [a for model in models or (None,) for a in _artifacts(model, scaling)]
-    if json_file:
-        check_writable(json_file)
+    for file in filter(None, (json_file, csv_file, html_file)):
+        check_writable(file)
     jobs = [(a, r, t) for a, r in pairs(artifacts, backend) for t in threads]
-    with click.progressbar(jobs, label="Measuring", file=sys.stderr, hidden=_quiet()) as bar:
-        document = report.run(bar, runs=runs)
+    chosen = plan.choose(quick=quick, runs=runs, duration_s=duration, rows=len(jobs))
+    with _progress() as show:
+        document = report.run(jobs, plan=chosen, show=show)
     click.echo(report.text(document))
-    if json_file:
-        write_atomically(json_file, json.dumps(document, indent=1) + "\n")
-        click.echo(f"Wrote {json_file}", err=True)
+    for file, content in report.files(document, json_file, csv_file, html_file):
+        write_atomically(file, content)
+        click.echo(f"Wrote {file}", err=True)
+    if document["failed"]:
+        raise GateError(
+            f"Expected {len(jobs)} rows, got {len(document['failed'])} that failed; "
+            f"their reasons stand above."
+        )
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[float, str], None]]:
+    """Yield what shows how much of the work is done, in [0, 1], and what is being done."""
+    steps = 1000
+    with click.progressbar(
+        length=steps,
+        label="Measuring",
+        file=sys.stderr,
+        hidden=_quiet(),
+        item_show_func=lambda what: what,
+    ) as bar:
+
+        def show(fraction: float, what: str) -> None:
+            bar.update(int(fraction * steps) - bar.pos, what)
+
+        yield show
+        show(1.0, "")
 
 
 def _quiet() -> bool:
@@ -516,27 +561,22 @@ def _quiet() -> bool:
     metavar="N%",
     default="10%",
     show_default=True,
-    help="Exit with 1 where a median became so much slower.",
+    help="Exit with 1 where a median has become slower than this.",
 )
 def compare(old: Path, new: Path, fail_over: str) -> None:
-    """Compare two benchmark files; exit with 1 where B is slower than A by more than a limit."""
+    """Compare two benchmark files; exit with 1 where B is slower than A by more than a limit.
+
+    A change counts where its 99 % interval, and that of the quietest tenth of the rounds, lie
+    beyond the limit.
+    """
     from .benchmark.compare import compare as compare_files
 
     limit = _fraction(fail_over)
-    changes, lost = compare_files(old, new)
-    for key in lost:
-        click.echo(f"edge-mnist: warning: {new} has no row of {', '.join(map(str, key))}", err=True)
-    rows = [
-        [*map(str, c.key), f"{c.old_us:.1f}", f"{c.new_us:.1f}", f"{c.ratio:.2f}"] for c in changes
-    ]
-    click.echo(table(("file", "backend", "threads", "batch", "A µs", "B µs", "B/A"), rows))
-    slower = [change for change in changes if change.ratio > 1 + limit]
-    if slower:
-        worst = max(slower, key=lambda change: change.ratio)
-        raise GateError(
-            f"Expected no median over {limit:.0%} slower, got {len(slower)}, "
-            f"the worst {worst.key[0]} on {worst.key[1]} at {worst.ratio:.2f} times."
-        )
+    comparison = compare_files(old, new)
+    for warning in comparison.warnings:
+        click.echo(f"edge-mnist: warning: {warning}", err=True)
+    click.echo(comparison.text(limit))
+    comparison.hold(limit)
 
 
 def _fraction(text: str) -> float:

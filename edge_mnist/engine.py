@@ -13,7 +13,7 @@ from .errors import ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .backends import Session, Tensor
+    from .backends import Run, Session, Tensor
     from .contract import Contract
     from .layout import Layout
 
@@ -73,6 +73,14 @@ class Engine:
         """Return the values (classes,) for an image of the contract's shape."""
         with self._lock:
             return self._read(self._run(self._values_of(pixels)))
+
+    @property
+    def steps(self) -> tuple[Callable[..., Any], Run, Callable[..., NDArray[np.float32]]]:
+        """What `one` does, to be timed apart: pixels to input, to raw output, to values.
+
+        `bind` changes them, and they take no turns.
+        """
+        return self._values_of, self._run, self._read
 
     def many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the values (n, classes) for images (n, …) of the contract's shape."""

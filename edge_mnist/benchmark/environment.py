@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, backends
+from . import machine
 
 
 def environment() -> dict[str, Any]:
@@ -22,9 +23,11 @@ def environment() -> dict[str, Any]:
         "system": platform.platform(),
         "machine": platform.machine(),
         "cpu": cpu_model(),
+        "cpu_features": machine.cpu_features(),
         "cpus": usable_cpus(),
-        "governor": read_system_file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": machine.governor(),
         "memory_mb": memory_mb(),
+        "cgroup": machine.cgroup_limits(),
         "runtimes": {
             runtime.distribution: distribution_version(runtime.distribution)
             for runtime in backends.installed()
@@ -64,13 +67,6 @@ def memory_mb() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10**6
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def load_per_cpu() -> float | None:
-    """Return the one-minute load average over the usable processors."""
-    if not hasattr(os, "getloadavg"):
-        return None
-    return os.getloadavg()[0] / usable_cpus()
 
 
 def read_system_file(path: str) -> str | None:

@@ -366,7 +366,7 @@ def quickstart(context: click.Context, data: str, epochs: int, out: Path | None)
     click.echo("\n3/4 evaluate\n")
     context.invoke(evaluate, model=str(folder), data=run.data)
     click.echo("\n4/4 benchmark\n")
-    context.invoke(benchmark, models=(str(folder),))
+    context.invoke(benchmark, models=(str(folder),), threads=(1,), quick=True)
     click.echo(_ending(run, folder, tables[0]))
 
 

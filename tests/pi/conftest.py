@@ -255,7 +255,10 @@ def _work(setup: Setup, root: Path, wheels: Path, wheel: Path, images: Path, fol
         "doctor": ("doctor", "--json"),
         "predict": ("predict", DIGITS, "--json"),
         "evaluate": ("evaluate", "--data", data, "--limit", "300", "--json"),
-        "benchmark": ("benchmark", "--runs", "10", "--json", "benchmark.json"),
+        "benchmark": (
+            *("benchmark", "--runs", "10"),
+            *("--json", "benchmark.json", "--html", "benchmark.html"),
+        ),
     }
     for name, arguments in asked.items():
         pi.answers[name] = pi.edge_mnist(*arguments)

@@ -1,0 +1,123 @@
+"""The results as a table and as a plot."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from edge_mnist.benchmark.stats import rounded
+from edge_mnist.errors import EdgeMnistError
+from edge_mnist.files import write_atomically
+
+Document = dict[str, Any]
+_HEAD = (
+    ("", "model, precision", "accuracy (%)", "µs an image", "ratio", "µs, all threads"),
+    ("images/s, batches", "from cold (ms)", "peak (MB)", "installed (MB)"),
+)
+
+
+def table(document: Document) -> str:
+    """Return Markdown: each contender in its fastest precision, and how it compares.
+
+    The ratio is to `Classifier` with the same seed CNN on LiteRT.
+    """
+    rows = fastest(document, threads=1)
+    base = next(
+        (r for r in rows if r["arch"] == "seed" and r["contender"].startswith("edge-mnist")),
+        rows[0],
+    )
+    every = {r["contender"]: r for r in fastest(document, threads=None)}
+    lines = [[*_HEAD[0], *_HEAD[1]], ["---"] * 10]
+    lines += [_cells(row, base, every.get(row["contender"])) for row in rows]
+    place = document["environment"]
+    count = len(rows)
+    return "\n".join(
+        [
+            f"{place['cpu']}, {place['cpus']} processors, Python {place['python']}, "
+            f"{document['date'][:10]}; {count} contenders, one run, in turn:",
+            "",
+            *("| " + " | ".join(line) + " |" for line in lines),
+        ]
+    )
+
+
+def fastest(document: Document, *, threads: int | None) -> list[dict[str, Any]]:
+    """Return the row with the least median of each contender; of all threads where None."""
+    wanted = [
+        row
+        for row in document["rows"]
+        if row["predict_us"] and not row["error"] and (row["threads"] == 1) == (threads == 1)
+    ]
+    chosen: dict[str, dict[str, Any]] = {}
+    for row in wanted:
+        other = chosen.get(row["contender"])
+        if other is None or _p50(row) < _p50(other):
+            chosen[row["contender"]] = row
+    return sorted(chosen.values(), key=_p50)
+
+
+def _ours(row: dict[str, Any]) -> bool:
+    return bool(row["contender"].startswith("edge-mnist"))
+
+
+def _p50(row: dict[str, Any]) -> float:
+    return float(row["predict_us"]["p50"])
+
+
+def _cells(row: dict[str, Any], base: dict[str, Any], every: dict[str, Any] | None) -> list[str]:
+    low, high = row["predict_us"]["ci95"]["p50"]
+    batches = row["images_per_second"]
+    most = max(batches, key=batches.get) if batches else None
+    return [
+        f"**{row['contender']}**"
+        if row["contender"].startswith("edge-mnist")
+        else row["contender"],
+        f"{row['arch']}, {row['precision']}",
+        f"{100 * row['accuracy']:.1f}",
+        rounded(_p50(row), (high - low) / 2),
+        f"{_p50(row) / _p50(base):.2f}",
+        rounded(_p50(every), None) if every else "–",
+        f"{batches[most]:,} ({most})" if most else "–",
+        f"{row['cold_ms']:.0f}" if row["cold_ms"] else "–",
+        f"{row['peak_rss_mb']:.0f}",
+        f"{row['installed_mb']:,.0f}",
+    ]
+
+
+def write_between(path: Path, name: str, text: str) -> None:
+    """Replace what stands between the marks `<!-- name -->` and `<!-- /name -->` in a file."""
+    before, opening, rest = path.read_text(encoding="utf-8").partition(f"<!-- {name} -->")
+    _, closing, after = rest.partition(f"<!-- /{name} -->")
+    if not opening or not closing:
+        raise EdgeMnistError(f"Expected <!-- {name} --> … <!-- /{name} --> in {path}, got none.")
+    write_atomically(path, f"{before}{opening}\n{text}\n{closing}{after}")
+
+
+def draw(document: Document, path: Path) -> None:
+    """Draw latency, from cold and installed size as bars on logarithmic scales: an SVG."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    rows = fastest(document, threads=1)[::-1]
+    names = [f"{row['contender']} ({row['precision']})" for row in rows]
+    colours = ["#2a6f97" if _ours(row) else "#b8b8b8" for row in rows]
+    columns = (
+        ("one image, one thread (µs)", [_p50(row) for row in rows]),
+        ("process with one image (ms)", [row["cold_ms"] or 0 for row in rows]),
+        ("installed (MB)", [row["installed_mb"] for row in rows]),
+    )
+    figure = Figure(figsize=(11, 0.36 * len(rows) + 1.2), layout="constrained")
+    for axes, (title, values) in zip(figure.subplots(1, 3, sharey=True), columns, strict=True):
+        bars = axes.barh(names, values, color=colours, height=0.66)
+        axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
+        axes.set_xscale("log")
+        axes.set_xlim(min(values) / 2, max(values) * 4)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.set_title(title, fontsize=9)
+        axes.tick_params(labelsize=8)
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+    svg = io.BytesIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    write_atomically(path, svg.getvalue())
