@@ -283,7 +283,7 @@ class _Phase:
 
     def __init__(self, lasting_s: float | None, rounds: int) -> None:
         self._lasting_s, self._rounds = lasting_s, rounds
-        self._windows = windows(lasting_s)
+        self._windows = windows(rounds, lasting=lasting_s is not None)
         self._start, self._cpu_s = time.perf_counter(), time.process_time()
         self._readings = [(0.0, machine.read())]
 
@@ -309,6 +309,9 @@ class _Phase:
         return Group(tracks, [*self._readings, (round(wall_s, 3), last)], own_s, wall_s)
 
 
-def windows(lasting_s: float | None) -> int:
-    """Return how many windows a measurement is cut into: of a second and more, 30 at most."""
-    return _WINDOWS if lasting_s is None else max(1, min(_MOST_WINDOWS, int(lasting_s)))
+def windows(rounds: int, *, lasting: bool) -> int:
+    """Return how many windows a measurement of so many rounds is cut into: 30 at most.
+
+    Each holds three rounds and more, or there would be windows without any of some row.
+    """
+    return max(1, min(_MOST_WINDOWS if lasting else _WINDOWS, rounds // 3))

@@ -143,8 +143,8 @@ def _result(track: Track, group: Group, plan: Plan) -> dict[str, Any]:
     row["tainted"] = taints.of_row(row, track.rounds["predict"]) + taints.of_machine(
         readings, own_s=group.own_s, wall_s=group.wall_s
     )
-    lasting_s = None if plan.duration_s is None else group.wall_s
-    row["windows"] = _windows(track, group.wall_s, measure.windows(lasting_s))
+    count = measure.windows(len(track.starts_s), lasting=plan.duration_s is not None)
+    row["windows"] = _windows(track, group.wall_s, count)
     row["samples_ns"] = track.rounds
     return row
 
@@ -241,16 +241,23 @@ def _sustained(document: dict[str, Any]) -> list[str]:
     """Return a table of the windows' medians a group, where a duration was asked for."""
     if document["protocol"]["duration_s"] is None:
         return []
-    lines = ["", "Median of predict in every window, µs:"]
+    numbered = [f"{index + 1}: {row_name(row)}" for index, row in enumerate(document["results"])]
+    lines = ["", "Median of predict in every window, µs:", "; ".join(numbered)]
     for number, group in enumerate(document["evidence"]["groups"]):
-        rows = [row for row in document["results"] if row["group"] == number]
+        rows = {
+            str(index + 1): row
+            for index, row in enumerate(document["results"])
+            if row["group"] == number
+        }
         if rows:
             lines += ["", _windows_table(rows, group["readings"])]
     return lines
 
 
-def _windows_table(rows: list[dict[str, Any]], readings: list[dict[str, Any]]) -> str:
-    medians = [{w["start_s"]: f"{w['p50_us']:.1f}" for w in row["windows"]} for row in rows]
+def _windows_table(rows: dict[str, dict[str, Any]], readings: list[dict[str, Any]]) -> str:
+    medians = [
+        {w["start_s"]: f"{w['p50_us']:.1f}" for w in row["windows"]} for row in rows.values()
+    ]
     starts = sorted({start for row in medians for start in row})
     sensors = [
         (unit, field)
@@ -262,7 +269,7 @@ def _windows_table(rows: list[dict[str, Any]], readings: list[dict[str, Any]]) -
         after = next((r for r in readings if r["at_s"] > start), readings[-1])
         told = [NONE if after[field] is None else f"{after[field]:.0f}" for _, field in sensors]
         lines.append([f"{start:.0f} s", *(row.get(start, NONE) for row in medians), *told])
-    return table(("from", *map(row_name, rows), *(unit for unit, _ in sensors)), lines)
+    return table(("from", *rows, *(unit for unit, _ in sensors)), lines)
 
 
 def conditions(document: dict[str, Any]) -> dict[str, str | None]:

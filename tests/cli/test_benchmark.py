@@ -242,7 +242,8 @@ def test_a_duration_is_kept_and_every_window_has_a_median(cli: Cli, tmp_path: Pa
     # A turn is of 0.2 seconds of load, however few of its samples are kept.
     assert all(len(row["samples_ns"]["predict"]) <= 15 for row in document["results"])
     for row in document["results"]:
-        assert len(row["windows"]) == 3
+        # Three rounds a window; another program may take some of the 15 rounds away.
+        assert len(row["windows"]) == len(row["samples_ns"]["predict"]) // 3 >= 2
         assert f"{row['windows'][1]['p50_us']:.1f}" in done.stdout
         assert row["predict_us"]["n"] <= 12_000
     assert "Median of predict in every window, µs:" in done.stdout
