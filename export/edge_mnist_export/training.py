@@ -27,6 +27,8 @@ from .validation import hold_out
 
 Report = Callable[[str], None]
 
+# So many steps are one call into TensorFlow; Keras loops over them in Python on JAX.
+_STEPS = 16
 _LOSSES = {"sparse": "sparse_categorical_crossentropy", "one-hot": "categorical_crossentropy"}
 
 
@@ -97,7 +99,12 @@ def _start(recipe: Recipe, out: Path, *, steps: int) -> tuple[Any, int]:
     model = architectures.build(recipe.arch, activation=recipe.activation)
     accuracy = _accuracy if recipe.augment else "accuracy"
     optimizer = keras.optimizers.Adam(_rate(recipe, steps))
-    model.compile(optimizer, loss=_LOSSES[recipe.labels], metrics=[accuracy])
+    model.compile(
+        optimizer,
+        loss=_LOSSES[recipe.labels],
+        metrics=[accuracy],
+        steps_per_execution=_STEPS if recipe.backend == "tensorflow" else 1,
+    )
     return model, 0
 
 
