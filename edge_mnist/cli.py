@@ -146,11 +146,14 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 
 _FILE = click.Path(path_type=Path)
 _model = click.option("--model", type=click.Path(), help="A bundle, a .tflite or an .onnx file.")
-_backend = click.option(
-    "--backend",
-    type=click.Choice(list(RUNTIMES)),
-    help="The runtime.  [default: the best installed]",
-)
+
+
+def _backend(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--backend",
+        type=click.Choice(list(RUNTIMES)),
+        help=f"The runtime.  [default: {default}]",
+    )
 
 
 def _numbers(
@@ -217,7 +220,7 @@ def _classifier(model: str | None, backend: str | None, scaling: Scaling | None)
 @cli.command(short_help="Read the digit in pictures.")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @_model
-@_backend
+@_backend("the best installed")
 @_scaling
 @click.option("--many", is_flag=True, help="Several digits a picture, read left to right.")
 @click.option(
@@ -359,7 +362,7 @@ def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, str | bytes]]:
     "--data", default="auto", show_default=True, help="auto, mnist, synthetic, paper or a path."
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
-@_backend
+@_backend("all that are installed")
 @_scaling
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
 def evaluate(
@@ -476,7 +479,7 @@ def _evaluation_json(
 
 @cli.command(short_help="What a prediction costs here.")
 @click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path())
-@_backend
+@_backend("all that are installed")
 @_scaling
 @click.option(
     "--threads", default="1", show_default=True, callback=_threads, help="Counts, such as 1,2."
