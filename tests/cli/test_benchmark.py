@@ -130,7 +130,7 @@ def test_the_table_marks_and_explains(measured: tuple[Path, str, float], documen
     for line, row in zip(lines, document["results"], strict=True):
         mark = line[: line.index("model")].strip()
         assert mark == "*" * row["pareto"] + "!" * bool(row["tainted"])
-        assert "99.3" in line
+        assert f"{row['accuracy']:.2%}".replace("%", " %") in line
     for note in document["notes"]:
         assert note in out
 
