@@ -95,4 +95,7 @@ def test_all_runtimes_read_the_same_digits(pis: dict[str, Future[Pi]], reference
         digits |= {f"{setup} {name}": raw.argmax(axis=1) for name, raw in outputs.items()}
     assert len(digits) == 2 + 2 + 2 + 4
     for a, b in combinations(digits, 2):
-        assert np.array_equal(digits[a], digits[b]), (a, b, np.flatnonzero(digits[a] != digits[b]))
+        differing = np.flatnonzero(digits[a] != digits[b])
+        # int8 may read otherwise what float32 is in doubt of: an export's gate allows 1 %.
+        allowed = 0 if ("int8" in a) == ("int8" in b) else IMAGES // 100
+        assert len(differing) <= allowed, (a, b, differing)
