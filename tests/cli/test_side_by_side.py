@@ -1,0 +1,118 @@
+"""benchmarks/: contenders that are installed here really run, and the table is of what they did."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_mnist import Classifier, EdgeMnistError, backends
+from edge_mnist.bundle import SHIPPED
+from edge_mnist.datasets import synthetic
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+INSTALLED = [runtime.backend for runtime in backends.installed()]
+TOOLS = {"litert": "litert", "tflite": "tflite", "onnx": "onnxruntime"}
+
+
+@pytest.fixture
+def show(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("show")
+
+
+@pytest.fixture
+def reference(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("reference")
+
+
+@pytest.mark.parametrize("script", ["run.py", "training.py", "reference.py"])
+def test_the_commands_start(script: str) -> None:
+    command = [sys.executable, FOLDER / script, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Usage: " in done.stdout
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+@pytest.mark.parametrize("backend", INSTALLED)
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_contender_reads_what_classifier_reads(
+    backend: str, precision: str, ours: bool, tmp_path: Path
+) -> None:
+    images = synthetic.draw(np.arange(10), seed=3)
+    np.save(tmp_path / "images.npy", images)
+    file = SHIPPED / f"model-{precision}.{backends.RUNTIMES[backend].format}"
+    tool = "edge_mnist" if ours else TOOLS[backend]
+    requests = [{"read": 10}, {"batch": 4, "seconds": 0.01}]
+    done = subprocess.run(
+        [sys.executable, FOLDER / "contender.py", tool, file, "1", tmp_path / "images.npy"],
+        input="".join(json.dumps(request) + "\n" for request in requests),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, read, timed = map(json.loads, done.stdout.splitlines())
+    expected = Classifier(file, backend=backend).predict_batch(images).tolist()
+    assert read["digits"] == expected
+    assert first["first"] == expected[:1]
+    assert len(timed["ns"]) >= 3 and min(timed["ns"]) > 0
+
+
+def row(contender: str, p50: float, **more: Any) -> dict[str, Any]:
+    return {
+        "contender": contender,
+        "arch": "seed",
+        "precision": "int8",
+        "threads": 1,
+        "error": None,
+        "accuracy": 0.99,
+        "predict_us": {"p50": p50, "ci95": {"p50": [p50 - 0.1, p50 + 0.1]}},
+        "images_per_second": {"1": 1e6 / p50, "16": 2e6 / p50},
+        "cold_ms": 80.0,
+        "peak_rss_mb": 50.0,
+        "installed_mb": 120.0,
+        **more,
+    }
+
+
+def test_the_table_has_the_fastest_of_each_and_ratios(show: Any) -> None:
+    rows = [
+        row("edge-mnist, seed", 20.0),
+        row("other", 60.0),
+        row("other", 40.0, precision="float32"),
+        row("other", 30.0, threads=2),
+        row("broken", 1.0, error="reads 10.0% of 500 images"),
+    ]
+    place = {"cpu": "A processor", "cpus": 2, "python": "3.11"}
+    text = show.table({"rows": rows, "environment": place, "date": "2026-01-02T03"})
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    assert [line[0] for line in lines] == ["| **edge-mnist, seed**", "| other"]
+    assert lines[1][1:6] == ["seed, float32", "99.0", "40.0", "2.00", "30.0"]
+    assert "broken" not in text
+
+
+def test_the_readme_is_written_between_its_marks_only(show: Any, tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text("before <!-- here -->\nold\n<!-- /here --> after", encoding="utf-8")
+    show.write_between(file, "here", "new")
+    assert file.read_text(encoding="utf-8") == "before <!-- here -->\nnew\n<!-- /here --> after"
+    with pytest.raises(EdgeMnistError, match="Expected <!-- there -->"):
+        show.write_between(file, "there", "new")
+
+
+def test_a_board_has_a_file_of_its_own(reference: Any) -> None:
+    place = {"cpu": "Raspberry Pi 4 Model B Rev 1.4", "cpus": 4}
+    assert reference.path_for(place).name == "raspberry-pi-4-model-b-rev-1-4-4.json"
+    place = {"cpu": "Intel(R) Xeon(R) Processor", "cpus": 2}
+    kept = json.loads(reference.path_for(place).read_text(encoding="utf-8"))
+    now = {**kept, "results": [dict(row, sha256="other") for row in kept["results"]]}
+    lines = reference.comparison(now, {**kept, "results": kept["results"][1:]})
+    assert lines[0].endswith("no reference")
+    assert all(line.endswith("ratio 1.00; another model") for line in lines[1:])
