@@ -1,0 +1,71 @@
+"""The newest benchmark, for the page's panel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..benchmark.compare import SCHEMA
+from ..errors import DataError
+
+# The raw samples of a long benchmark of many rows are some megabytes.
+_MOST_BYTES = 50_000_000
+
+
+def newest(folder: Path) -> Path | None:
+    """Return the newest file in a folder that `edge-mnist benchmark --json` wrote, if any."""
+    files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return next((path for path in files if _is_benchmark(path)), None)
+
+
+def _is_benchmark(path: Path) -> bool:
+    try:
+        read(path)
+    except DataError:
+        return False
+    return True
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what the panel shows of a benchmark file.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"schema {content['schema']!r}")
+        where = content["environment"]
+        return {
+            "date": str(where["date"]),
+            "cpu": str(where["cpu"]),
+            "rows": list(_rows(content["results"])),
+        }
+    except OSError as error:
+        raise DataError(f"Expected a benchmark file at {path}, got: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f"Expected a benchmark file of schema {SCHEMA} (edge-mnist benchmark --json FILE), "
+            f"got {path}: {error!r:.200}."
+        ) from error
+
+
+def _rows(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for row in results:
+        accuracy = row["accuracy"]
+        yield {
+            "file": str(row["file"]),
+            "backend": str(row["backend"]),
+            "threads": int(row["threads"]),
+            "p50_us": float(row["predict_us"]["p50"]),
+            "p99_us": float(row["predict_us"]["p99"]),
+            "size_bytes": int(row["size_bytes"]),
+            "accuracy": None if accuracy is None else float(accuracy),
+            "accuracy_data": row["accuracy_data"],
+            "tainted": bool(row["tainted"]),
+        }
