@@ -46,6 +46,10 @@ class Server:
     address: str
     log: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.reader = threading.Thread(target=self._follow, daemon=True)
+        self.reader.start()
+
     @property
     def port(self) -> int:
         found = re.search(r":(\d+)/", self.address)
@@ -73,9 +77,14 @@ class Server:
         """Send SIGTERM, and return the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        status = self.process.wait(timeout=40)
+        self.reader.join()
+        assert self.process.stdout and self.process.stderr
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return status
 
-    def follow(self) -> None:
+    def _follow(self) -> None:
         assert self.process.stderr
         for line in self.process.stderr:
             self.log.append(line.rstrip())
@@ -96,11 +105,8 @@ def started(*arguments: str | Path, env: dict[str, str] | None = None) -> Server
     )
     assert process.stdout and process.stderr
     line = process.stdout.readline()
-    if not line:
-        raise AssertionError(process.stderr.read())
-    server = Server(process, line.split(" on ")[1].strip())
-    threading.Thread(target=server.follow, daemon=True).start()
-    return server
+    assert line, process.communicate()[1]
+    return Server(process, line.split(" on ")[1].strip())
 
 
 @pytest.fixture(scope="module")
