@@ -91,7 +91,7 @@ class Service:
         """Load the models again; where that fails the old ones go on serving."""
         try:
             self.models = await asyncio.to_thread(models.load, self._source)
-        except EdgeMnistError as error:
+        except (EdgeMnistError, OSError) as error:
             self.metrics.reloads["failed"] += 1
             say(f"edge-mnist: warning: kept the models as they were: {error}")
         else:
