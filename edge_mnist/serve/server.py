@@ -7,9 +7,10 @@ import ipaddress
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -55,10 +56,13 @@ def serve(source: Source, place: Place, *, benchmark: Path | None, log: bool) ->
     with _listen(place) as listener:
         port = listener.getsockname()[1]
         made = settings.token if settings.token != place.token else None
-        click.echo(f"Serving {service.models.place} on {_address(place.host, port, made)}")
-        if made:
-            app.say(f"The token, made for this run, is {made}; --token sets another.")
-        _run(service, settings.limits, listener)
+
+        def announce() -> None:
+            click.echo(f"Serving {service.models.place} on {_address(place.host, port, made)}")
+            if made:
+                app.say(f"The token, made for this run, is {made}; --token sets another.")
+
+        _run(service, listener, announce)
 
 
 def settle(place: Place, *, benchmark: Path | None, log: bool) -> app.Settings:
@@ -102,9 +106,10 @@ def _listen(place: Place) -> socket.socket:
         ) from error
 
 
-def _run(service: app.Service, limits: Limits, listener: socket.socket) -> None:
+def _run(service: app.Service, listener: socket.socket, announce: Callable[[], None]) -> None:
+    limits = service.limits
     config = uvicorn.Config(
-        app.build(service, _life),
+        app.build(service, partial(_life, announce)),
         http=patient(limits),
         loop="asyncio",
         ws="none",
@@ -117,19 +122,21 @@ def _run(service: app.Service, limits: Limits, listener: socket.socket) -> None:
         timeout_keep_alive=5,
         timeout_graceful_shutdown=limits.stop_s,
     )
-    # uvicorn raises the signal again once it has stopped: to be asked to stop is no failure.
+    server = uvicorn.Server(config)
+
+    def stop(_: int, __: FrameType | None) -> None:
+        server.should_exit = True
+
+    # uvicorn takes these over, and raises them again once it has stopped: to be asked to stop is
+    # no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _nothing)
-    uvicorn.Server(config).run(sockets=[listener])
-
-
-def _nothing(_: int, __: FrameType | None) -> None:
-    pass
+        signal.signal(number, stop)
+    server.run(sockets=[listener])
 
 
 @asynccontextmanager
-async def _life(service: app.Service) -> AsyncIterator[None]:
-    """Reload on SIGHUP, one at a time."""
+async def _life(announce: Callable[[], None], service: app.Service) -> AsyncIterator[None]:
+    """Reload on SIGHUP, one at a time; announce once every signal is taken."""
     turn = asyncio.Lock()
     running: set[asyncio.Task[None]] = set()
 
@@ -143,6 +150,7 @@ async def _life(service: app.Service) -> AsyncIterator[None]:
         task.add_done_callback(running.discard)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, start)
+    announce()
     yield
     asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
     await asyncio.gather(*running)
