@@ -151,6 +151,7 @@ function toggle() {
 async function take(file) {
   if (!file) return;
   strokes = [];
+  busy(true);
   try {
     if (file.size > limits.body_bytes) {
       throw new Error(`Expected a picture of at most ${limits.body_bytes / 1e6} MB, ` +
@@ -163,6 +164,8 @@ async function take(file) {
     show(await predict(file));
   } catch (error) {
     complain(error);
+  } finally {
+    busy(false);
   }
 }
 
@@ -198,6 +201,7 @@ async function read() {
   stale = true;
   if (asking) return;
   asking = true;
+  busy(true);
   try {
     while (stale) {
       stale = false;
@@ -212,7 +216,13 @@ async function read() {
     complain(error);
   } finally {
     asking = false;
+    busy(false);
   }
+}
+
+// A screen reader waits with the answer until it stands.
+function busy(value) {
+  $("answer").setAttribute("aria-busy", value);
 }
 
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
