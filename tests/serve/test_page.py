@@ -141,6 +141,13 @@ def test_every_digit_drawn_is_read(server: Server, show: Open, device: str, tmp_
     pixels = np.array(ink).reshape(28, 28)
     assert pixels.max() > 200 and pixels[0].max() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # What is read stays in sight of who draws.
+    page.evaluate("scrollTo(0, 0)")
+    answer = page.locator("#bars").bounding_box()
+    assert answer["y"] + answer["height"] <= DEVICES[device]["viewport"]["height"]
+    # A bar is as wide as its share of the place that there is for it.
+    bar = page.locator("#bars tr.best .bar").bounding_box()["width"]
+    assert bar > 0.9 * page.locator("#bars tr.best td").first.bounding_box()["width"] > 60
 
 
 @pytest.mark.parametrize("device", DEVICES)

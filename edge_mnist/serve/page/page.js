@@ -225,7 +225,7 @@ function busy(value) {
   $("answer").setAttribute("aria-busy", value);
 }
 
-const percent = (value) => `${(100 * value).toFixed(1)} %`;
+const percent = (value) => `${(100 * value).toFixed(1)}\u00a0%`;
 const set = (id, text) => {
   // A screen reader speaks of what has changed alone.
   if ($(id).textContent !== text) $(id).textContent = text;
