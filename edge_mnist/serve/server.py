@@ -94,16 +94,35 @@ def _address(host: str, port: int, token: str | None) -> str:
 
 def _listen(place: Place) -> socket.socket:
     try:
-        (family, *_, address), *_ = socket.getaddrinfo(
-            place.host, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        found, *_ = socket.getaddrinfo(
+            place.host,
+            place.port,
+            type=socket.SOCK_STREAM,
+            proto=socket.IPPROTO_TCP,
+            flags=socket.AI_PASSIVE,
         )
-        both = family == socket.AF_INET6 and place.host == "::" and socket.has_dualstack_ipv6()
-        return socket.create_server(address[:2], family=family, backlog=512, dualstack_ipv6=both)
+        return _bound(*found)
     except (OSError, UnicodeError) as error:
         raise ServeError(
             f"Expected to listen on {place.host}, port {place.port}, got: "
             f"{getattr(error, 'strerror', None) or error}; choose another with --host and --port."
         ) from error
+
+
+def _bound(family: int, type: int, protocol: int, _: str, address: Any) -> socket.socket:
+    # Of a socket that names no protocol, as socket.create_server makes it, asyncio does not know
+    # that it is TCP, and leaves Nagle's algorithm on: 40 ms for every answer.
+    one = socket.socket(family, type, protocol)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address[0] == "::" and socket.has_dualstack_ipv6():
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        one.bind(address)
+        one.listen(512)
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 def _run(service: app.Service, listener: socket.socket, announce: Callable[[], None]) -> None:
