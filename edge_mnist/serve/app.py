@@ -107,18 +107,12 @@ class Service:
             self.metrics.predict_time.observe(time.perf_counter() - start)
             return answer
 
-    def classifier(self, name: str | None) -> tuple[str, Classifier]:
-        """Return a classifier and its own name, for the `name` that a request gives."""
-        now = self.models
-        found = now.get(name)
-        return next(own for own, one in now.by_name.items() if one is found), found
-
     # ----- The project's own API -----------------------------------------------------------------
 
     async def predict(self, request: Request) -> Response:
         """`POST /v1/predict`."""
         query = request.query_params
-        name, classifier = self.classifier(query.get("model"))
+        name, classifier = self.models.get(query.get("model"))
         wanted = v1.Wanted(many=_flag(query, "many"), seen=_flag(query, "seen"))
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
@@ -140,9 +134,8 @@ class Service:
     async def benchmark(self, _: Request) -> Response:
         """`GET /v1/benchmark`."""
         given = self.settings.benchmark
-        path = given or await asyncio.to_thread(benchmarks.newest, Path())
-        found = None if path is None else await asyncio.to_thread(benchmarks.read, path)
-        return JSONResponse({"benchmark": found})
+        find = partial(benchmarks.read, given) if given else partial(benchmarks.newest, Path())
+        return JSONResponse({"benchmark": await asyncio.to_thread(find)})
 
     async def health(self, _: Request) -> Response:
         """`GET /healthz`."""
@@ -193,7 +186,7 @@ class Service:
                 f"Expected version {inference_protocol.VERSION}, got {version!r:.40}.",
                 HTTPStatus.NOT_FOUND,
             )
-        return self.classifier(request.path_params.get("name"))
+        return self.models.get(request.path_params.get("name"))
 
 
 def _flag(query: Any, name: str) -> bool:

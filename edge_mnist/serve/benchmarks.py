@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,20 @@ from ..errors import DataError
 _MOST_BYTES = 50_000_000
 
 
-def newest(folder: Path) -> Path | None:
-    """Return the newest file in a folder that `edge-mnist benchmark --json` wrote, if any."""
-    files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return next((path for path in files if _is_benchmark(path)), None)
+def newest(folder: Path) -> dict[str, Any] | None:
+    """Return the newest in a folder of what `edge-mnist benchmark --json` wrote, if any."""
+    changed = sorted((path.stat().st_mtime_ns, path) for path in folder.glob("*.json"))
+    found = (_read_once(path, at_ns) for at_ns, path in reversed(changed))
+    return next((panel for panel in found if panel is not None), None)
 
 
-def _is_benchmark(path: Path) -> bool:
+@lru_cache(maxsize=64)
+def _read_once(path: Path, _: int) -> dict[str, Any] | None:
+    """Return the panel of a file as it is since a time; None where it is no benchmark."""
     try:
-        read(path)
+        return read(path)
     except DataError:
-        return False
-    return True
+        return None
 
 
 def read(path: Path) -> dict[str, Any]:

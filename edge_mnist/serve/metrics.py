@@ -74,7 +74,7 @@ class Metrics:
             yield full, kind, help, [f"{full} {value}"]
         for name, help, histogram in (
             ("request_seconds", "Time from a request's headers to its answer.", self.request_time),
-            ("predict_seconds", "Time of a worker for a request.", self.predict_time),
+            ("predict_seconds", "Time in the queue and of a worker.", self.predict_time),
         ):
             full = f"edge_mnist_{name}"
             yield full, "histogram", help, list(histogram.lines(full))

@@ -47,19 +47,19 @@ class Models:
         """All names, the preferred one first."""
         return list(self.by_name)
 
-    def get(self, name: str | None) -> Classifier:
-        """Return the classifier of that name; None and `default` stand for the preferred one.
+    def get(self, name: str | None) -> tuple[str, Classifier]:
+        """Return a classifier and its name; None and `default` stand for the preferred one.
 
         Raises:
             RequestError: there is none of that name.
         """
-        name = self.names[0] if name in (None, DEFAULT) else name
+        name = self.names[0] if name is None or name == DEFAULT else name
         if name not in self.by_name:
             raise RequestError(
                 f"Expected a model of {', '.join((DEFAULT, *self.names))}, got {name!r:.80}.",
                 HTTPStatus.NOT_FOUND,
             )
-        return self.by_name[name]
+        return name, self.by_name[name]
 
 
 def load(source: Source) -> Models:

@@ -93,7 +93,9 @@ class Server:
 Start = Callable[..., Server]
 
 
-def started(*arguments: str | Path, env: dict[str, str] | None = None) -> Server:
+def started(
+    *arguments: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> Server:
     """Start a server on a port that is free, and wait until it listens."""
     command = Path(sys.executable).with_name("edge-mnist")
     process = subprocess.Popen(
@@ -102,6 +104,7 @@ def started(*arguments: str | Path, env: dict[str, str] | None = None) -> Server
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **(env or {})},
+        cwd=cwd,
     )
     assert process.stdout and process.stderr
     line = process.stdout.readline()
@@ -125,8 +128,8 @@ def start() -> Iterator[Start]:
     """Start servers of one's own; they are stopped at the end."""
     servers: list[Server] = []
 
-    def begin(*arguments: str | Path, env: dict[str, str] | None = None) -> Server:
-        servers.append(started(*arguments, env=env))
+    def begin(*arguments: str | Path, **options: Any) -> Server:
+        servers.append(started(*arguments, **options))
         return servers[-1]
 
     yield begin

@@ -230,6 +230,10 @@ def test_the_newest_benchmark_is_shown(start: Start, cli: Cli, tmp_path: Path) -
     assert row["accuracy"] > 0.99
     bad = tmp_path / "other.json"
     bad.write_text("{}", encoding="utf-8")
+    found = start("--model", SHIPPED, cwd=tmp_path)
+    assert found.ask("/v1/benchmark").json == one.ask("/v1/benchmark").json
+    file.unlink()
+    assert found.ask("/v1/benchmark").json == {"benchmark": None}
     assert "Expected a benchmark file" in error_line(cli("serve", "--benchmark", bad, status=2))
 
 

@@ -164,6 +164,20 @@ def test_several_digits_in_a_row(server: Server, show: Open, device: str) -> Non
         page.screenshot(path=Path(folder) / f"several-{device}.png", full_page=True)
 
 
+def test_with_a_pen(server: Server, show: Open) -> None:
+    page = show(server.address)
+    box = page.locator("#paper").bounding_box()
+    session = page.context.new_cdp_session(page)
+    (line,) = strokes(3)
+    for number, (x, y) in enumerate([*line, line[-1]]):
+        kind = "mousePressed" if not number else "mouseMoved"
+        place = {"x": box["x"] + x * box["height"], "y": box["y"] + y * box["height"]}
+        pen = {"pointerType": "pen", "button": "left", "buttons": 1, "clickCount": 1}
+        kind = "mouseReleased" if number == len(line) else kind
+        session.send("Input.dispatchMouseEvent", {"type": kind, **place, **pen})
+    assert settled(page) == "3"
+
+
 def test_with_keys_alone(server: Server, show: Open) -> None:
     page = show(server.address)
     page.keyboard.press("Tab")
