@@ -17,9 +17,16 @@ _MOST_BYTES = 50_000_000
 
 def newest(folder: Path) -> dict[str, Any] | None:
     """Return the newest in a folder of what `edge-mnist benchmark --json` wrote, if any."""
-    changed = sorted((path.stat().st_mtime_ns, path) for path in folder.glob("*.json"))
+    changed = sorted((_changed_ns(path), path) for path in folder.glob("*.json"))
     found = (_read_once(path, at_ns) for at_ns, path in reversed(changed))
     return next((panel for panel in found if panel is not None), None)
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # Gone meanwhile.
+        return 0
 
 
 @lru_cache(maxsize=64)
