@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -199,8 +199,9 @@ def _flag(query: Any, name: str) -> bool:
 
 
 def say(line: str) -> None:
-    """Write one line of the log."""
-    click.echo(" ".join(line.split()), err=True)
+    """Write one line of the log; that nobody reads it any more is no reason to stop."""
+    with suppress(OSError):
+        click.echo(" ".join(line.split()), err=True)
 
 
 # ----- What every request goes through -----------------------------------------------------------

@@ -8,6 +8,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..backends import Runtime
 from ..benchmark.report import stated_accuracy
 from ..bundle import Artifact, find_artifacts, newest_bundle
@@ -84,11 +86,11 @@ def load(source: Source) -> Models:
 
 
 def _warm(artifact: Artifact, runtime: Runtime) -> Classifier:
-    """Load one and ask it once, so that no request pays for the first time."""
-    import numpy as np
-
+    """Load one and show it a stroke, so that no request pays for what a first picture costs."""
     classifier = Classifier.from_artifact(artifact, runtime)
-    classifier.predict(np.zeros(classifier.contract.shape, np.uint8))
+    picture = np.zeros((60, 40), np.uint8)
+    picture[10:50, 18:22] = 255
+    classifier.see(picture)
     return classifier
 
 
