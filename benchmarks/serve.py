@@ -172,11 +172,13 @@ def soak(server: Server, minutes: float) -> None:
 def main(rounds: int, minutes: float) -> None:
     """Load a server of the shipped bundle."""
     server = started("--model", SHIPPED, "--quiet")
-    if rounds:
-        throughput(server, rounds)
-    if minutes:
-        soak(server, minutes)
-    click.echo(f"exit status after SIGTERM: {server.stop()}; on stderr: {server.log}")
+    try:
+        if rounds:
+            throughput(server, rounds)
+        if minutes:
+            soak(server, minutes)
+    finally:
+        click.echo(f"exit status after SIGTERM: {server.stop()}; on stderr: {server.log}")
 
 
 if __name__ == "__main__":
