@@ -21,6 +21,7 @@ from .errors import (
     ModelError,
     NoDigitError,
     OutputError,
+    ServeError,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
     "NoDigitError",
     "OutputError",
     "Prediction",
+    "ServeError",
     "Sighting",
 ]
 

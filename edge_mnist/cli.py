@@ -18,9 +18,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from . import __version__
+from . import __version__, rows
 from .backends import RUNTIMES
-from .errors import EdgeMnistError, GateError, HostError, ImageError, ModelError
+from .errors import EdgeMnistError, GateError, HostError, ImageError, ModelError, ServeError
 from .files import MAX_BYTES, PICTURES
 from .tables import percent, table
 
@@ -45,7 +45,7 @@ HOST_COMMANDS = {
 }
 # What the system's loader says, in whatever a package wraps it.
 _LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
-DEVICE_COMMANDS = ("evaluate", "predict", "benchmark", "compare", "doctor")
+DEVICE_COMMANDS = ("evaluate", "predict", "benchmark", "compare", "serve", "doctor")
 
 
 class _Commands(click.Group):
@@ -292,20 +292,7 @@ def _words(prediction: Prediction) -> str:
 
 
 def _json_line(name: str, prediction: Prediction) -> str:
-    return json.dumps({"image": name, **_document(prediction)})
-
-
-def _document(prediction: Prediction) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "digit": prediction.digit,
-        "confidence": round(prediction.confidence, 6),
-        "probabilities": [round(float(p), 6) for p in prediction.probabilities],
-    }
-    if prediction.digit is None:
-        row["reason"] = prediction.reason
-    elif prediction.label != str(prediction.digit):
-        row["label"] = prediction.label
-    return row
+    return json.dumps({"image": name, **rows.of_one(prediction)})
 
 
 def _read_many(
@@ -313,17 +300,11 @@ def _read_many(
 ) -> tuple[str, list[NDArray[np.uint8]]]:
     """Return the line to print, and what the model saw; ? stands for what is no digit to it."""
     sightings = classifier.predict_many(source)
-    predictions = [sighting.prediction for sighting in sightings]
-    digits = "".join("?" if p.label is None else p.label for p in predictions)
     seen = [sighting.image for sighting in sightings if sighting.image is not None]
     if as_json:
-        row = {
-            "image": name,
-            "digits": digits,
-            "boxes": [sighting.box for sighting in sightings],
-            "predictions": [_document(prediction) for prediction in predictions],
-        }
-        return json.dumps(row), seen
+        return json.dumps({"image": name, **rows.of_many(sightings)}), seen
+    predictions = [sighting.prediction for sighting in sightings]
+    digits = rows.digits(sightings)
     confidences = ", ".join(percent(prediction.confidence) for prediction in predictions)
     return f"{name}: {digits} ({confidences})" if digits else f"{name}: no digit", seen
 
@@ -591,6 +572,61 @@ def _fraction(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise click.BadParameter(f"expected a limit such as 5%, got {text!r}.")
     return value
+
+
+@cli.command(short_help="A page to draw a digit on, and an API.")
+@_model
+@_backend
+@_scaling
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all networks.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option(
+    "--token",
+    envvar="EDGE_MNIST_TOKEN",
+    show_envvar=True,
+    help="What to ask of every request; made beyond this machine where none is given.",
+)
+@click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="URL",
+    help="A page elsewhere that may ask, such as https://example.org.",
+)
+@click.option("--benchmark", type=_FILE, help="A file of `benchmark --json`.  [default: newest]")
+@click.option("--quiet", is_flag=True, help="Log no requests.")
+def serve(
+    model: str | None,
+    backend: str | None,
+    scaling: Scaling | None,
+    host: str,
+    port: int,
+    token: str | None,
+    origins: tuple[str, ...],
+    benchmark: Path | None,
+    quiet: bool,
+) -> None:
+    """Serve a page to draw a digit on, a JSON API and the Open Inference Protocol.
+
+    Only this machine can ask; with --host others can too, who have the token. Pictures are never
+    kept. SIGHUP loads the model again, SIGTERM stops.
+    """
+    from importlib.util import find_spec
+
+    if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
+        raise ServeError(
+            f"Expected {' and '.join(missing)} to serve with, got none installed; install with: "
+            f"pip install 'edge-mnist[serve]'"
+        )
+    from .serve import server
+    from .serve.models import Source
+
+    server.serve(
+        Source(model, backend, scaling),
+        server.Place(host, port, token, origins),
+        benchmark=benchmark,
+        log=not quiet,
+    )
 
 
 @cli.command(short_help="What this machine can run, and what to install.")

@@ -8,6 +8,8 @@ EdgeMnistError
 ├── ModelError       a model file that cannot be loaded or does not take an image
 ├── BackendError     a runtime that is not installed, or not fit for the file
 ├── OutputError      a place that cannot be written to, or already holds something
+├── ServeError       a page that cannot be served: an extra that is missing, an address taken
+│   └── RequestError a request to it that is refused, in `serve.problems`
 ├── HostError        a host command without the host package
 └── GateError        a check that failed: accuracy of an export, a benchmark regression
 
@@ -55,6 +57,10 @@ class BackendError(EdgeMnistError):
 
 class OutputError(EdgeMnistError):
     """An output cannot be written, or its place is taken."""
+
+
+class ServeError(EdgeMnistError):
+    """The page and API cannot be served: the extra is missing, or the address is taken."""
 
 
 class HostError(EdgeMnistError):

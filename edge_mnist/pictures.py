@@ -103,12 +103,26 @@ def _read_path(path: Path, enough: int | None) -> tuple[Image.Image, int]:
         raise ImageError(f"Expected a picture at {path}, got: {reason}.") from error
 
 
+def count_pixels(content: bytes) -> int:
+    """Return how many pixels a picture has, as its header says; nothing is unpacked.
+
+    Raises:
+        ImageError: it is no picture.
+    """
+    image = _header(io.BytesIO(content), f"{len(content)} bytes")
+    return image.width * image.height
+
+
 def _read(file: IO[bytes], name: str, enough: int | None) -> tuple[Image.Image, int]:
+    return _decode(_header(file, name), name, enough)
+
+
+def _header(file: IO[bytes], name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             # Pillow warns of large pictures and refuses huge ones; the limit here is lower.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file)
+            return Image.open(file)
     except Image.DecompressionBombError as error:
         raise ImageError(_too_large(name, str(error))) from error
     except UnidentifiedImageError as error:
@@ -119,7 +133,6 @@ def _read(file: IO[bytes], name: str, enough: int | None) -> tuple[Image.Image, 
         raise ImageError(
             f"Expected a whole picture, got a broken one: {name} ({error})."
         ) from error
-    return _decode(image, name, enough)
 
 
 def _too_large(name: str, size: str, most: int = MAX_PIXELS) -> str:

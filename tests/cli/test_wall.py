@@ -46,6 +46,9 @@ def test_the_wheel_predicts_with_one_runtime_and_nothing_of_the_host(
     train = run(binaries / "edge-mnist", "train", "--epochs", "1")
     assert train.returncode == 2
     assert "install it with: pip install 'edge-mnist[host]'" in train.stderr
+    serve = run(binaries / "edge-mnist", "serve")
+    assert serve.returncode == 2
+    assert "install with: pip install 'edge-mnist[serve]'" in serve.stderr
     listed = run(
         *(binaries / "python", "-c"),
         "import importlib.util as u\n"
@@ -68,6 +71,23 @@ def assert_nothing_else_came(environment: Path, runtime: str) -> None:
         new = asked - allowed
         allowed |= asked
     assert ours <= set(found) <= allowed | {"pip", "setuptools"}
+
+
+def test_all_that_serve_brings_is_pure_python() -> None:
+    """So that it installs on every Raspberry Pi, whatever wheels others build for it."""
+    found = {normal(one.name): one for one in distributions()}
+    brought, new = set[str](), {"starlette", "uvicorn"}
+    while new:
+        brought |= new
+        needs = [need for name in new for need in found[name].requires or ()]
+        asked = {normal(re.split(r"[^\w.-]", n)[0]) for n in needs if "extra ==" not in n}
+        # What the markers of other systems and Pythons ask for is not here.
+        new = (asked & set(found)) - brought
+    assert brought <= {
+        *("starlette", "uvicorn", "anyio", "idna", "click", "h11", "typing_extensions"),
+    }
+    for name in brought:
+        assert "Root-Is-Purelib: true" in (found[name].read_text("WHEEL") or ""), name
 
 
 def normal(name: str) -> str:

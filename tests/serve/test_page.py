@@ -1,0 +1,299 @@
+"""The page in a real browser: digits drawn with mouse, finger and keys, and read off the page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_mnist.datasets import synthetic
+from tests.serve.conftest import DIGITS, Server, Start
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of group test")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+DESKTOP = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "color_scheme": "dark",
+    "has_touch": True,
+    "is_mobile": True,
+    "device_scale_factor": 2,
+}
+DEVICES = {"desktop": DESKTOP, "phone": PHONE}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("needs chromium to show the page in")
+    with playwright.sync_playwright() as driver:
+        one = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield one
+        one.close()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def show(browser: Any) -> Iterator[Open]:
+    """Open a page; at the end nothing was complained of, and nobody else was asked."""
+    contexts, complaints, hosts = [], [], set()
+
+    def opened(address: str, device: dict[str, Any] = DESKTOP) -> Any:
+        context = browser.new_context(**device, permissions=["clipboard-read", "clipboard-write"])
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        page.goto(address)
+        page.locator("#model option").first.wait_for(state="attached")
+        return page
+
+    opened.complaints = complaints  # type: ignore[attr-defined]
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not complaints
+    assert all(host.startswith(("127.0.0.1:", "localhost:")) or not host for host in hosts)
+
+
+def strokes(digit: int, way: int = 0, *, left: float = 0.28) -> list[list[tuple[float, float]]]:
+    """The strokes of a digit, smooth, as shares of the paper's height."""
+    knots, weights, down = synthetic._pen(synthetic.STROKES[digit][way])
+    path = np.array([left, 0.2]) + 0.6 * (weights @ knots)
+    lifts = np.flatnonzero(down == 0) + 1
+    # A browser takes a place or two in every frame; so does a hand that draws fast.
+    parts = [np.vstack([part[:-1:3], part[-1:]]) for part in np.split(path, lifts)]
+    return [[(float(x), float(y)) for x, y in part] for part in parts]
+
+
+def with_mouse(page: Any, lines: list[list[tuple[float, float]]]) -> None:
+    box = page.locator("#paper").bounding_box()
+    for line in lines:
+        for number, (x, y) in enumerate(line):
+            page.mouse.move(box["x"] + x * box["height"], box["y"] + y * box["height"])
+            if not number:
+                page.mouse.down()
+        page.mouse.up()
+
+
+def with_finger(page: Any, lines: list[list[tuple[float, float]]]) -> None:
+    box = page.locator("#paper").bounding_box()
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        places = [
+            {"x": box["x"] + x * box["height"], "y": box["y"] + y * box["height"]}
+            for x, y in points
+        ]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    for line in lines:
+        touch("touchStart", line[0])
+        for point in line[1:]:
+            touch("touchMove", point)
+        touch("touchEnd")
+    session.detach()
+
+
+def settled(page: Any) -> str:
+    """Return the answer on the page, once no question is under way."""
+    page.locator("#answer:not([aria-busy=true])").wait_for()
+    return str(page.locator("#digit").inner_text())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_digit_drawn_is_read(server: Server, show: Open, device: str, tmp_path: Path) -> None:
+    page = show(server.address, DEVICES[device])
+    draw = with_finger if device == "phone" else with_mouse
+    read = []
+    for digit in range(10):
+        page.locator("#clear").click()
+        page.locator("#paper").scroll_into_view_if_needed()
+        # Every bar is at nothing before, so that no answer is left from the digit before.
+        assert page.locator("#digit").inner_text() == "–"
+        draw(page, strokes(digit))
+        read.append(settled(page))
+        assert "%" in page.locator("#sure").inner_text()
+        best = page.locator("#bars tr.best")
+        assert best.locator("th").inner_text() == read[-1]
+        assert float(page.locator("#latency").inner_text().split()[0]) > 0
+    picture = Path(os.environ.get("EDGE_MNIST_SCREENSHOTS", tmp_path)) / f"{device}.png"
+    page.screenshot(path=picture, full_page=True)
+    assert read == list("0123456789")
+    # What the model saw is shown: ink in the middle, none at the rim.
+    with Image.open(picture) as shown:
+        assert shown.width == DEVICES[device]["viewport"]["width"] * (1 + (device == "phone"))
+    ink = page.evaluate(
+        "[...document.querySelector('#seen canvas').getContext('2d')"
+        ".getImageData(0, 0, 28, 28).data].filter((_, place) => place % 4 === 0)"
+    )
+    pixels = np.array(ink).reshape(28, 28)
+    assert pixels.max() > 200 and pixels[0].max() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # What is read stays in sight of who draws.
+    page.evaluate("scrollTo(0, 0)")
+    answer = page.locator("#bars").bounding_box()
+    assert answer["y"] + answer["height"] <= DEVICES[device]["viewport"]["height"]
+    # A bar is as wide as its share of the place that there is for it.
+    bar = page.locator("#bars tr.best .bar").bounding_box()["width"]
+    assert bar > 0.9 * page.locator("#bars tr.best td").first.bounding_box()["width"] > 60
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_several_digits_in_a_row(server: Server, show: Open, device: str) -> None:
+    page = show(server.address, DEVICES[device])
+    page.locator("#many").check()
+    page.locator("#paper").scroll_into_view_if_needed()
+    draw = with_finger if device == "phone" else with_mouse
+    for place, digit in enumerate((2, 0, 5)):
+        draw(page, strokes(digit, left=0.15 + 0.9 * place))
+    assert settled(page) == "205"
+    assert page.locator("#seen canvas").count() == 3
+    if folder := os.environ.get("EDGE_MNIST_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"several-{device}.png", full_page=True)
+
+
+def test_with_a_pen(server: Server, show: Open) -> None:
+    page = show(server.address)
+    box = page.locator("#paper").bounding_box()
+    session = page.context.new_cdp_session(page)
+    (line,) = strokes(3)
+    for number, (x, y) in enumerate([*line, line[-1]]):
+        kind = "mousePressed" if not number else "mouseMoved"
+        place = {"x": box["x"] + x * box["height"], "y": box["y"] + y * box["height"]}
+        pen = {"pointerType": "pen", "button": "left", "buttons": 1, "clickCount": 1}
+        kind = "mouseReleased" if number == len(line) else kind
+        session.send("Input.dispatchMouseEvent", {"type": kind, **place, **pen})
+    assert settled(page) == "3"
+
+
+def test_with_keys_alone(server: Server, show: Open) -> None:
+    page = show(server.address)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "paper"
+    for _ in range(2):
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press("Space")
+    assert page.locator("#pen").inner_text() == "Pen down, 50 % from the left, 17 % from the top"
+    for _ in range(16):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    assert page.locator("#pen").inner_text().startswith("Pen up, ")
+    assert settled(page) == "1"
+    page.keyboard.press("Backspace")
+    assert settled(page) == "–"
+    reached = set()
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id"))
+    assert {"clear", "undo", "file", "many", "model"} <= reached
+
+
+def test_names_for_a_screen_reader(server: Server, show: Open) -> None:
+    page = show(server.address)
+    for role, name in (
+        ("application", "Paper to draw on"),
+        ("button", "Clear"),
+        ("button", "Undo"),
+        ("checkbox", "Several digits in a row"),
+        ("combobox", "Model"),
+        ("img", "Nothing seen yet"),
+        ("table", "Probability of each digit"),
+        ("heading", "Draw a digit"),
+    ):
+        assert page.get_by_role(role, name=name, exact=True).count() == 1, name
+    assert page.get_by_label("Picture…").count() == 1
+    assert page.locator("#answer").get_attribute("aria-live") == "polite"
+    assert page.locator("html").get_attribute("lang") == "en"
+
+
+def test_pictures_chosen_dropped_and_pasted(server: Server, show: Open, tmp_path: Path) -> None:
+    page = show(server.address)
+    page.set_input_files("#file", DIGITS / "6.png")
+    assert settled(page) == "6"
+    give = (
+        "async ([kind, name, bytes]) => { const transfer = new DataTransfer();"
+        "transfer.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/png'}));"
+        "const options = {bubbles: true, cancelable: true};"
+        "dispatchEvent(kind === 'drop' ? new DragEvent(kind, {...options, dataTransfer: transfer})"
+        ": new ClipboardEvent(kind, {...options, clipboardData: transfer})) }"
+    )
+    for kind, digit in (("drop", 3), ("paste", 8)):
+        content = list((DIGITS / f"{digit}.png").read_bytes())
+        page.evaluate(give, [kind, f"{digit}.png", content])
+        assert settled(page) == str(digit)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"nothing")
+    page.set_input_files("#file", broken)
+    page.locator("#alert").wait_for()
+    assert "Expected a picture (PNG, JPEG, …), got another" in page.locator("#alert").inner_text()
+    # The browser itself notes that the server said 422.
+    assert all("422" in line for line in show.complaints)  # type: ignore[attr-defined]
+    show.complaints.clear()  # type: ignore[attr-defined]
+
+
+def test_another_model_and_the_panel(server: Server, show: Open) -> None:
+    page = show(server.address)
+    with_mouse(page, strokes(4))
+    assert settled(page) == "4"
+    with page.expect_response(lambda response: "model=model-float32.onnx-onnx" in response.url):
+        page.locator("#model").select_option("model-float32.onnx-onnx")
+    assert settled(page) == "4"
+    assert page.locator("#cost tbody tr").count() == page.locator("#model option").count()
+    chosen = page.locator("#cost tr.chosen")
+    assert "model-float32.onnx" in chosen.inner_text()
+    assert "Accuracy on mnist-test" in page.locator("#cost-of").inner_text()
+
+
+def test_the_token_comes_with_the_address_or_is_asked_for(start: Start, show: Open) -> None:
+    one = start("--host", "0.0.0.0")
+    token = one.address.partition("#")[2]
+    here = f"http://127.0.0.1:{one.port}/"
+    page = show(f"{here}#{token}")
+    with_mouse(page, strokes(7))
+    assert settled(page) == "7"
+    assert "#" not in page.url
+    context = page.context.browser.new_context()
+    other = context.new_page()
+    other.goto(here)
+    other.get_by_label("This server asks for its token.").fill(token.removeprefix("token="))
+    other.get_by_role("button", name="Use it").click()
+    other.locator("#model option").first.wait_for(state="attached")
+    assert not other.locator("#ask-token").is_visible()
+    context.close()
+
+
+def test_the_page_of_the_api(server: Server, browser: Any) -> None:
+    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{server.address}api")
+    page.locator("#paths details").first.click()
+    assert "/v1/predict – Read the digits in pictures." in page.locator("#paths").inner_text()
+    assert page.locator("#paths details").count() == 11
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if folder := os.environ.get("EDGE_MNIST_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / "api.png", full_page=True)
+    page.context.close()
+    assert not complaints
+
+
+def test_the_page_is_small_and_names_no_other_host() -> None:
+    from importlib.resources import files
+
+    pages = list((files("edge_mnist.serve") / "page").iterdir())
+    assert {page.name for page in pages} >= {"index.html", "page.css", "page.js", "api.html"}
+    assert sum(len(page.read_bytes()) for page in pages) < 60_000
+    assert not [page.name for page in pages if "://" in page.read_text(encoding="utf-8")]
