@@ -576,7 +576,7 @@ def _fraction(text: str) -> float:
 
 @cli.command(short_help="A page to draw a digit on, and an API.")
 @_model
-@_backend
+@_backend("all that are installed")
 @_scaling
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all networks.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
