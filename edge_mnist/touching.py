@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 # A cut goes through less ink than so many strokes are wide, and cuts are so far apart, in shares
 # of the height.
 _MOST_INK, _BETWEEN, _MOST_CUTS = 2.0, 0.1, 12
-# A digit's width in shares of its height: of MNIST's test images one in a thousand is beyond.
+# A digit's width in shares of its height: of MNIST's 60,000 training images 1.3 % are wider, none
+# is narrower. Nor is a piece lower than this share of the whole.
 _NARROW, _WIDE, _LOW = 0.06, 1.35, 0.6
-# From this width on, two digits are likelier than one; below the least they are not looked for,
-# as a 0 would fall into halves.
+# From this width on, cuts are tried however surely the whole is read, as a tenth of MNIST's images
+# would be; below the least none are, as a 0 would fall into halves.
 _DOUBTED, _LEAST = 1.05, 0.8
 
 
 def is_wide(found: Found) -> bool:
-    """Whether it is as wide as two digits are."""
+    """Whether it is so wide that two digits have to be looked for."""
     height, width = found.ink.shape
     return bool(width > _DOUBTED * height)
 
