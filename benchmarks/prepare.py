@@ -57,11 +57,11 @@ def installed_mb(python: Path) -> float:
 def models(run: Path | None, data: str, say: Say) -> Path:
     """Return a folder with the models of every contender: of a run of `seed`, and the shipped."""
     folder = WORK / "models"
-    found = run or next((r.path for r in _seeds() if r.finished), None)
+    found = run or _newest_seed()
     if found is None:
-        found = WORK / "seed"
-        say(f"Training seed on {data}, into {found}")
-        _run([_command(), "train", "--data", data, "--out", str(found)])
+        say(f"Training seed on {data}")
+        _run([_command(), "train", "--data", data], cwd=ROOT)
+        found = _newest_seed()
     say(f"Exporting {found}")
     shutil.rmtree(folder, ignore_errors=True)
     seed = folder / "seed"
@@ -73,37 +73,35 @@ def models(run: Path | None, data: str, say: Say) -> Path:
     return folder
 
 
-def convert(models: Path, pythons: dict[str, Path], say: Say) -> None:
-    """Make the files of ncnn and MNN of the float32 ONNX file, with their own converters."""
+def convert_mnn(models: Path, python: Path, say: Say) -> None:
+    """Make MNN's file of the float32 ONNX file, with its own converter."""
+    say("Converting for MNN")
     seed = models / "seed"
-    source = seed / "model-float32.onnx"
-    say("Converting for MNN and ncnn")
-    tool = next(pythons[name] for name in pythons if "mnn" in name.split("-")).parent / "mnnconvert"
-    options = ("--modelFile", str(source), "--MNNModel", str(seed / "model.mnn"), "--bizCode", "x")
-    _run([str(tool), "-f", "ONNX", *options])
-    folder = WORK / "environments" / "pnnx"
+    made = ("--modelFile", f"{seed}/model-float32.onnx", "--MNNModel", f"{seed}/model.mnn")
+    _run([str(python.parent / "mnnconvert"), "-f", "ONNX", *made, "--bizCode", "x"])
+
+
+def convert_ncnn(models: Path, say: Say) -> None:
+    """Make ncnn's files of the float32 ONNX file, with pnnx."""
+    say("Converting for ncnn")
+    folder, scratch = WORK / "environments" / "pnnx", WORK / "pnnx"
     if not folder.exists():
         install(folder, [PNNX], "--no-deps")
     (program,) = folder.glob("lib/python*/site-packages/pnnx/pnnx")
     program.chmod(0o755)
-    scratch = WORK / "pnnx"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    shutil.copy(source, scratch / "model.onnx")
+    shutil.copy(models / "seed" / "model-float32.onnx", scratch / "model.onnx")
     _run([str(program), "model.onnx", "inputshape=[1,28,28,1]"], cwd=scratch)
     for suffix in ("param", "bin"):
-        shutil.copy(scratch / f"model.ncnn.{suffix}", seed / f"ncnn.{suffix}")
+        shutil.copy(scratch / f"model.ncnn.{suffix}", models / "seed" / f"ncnn.{suffix}")
 
 
-def _seeds() -> list[runs.Run]:
-    paths = sorted((ROOT / "runs").glob("*/run.json"), key=lambda path: -path.stat().st_mtime)
-    found = []
-    for path in paths:
-        try:
-            found.append(runs.read(path.parent))
-        except EdgeMnistError:
-            continue
-    return [run for run in found if run.record["recipe"]["arch"] == "seed"]
+def _newest_seed() -> Path | None:
+    """Return the newest finished run of `seed` in runs/."""
+    found = runs.newest_first(ROOT / "runs")
+    seeds = (run for run in found if run.finished and run.record["recipe"]["arch"] == "seed")
+    return next((run.path for run in seeds), None)
 
 
 @lru_cache(maxsize=1)

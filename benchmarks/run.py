@@ -25,7 +25,7 @@ from typing import Any
 import click
 import numpy as np
 from contenders import CONTENDERS, Contender
-from prepare import ROOT, WORK, convert, environments, installed_mb, models
+from prepare import ROOT, WORK, convert_mnn, convert_ncnn, environments, installed_mb, models
 from show import draw, table, write_between
 
 from edge_mnist import datasets
@@ -169,14 +169,13 @@ def race(rows: Sequence[Row], command: Callable[[Row], list[str]], plan: Plan) -
                     row.rounds.append(answer["ns"])
                     row.peak_mb = answer["peak_mb"]
             plan.say(f"round {number} of {plan.rounds}")
-        if plan.batches:
-            for size in plan.batches:
-                for number in range(4):
-                    for row, answer in running.each(batch=size, seconds=plan.turn_s):
-                        rate = size * 1e9 / statistics.median(answer["ns"])
-                        if number:
-                            row.batches[size] = max(rate, row.batches.get(size, 0.0))
-                plan.say(f"batches of {size}")
+        for size in plan.batches:
+            for number in range(4):
+                for row, answer in running.each(batch=size, seconds=plan.turn_s):
+                    rate = size * 1e9 / statistics.median(answer["ns"])
+                    if number:
+                        row.batches[size] = max(rate, row.batches.get(size, 0.0))
+            plan.say(f"batches of {size}")
 
 
 @dataclass(frozen=True)
@@ -231,8 +230,11 @@ def main(run: Path | None, data: str, only: str | None, rounds: int, keep: bool)
     test = datasets.load(source, "test")
     pythons = environments(contenders, say)
     folder = models(run, data, say)
-    if any(one.tool in ("ncnn", "mnn") for one in contenders):
-        convert(folder, environments(CONTENDERS, say), say)
+    for one in contenders:
+        if one.tool == "mnn":
+            convert_mnn(folder, pythons[one.environment], say)
+        elif one.tool == "ncnn":
+            convert_ncnn(folder, say)
     np.save(WORK / "images.npy", test.images[:2000])
     np.save(WORK / "labels.npy", test.labels[:2000])
 

@@ -109,7 +109,7 @@ def find(path: Path | None) -> Run:
         BundleError: there is none, or it is not finished.
     """
     if path is None:
-        newest = next((run for run in _all(RUNS) if run.finished), None)
+        newest = next((run for run in newest_first(RUNS) if run.finished), None)
         if newest is None:
             raise BundleError(
                 f"Expected a finished run in {RUNS}/, got none; make one with: edge-mnist train"
@@ -131,7 +131,7 @@ def place(recipe: Recipe, out: Path | None) -> Path:
         OutputError: `out` holds something else.
     """
     if out is None:
-        for run in _all(RUNS):
+        for run in newest_first(RUNS):
             if not run.finished and run.record["recipe"] == asdict(recipe):
                 return run.path
         new = RUNS / f"{recipe.arch}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -232,7 +232,7 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     write_atomically(path / "history.csv", text.getvalue())
 
 
-def _all(root: Path) -> list[Run]:
+def newest_first(root: Path) -> list[Run]:
     """Return the readable runs below `root`, the newest first."""
     paths = sorted(
         root.glob("*/run.json"), key=lambda path: (path.stat().st_mtime_ns, str(path)), reverse=True
