@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,10 +176,7 @@ class _File:
 
     @classmethod
     def read(cls, path: Path) -> _File:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["schema"] != SCHEMA:
-                raise ValueError(f"schema {content['schema']!r}")
+        with reading(path) as content:
             rows: dict[Key, _Row] = {}
             for row in content["results"]:
                 key = _key(row)
@@ -189,17 +187,31 @@ class _File:
                 )
             failed = {_key(row): str(row["error"]) for row in content.get("failed", ())}
             return cls(rows, failed, str(content.get("environment", {}).get("cpu", "unknown")))
-        except OSError as error:
-            raise DataError(
-                f"Expected a benchmark file at {path}, got: {error.strerror}."
-            ) from error
-        except (
-            *(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
-        ) as error:
-            raise DataError(
-                f"Expected a benchmark file of schema {SCHEMA} (edge-mnist benchmark --json FILE), "
-                f"got {path}: {error!r}."
-            ) from error
+
+
+@contextlib.contextmanager
+def reading(path: Path, *, most_bytes: float = math.inf) -> Iterator[Any]:
+    """Yield what a benchmark file holds.
+
+    Raises:
+        DataError: it cannot be read, is too large, or lacks what is taken from it within.
+    """
+    try:
+        if path.stat().st_size > most_bytes:
+            raise ValueError(f"{path.stat().st_size} bytes")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"schema {content['schema']!r}")
+        yield content
+    except OSError as error:
+        raise DataError(f"Expected a benchmark file at {path}, got: {error.strerror}.") from error
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
+    ) as error:
+        raise DataError(
+            f"Expected a benchmark file of schema {SCHEMA} (edge-mnist benchmark --json FILE), "
+            f"got {path}: {error!r:.200}."
+        ) from error
 
 
 def _key(row: Mapping[str, Any]) -> Key:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..benchmark.compare import SCHEMA
+from ..benchmark.compare import reading
 from ..errors import DataError
 
 # The raw samples of a long benchmark of many rows are some megabytes.
@@ -44,25 +43,13 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         DataError: it is none.
     """
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != SCHEMA:
-            raise ValueError(f"schema {content['schema']!r}")
+    with reading(path, most_bytes=_MOST_BYTES) as content:
         where = content["environment"]
         return {
             "date": str(where["date"]),
             "cpu": str(where["cpu"]),
             "rows": list(_rows(content["results"])),
         }
-    except OSError as error:
-        raise DataError(f"Expected a benchmark file at {path}, got: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(
-            f"Expected a benchmark file of schema {SCHEMA} (edge-mnist benchmark --json FILE), "
-            f"got {path}: {error!r:.200}."
-        ) from error
 
 
 def _rows(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
