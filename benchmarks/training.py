@@ -36,7 +36,7 @@ class Clock(keras.callbacks.Callback):
         self.seconds.append(round(time.perf_counter() - self.start, 2))
 
 arch, data, epochs = sys.argv[1:]
-kept, held = hold_out(datasets.load(datasets.find(data), "train"), 0)
+kept, held = hold_out(datasets.load(datasets.find(data), "train"))
 images, validation = (s.images[..., None].astype("float32") / 255 for s in (kept, held))
 model = architectures.build(arch)
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-_SHIPPED = os.path.join(os.path.dirname(__file__), "models", "edge")
+# The bundles that ship with the package, by name; the first is what there is without a name.
+MODELS = ("edge", "nano")
 
 # The best choice for a small CPU comes first: the files of a bundle have passed its gate,
 # so what is left to choose by is time and size.
@@ -36,7 +37,7 @@ def __getattr__(name: str) -> Any:
     if name in ("RUNS", "SHIPPED"):
         from pathlib import Path
 
-        return Path("runs" if name == "RUNS" else _SHIPPED)
+        return Path("runs" if name == "RUNS" else _shipped(MODELS[0]))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -146,15 +147,17 @@ def find_artifacts(
 ) -> tuple[Artifact, ...]:
     """Return the files that MODEL stands for: a bundle's, or one `.tflite` or `.onnx`.
 
-    None stands for the bundle that ships with the package. `scaling` is for a file that no
-    manifest describes.
+    "edge" and "nano" stand for the bundles that ship with the package where there is no such
+    path, and None for the first of them. `scaling` is for a file that no manifest describes.
 
     Raises:
         BundleError: no such path, or a folder that is not a whole bundle.
         ModelError: a file of another kind, or a scaling where a manifest states it.
     """
     try:
-        path = _SHIPPED if model is None else os.fspath(model)
+        path = MODELS[0] if model is None else os.fspath(model)
+        if model is None or (path in MODELS and not os.path.exists(path)):
+            path = _shipped(path)
         folder = os.path.isdir(path)
         artifacts = read_bundle(path).artifacts if folder else (_file(path, scaling),)
     except (OSError, TypeError, ValueError) as error:  # no path at all, or one too long
@@ -170,11 +173,16 @@ def find_artifacts(
     return artifacts
 
 
+def _shipped(name: str) -> str:
+    return os.path.join(os.path.dirname(__file__), "models", name)
+
+
 def _file(path: str, scaling: Scaling | None) -> Artifact:
     if not os.path.exists(path):
         raise BundleError(
-            f"Expected a bundle folder, a .tflite or an .onnx file, got {path}, "
-            f"which does not exist; make one with: edge-mnist export --int8"
+            f"Expected a bundle folder, a .tflite or an .onnx file, or one of the package "
+            f"({', '.join(MODELS)}), got {path}, which does not exist; make one with: "
+            f"edge-mnist export --int8"
         )
     format = os.path.splitext(path)[1].lstrip(".").lower()
     if format not in FORMATS:
@@ -193,7 +201,7 @@ def newest_bundle(root: File = "runs") -> Path:
     # A name that begins with a dot is of a bundle not yet whole.
     found = (p for p in Path(root).glob(f"*/*/{MANIFEST}") if p.parent.name[0] != ".")
     manifests = sorted(found, key=lambda path: path.stat().st_mtime)
-    return manifests[-1].parent if manifests else Path(_SHIPPED)
+    return manifests[-1].parent if manifests else Path(_shipped(MODELS[0]))
 
 
 def _listed_by_manifest(path: str) -> Artifact | None:

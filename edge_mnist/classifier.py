@@ -61,7 +61,8 @@ class Classifier:
     and used in a forked process: what crosses is the path of its file, not the loaded model.
 
     Args:
-        model: a bundle folder, a `.tflite` or an `.onnx` file; None for the shipped bundle.
+        model: a bundle folder, a `.tflite` or an `.onnx` file; "edge" or "nano" for one of the
+            bundles that ship with the package; None for "edge".
         backend: "litert", "tflite" or "onnx"; None for the best that is installed.
         precision: "int8", "dynamic", "float16" or "float32"; None for the best in the bundle.
         threads: threads that the runtime may use.

@@ -37,9 +37,30 @@ def _edge(x: Any, activation: str) -> Any:
     return layers.Dense(10, activation="softmax", name="probabilities")(x)
 
 
+def _accurate(x: Any, activation: str) -> Any:
+    """The best reader that fits half a megabyte: 415,000 parameters, 12.2 M multiply-adds."""
+    for filters, strides, padding in (
+        (16, 1, "valid"),
+        (32, 2, "same"),
+        (64, 1, "valid"),
+        (64, 1, "valid"),
+        (112, 2, "same"),
+        (128, 1, "same"),
+        (128, 1, "valid"),
+    ):
+        convolution = layers.Conv2D(filters, 3, strides=strides, padding=padding, use_bias=False)
+        x = _normalized(convolution, x, activation)
+    x = layers.Flatten()(x)
+    return layers.Dense(10, activation="softmax", name="probabilities")(x)
+
+
 def _normalized(convolution: Any, x: Any, activation: str) -> Any:
     """Batch normalization behind a convolution; an export folds it into the weights."""
     return layers.Activation(activation)(layers.BatchNormalization()(convolution(x)))
 
 
-ARCHITECTURES: dict[str, Callable[[Any, str], Any]] = {"seed": _seed, "edge": _edge}
+ARCHITECTURES: dict[str, Callable[[Any, str], Any]] = {
+    "seed": _seed,
+    "edge": _edge,
+    "accurate": _accurate,
+}

@@ -86,7 +86,7 @@ def export(
         reference = verify.reference(model, test, contract.scaling)
         # The converters are heavy: each is imported only when its format is asked for.
         converters = {name: importlib.import_module(f".{name}", __package__) for name in formats}
-        kept, held = hold_out(train, subject.seed)
+        kept, held = hold_out(train)
         int8: Mapping[str, Callable[..., bytes]] = {}
         calibration: dict[str, Any] = {}
         if "int8" in precisions:

@@ -16,16 +16,16 @@ from edge_mnist.contract import Scaling
 from edge_mnist.errors import ModelError
 
 from .gate import Gate
-from .recipes import SCHEDULES
+from .recipes import NAMES, RECIPES
 from .targets import TARGETS, Target
 
 if TYPE_CHECKING:
-    from edge_mnist import datasets
+    from edge_mnist import Classifier, datasets
 
+    from .recipes import Schedule
     from .runs import Recipe, Run
     from .subject import Subject
 
-_EPOCHS = ", ".join(f"{arch} {schedule.epochs}" for arch, schedule in SCHEDULES.items())
 _PATH = click.Path(path_type=Path)
 _DATA_HELP = "auto, mnist, synthetic (drawn by edge-mnist), or where MNIST is."
 
@@ -79,13 +79,44 @@ def _no_nan(context: click.Context, parameter: click.Parameter, value: float) ->
     return value
 
 
+def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    from .choice import parse_size
+
+    if value is None:
+        return None
+    try:
+        return parse_size(value)
+    except ValueError:
+        raise click.BadParameter(f"expected a size such as 10KB or 10KiB, got {value!r}.") from None
+
+
 @click.command(short_help="Train a CNN and write a run folder.")
 @click.option(
     "--arch",
-    type=click.Choice(tuple(SCHEDULES)),
-    default="seed",
-    show_default=True,
-    help="seed: the tutorial's CNN; edge: a twelfth of its size.",
+    type=click.Choice(tuple(RECIPES)),
+    help="nano, edge, accurate: the smallest to the largest; seed: the tutorial's.  "
+    "[default: edge]",
+)
+@click.option(
+    "--max-size",
+    "max_bytes",
+    callback=_size,
+    metavar="SIZE",
+    help="Choose the most accurate whose int8 file is no larger, such as 10KB.",
+)
+@click.option(
+    "--max-latency-us",
+    "max_us",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Choose the most accurate that takes no longer: int8, LiteRT, one thread, here.",
+)
+@click.option(
+    "--recipe",
+    "name",
+    type=click.Choice(NAMES),
+    help="plain: the images as they stand; standard: augmented; full: that for much longer.  "
+    "[default: standard; plain for seed]",
 )
 @click.option(
     "--activation",
@@ -95,29 +126,32 @@ def _no_nan(context: click.Context, parameter: click.Parameter, value: float) ->
     help="Of the hidden layers.",
 )
 @click.option("--data", default="auto", show_default=True, help=_DATA_HELP)
-@click.option("--epochs", type=click.IntRange(1), help=f"[default: {_EPOCHS}]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: the recipe's]")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option(
+    "--teacher",
+    metavar="MODEL",
+    help="A bundle, a .tflite or an .onnx whose answers to learn; none for the labels alone.  "
+    "[default: for nano and edge on MNIST, accurate]",
+)
 @click.option(
     "--labels",
     type=click.Choice(("sparse", "one-hot")),
-    help="What the cross-entropy is taken of.  [default: sparse; one-hot with --augment]",
-)
-@click.option(
-    "--augment",
-    is_flag=True,
-    help="Turn, slant, scale and shift the training images; mix in other hands' digits, and "
-    "letters, scribbles and blobs to be unsure of.",
+    help="What the cross-entropy is taken of.  [default: one-hot; sparse with --recipe plain]",
 )
 @click.option("--limit", type=click.IntRange(120), help="Only the first N training images.")
 @click.option("--out", type=_PATH, help="The run folder.  [default: runs/ARCH-TIME]")
 def train(
-    arch: str,
+    arch: str | None,
+    max_bytes: int | None,
+    max_us: float | None,
+    name: str | None,
     activation: str,
     data: str,
     epochs: int | None,
     seed: int,
+    teacher: str | None,
     labels: str | None,
-    augment: bool,
     limit: int | None,
     out: Path | None,
 ) -> None:
@@ -129,35 +163,81 @@ def train(
     """
     from edge_mnist import datasets
 
+    from . import teacher as teachers
     from .frameworks import keras_backend
     from .runs import Recipe
 
-    if augment and labels == "sparse":
+    if arch and (max_bytes or max_us):
         raise click.UsageError(
-            "Expected --labels one-hot with --augment, which mixes in what is no digit, got "
-            "sparse; leave --labels out."
+            f"Expected --arch or limits to choose it by, got both; leave --arch {arch} out."
         )
     backend = keras_backend()
     source = datasets.find(data)
-    schedule = SCHEDULES[arch]
+    if max_bytes or max_us:
+        arch = _choose(backend, max_bytes, max_us)
+    arch = arch or "edge"
+    schedule = _schedule(arch, name)
+    taught = teachers.find(teacher, source, distill=schedule.distill)
+    if labels == "sparse" and schedule.augment:
+        raise click.UsageError(
+            "Expected --labels one-hot with an augmented recipe, which mixes in what is no digit, "
+            "got sparse; leave --labels out."
+        )
+    if taught and not schedule.augment:
+        raise click.UsageError(
+            "Expected --teacher with an augmented recipe, got one that shows the images as they "
+            "stand; give --recipe standard too."
+        )
     recipe = Recipe(
         arch=arch,
         activation=activation,
         data=source.kind,
-        labels=labels or ("one-hot" if augment else "sparse"),
-        augment=augment,
+        labels=labels or ("one-hot" if schedule.augment else "sparse"),
+        augment=schedule.augment,
         epochs=epochs or schedule.epochs,
         learning_rate=schedule.learning_rate,
         warm_up_epochs=schedule.warm_up_epochs,
+        variants=schedule.variants,
+        teacher=teachers.sha256(taught) if taught else None,
         seed=seed,
         limit=limit,
         backend=backend,
     )
-    run = _train(recipe, source, out)
+    run = _train(recipe, source, out, taught)
     click.echo(_summary(run))
 
 
-def _train(recipe: Recipe, source: datasets.Source, out: Path | None) -> Run:
+def _schedule(arch: str, name: str | None) -> Schedule:
+    own = RECIPES[arch]
+    name = name or next(iter(own))
+    if name not in own:
+        raise click.UsageError(
+            f"Expected --recipe {' or '.join(own)} for {arch}, got {name}; there is no other."
+        )
+    return own[name]
+
+
+def _choose(backend: str, max_bytes: int | None, max_us: float | None) -> str:
+    from .frameworks import load_keras
+
+    if backend != "tensorflow":
+        raise click.UsageError(
+            f"Expected KERAS_BACKEND=tensorflow with --max-size and --max-latency-us, got "
+            f"{backend}; give the --arch that they choose there."
+        )
+    load_keras(backend)
+    from . import choice
+
+    _report("Made int8 untrained, weighed and timed here, on LiteRT with one thread:")
+    arch, lines = choice.choose(choice.measure(), max_bytes=max_bytes, max_us=max_us)
+    for line in lines:
+        _report(f"  {line}")
+    return arch
+
+
+def _train(
+    recipe: Recipe, source: datasets.Source, out: Path | None, teacher: Classifier | None = None
+) -> Run:
     from . import runs
     from .frameworks import load_keras
 
@@ -167,7 +247,7 @@ def _train(recipe: Recipe, source: datasets.Source, out: Path | None) -> Run:
 
     try:
         with runs.locked(folder):
-            return train(recipe, source, folder, _report)
+            return train(recipe, source, folder, _report, teacher)
     except KeyboardInterrupt:
         if any(folder.glob("checkpoint-*.keras")):
             _report(f"The epochs done are kept in {folder}: the same command continues.")
@@ -383,7 +463,7 @@ Made with {run.record["data"]["train"]["name"]}:
 
 Next:
   {command} predict {pictures if pictures.is_dir() else "PICTURE.png"} --model {folder}
-  {command} train --arch edge --augment
+  {command} train
   {command} export --int8"""
 
 

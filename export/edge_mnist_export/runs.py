@@ -32,7 +32,8 @@ class Recipe:
 
     `data` is the data set's kind; `limit` cuts the training images; `learning_rate` is reached
     after `warm_up_epochs`, and decays to 0 along a cosine. `augment` mixes in what has soft
-    targets, so that `labels` are "one-hot" then.
+    targets, so that `labels` are "one-hot" then; of its variations there are `variants`, or as
+    many as epochs. `teacher` is the SHA-256 of the model file whose answers are the targets.
     """
 
     arch: str
@@ -45,11 +46,14 @@ class Recipe:
     batch_size: int = 128
     learning_rate: float = 1e-3
     warm_up_epochs: int = 0
+    variants: int | None = None
+    teacher: str | None = None
     limit: int | None = None
     backend: str = "tensorflow"
 
     def __post_init__(self) -> None:
-        counts = (self.epochs, self.batch_size, 1 if self.limit is None else self.limit)
+        maybe = (one for one in (self.limit, self.variants) if one is not None)
+        counts = (self.epochs, self.batch_size, *maybe)
         names = (self.arch, self.activation, self.data, self.labels, self.backend)
         whole = all(type(count) is int for count in (*counts, self.seed))
         if not whole or min(counts) < 1 or not 0 <= self.seed < 2**32:
@@ -58,6 +62,8 @@ class Recipe:
             raise ValueError(f"names {names!r}")
         if self.augment and self.labels != "one-hot":
             raise ValueError(f"labels {self.labels!r} with augment")
+        if self.teacher is not None and not (self.augment and isinstance(self.teacher, str)):
+            raise ValueError(f"teacher {self.teacher!r} with augment {self.augment!r}")
 
 
 @dataclass(frozen=True)
@@ -147,10 +153,10 @@ def place(recipe: Recipe, out: Path | None) -> Path:
             f"choose another with --out, or delete it."
         )
     differing = [
-        name for name, value in asdict(recipe).items() if run.record["recipe"][name] != value
+        name for name, value in asdict(recipe).items() if run.record["recipe"].get(name) != value
     ]
     if differing:
-        settings = ", ".join(f"{name} {run.record['recipe'][name]!r}" for name in differing)
+        settings = ", ".join(f"{name} {run.record['recipe'].get(name)!r}" for name in differing)
         raise OutputError(
             f"Expected to continue the unfinished run in {out}, got other settings (it has "
             f"{settings}); give those, or choose another folder with --out."

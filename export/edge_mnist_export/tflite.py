@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import flatbuffers
 import keras
 import numpy as np
 import tensorflow as tf
@@ -40,7 +41,7 @@ def convert(model: Any, *, precision: str, older: bool = False) -> bytes:
         older: give up what `OLDER` says, so that older runtimes load the file.
     """
     with quiet():
-        return _name_edges(_convert(model, _SETTINGS[precision], older=older))
+        return _name_tensors(_convert(model, _SETTINGS[precision], older=older))
 
 
 class Quantizer:
@@ -83,13 +84,13 @@ class Quantizer:
         _set_range(graph.tensors[graph.inputs[0]], self._input_range)
         with quiet():
             content = mlir_quantize(
-                bytes(flatbuffer_utils.convert_object_to_bytearray(model)),
+                _pack(model),
                 disable_per_channel=not scheme.per_channel,
                 input_data_type=tf.uint8,
                 output_data_type=tf.uint8,
             )
             content = modify_model_io_type(content, tf.uint8, tf.uint8)
-        content = _name_edges(content)
+        content = _name_tensors(content)
         check_integer(content)
         return content
 
@@ -140,7 +141,7 @@ def finish(content: bytes, contract: Contract, *, batch: int | None = None) -> b
     entry.name, entry.buffer = BUFFER, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata.append(entry)
-    described = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    described = _pack(model)
     return with_labels(described, contract.labels)
 
 
@@ -207,13 +208,39 @@ def check_integer(content: bytes) -> None:
                 )
 
 
-def _name_edges(content: bytes) -> bytes:
-    """Name the input `image` and the output `probabilities`, as the ONNX files do."""
+class _Sharing(flatbuffers.Builder):  # type: ignore[misc]
+    """Writes vectors that are equal once: zero points of channels were 6 % of a small file."""
+
+    def __init__(self) -> None:
+        super().__init__(1024)
+        self._written: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: NDArray[np.generic]) -> int:  # noqa: N802, its base's name
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._written:
+            self._written[key] = super().CreateNumpyVector(x)
+        return self._written[key]
+
+
+def _pack(model: Any) -> bytes:
+    builder = _Sharing()
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _name_tensors(content: bytes) -> bytes:
+    """Name the input `image` and the output `probabilities`, as the ONNX files do.
+
+    The others keep what tells them apart: "edge_1/conv2d_1/convolution;edge_1/…" is of every op
+    that was fused, and such names were 5 % of a small file.
+    """
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     (graph,) = model.subgraphs
+    for tensor in graph.tensors:
+        tensor.name = b"/".join(tensor.name.split(b";")[0].split(b"/")[-2:])
     graph.tensors[graph.inputs[0]].name = b"image"
     graph.tensors[graph.outputs[0]].name = b"probabilities"
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return _pack(model)
 
 
 def _save(model: Any, folder: str) -> None:

@@ -1,10 +1,13 @@
-"""Whether quantization made a model slower: on some processors it does, and it should be said."""
+"""What a run costs here: files take turns, and the least time of each is taken.
+
+The least, since on a busy machine every other one is of what else was running.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -19,11 +22,14 @@ _SLOWER = 1.1
 
 
 def slower_than_float(artifacts: Sequence[Artifact]) -> Iterator[str]:
-    """Yield a line for every file that is slower here than the float32 one of its format."""
+    """Yield a line for every file that is slower here than the float32 one of its format.
+
+    On some processors quantization makes a model slower, and it should be said.
+    """
     for format in dict.fromkeys(artifact.format for artifact in artifacts):
         files = [artifact for artifact in artifacts if artifact.format == format]
         runtime = backends.installed(format)[0]
-        times = _invoke_us(files, runtime)
+        times = invoke_us({a.precision: Classifier.from_artifact(a, runtime) for a in files})
         plain = times["float32"]
         for artifact in files:
             own = times[artifact.precision]
@@ -35,21 +41,17 @@ def slower_than_float(artifacts: Sequence[Artifact]) -> Iterator[str]:
                 )
 
 
-def _invoke_us(files: Sequence[Artifact], runtime: backends.Runtime) -> dict[str, float]:
-    """Return the least microseconds of a run by precision, all files taking turns.
-
-    The least, since on a busy machine every other one is of what else was running.
-    """
+def invoke_us(classifiers: Mapping[str, Classifier]) -> dict[str, float]:
+    """Return the least microseconds of one run of each, all taking turns."""
     runs = {}
-    for artifact in files:
-        classifier = Classifier.from_artifact(artifact, runtime)
+    for name, classifier in classifiers.items():
         image = np.zeros((1, *classifier.contract.shape), np.uint8)
-        runs[artifact.precision] = (classifier.session.run, classifier.encode(image))
+        runs[name] = (classifier.session.run, classifier.encode(image))
     least = dict.fromkeys(runs, math.inf)
     for _ in range(_ROUNDS):
-        for precision, (run, values) in runs.items():
+        for name, (run, values) in runs.items():
             end = time.perf_counter_ns() + _ROUND_NS
             while (start := time.perf_counter_ns()) < end:
                 run(values)
-                least[precision] = min(least[precision], time.perf_counter_ns() - start)
-    return {precision: ns / 1000 for precision, ns in least.items()}
+                least[name] = min(least[name], time.perf_counter_ns() - start)
+    return {name: ns / 1000 for name, ns in least.items()}

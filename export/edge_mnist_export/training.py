@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
-from edge_mnist import __version__, datasets
+from edge_mnist import Classifier, __version__, datasets
 
-from . import architectures, curves, hands, runs
-from .augmentation import augment
+from . import architectures, curves, runs
 from .frameworks import device, tool_versions
+from .lessons import Lessons, encode
 from .pixels import as_input
 from .runs import Recipe, Run
 from .subject import weights_sha256
@@ -32,17 +30,23 @@ _STEPS = 16
 _LOSSES = {"sparse": "sparse_categorical_crossentropy", "one-hot": "categorical_crossentropy"}
 
 
-def train(recipe: Recipe, source: datasets.Source, out: Path, report: Report) -> Run:
+def train(
+    recipe: Recipe,
+    source: datasets.Source,
+    out: Path,
+    report: Report,
+    teacher: Classifier | None = None,
+) -> Run:
     """Train as the recipe says and fill the run folder `out`; continue what stands there.
 
-    The order of the images and their augmentation are drawn anew from (seed, epoch), so a run
-    that was interrupted ends with the same weights as one that was not.
+    A run that was interrupted ends with the same weights as one that was not. `teacher` is the
+    model that the recipe names by its hash.
     """
     _make_repeatable(recipe)
     split = datasets.load(source, "train", limit=recipe.limit)
-    kept, held = hold_out(split, recipe.seed)
-    shown = len(kept.images) + (hands.count(len(kept.images)) if recipe.augment else 0)
-    model, done = _start(recipe, out, steps=-(-shown // recipe.batch_size))
+    kept, held = hold_out(split)
+    lessons = Lessons(kept, recipe, teacher)
+    model, done = _start(recipe, out, steps=-(-len(lessons) // recipe.batch_size))
     history = runs.read_history(out, done)
     on = device(recipe.backend)
     if not done:
@@ -50,11 +54,13 @@ def train(recipe: Recipe, source: datasets.Source, out: Path, report: Report) ->
         runs.write_record(out, recipe, status="running")
     report(f"Training {recipe.arch} on {split.name}, {len(kept.images):,} images, with Keras")
     report(f"on {recipe.backend}, {on}; {len(held.images):,} images held out for validation")
+    if teacher:
+        report(f"The targets are what {teacher.artifact.path} answers, not the labels")
     if done:
         report(f"Continuing {out} after epoch {done} of {recipe.epochs}")
     with _interrupts() as interrupted:
         for epoch in range(done, recipe.epochs):
-            history.append(_fit_epoch(model, kept, held, recipe, epoch))
+            history.append(_fit_epoch(model, lessons, held, recipe, epoch))
             runs.write_history(out, history)
             _save_checkpoint(model, out, epoch + 1)
             report(_epoch_line(history[-1], recipe.epochs))
@@ -148,33 +154,23 @@ def _load_checkpoint(path: Path, recipe: Recipe) -> tuple[Any, int]:
 
 
 def _fit_epoch(
-    model: Any, kept: datasets.Split, held: datasets.Split, recipe: Recipe, epoch: int
+    model: Any, lessons: Lessons, held: datasets.Split, recipe: Recipe, epoch: int
 ) -> dict[str, float]:
     start = time.perf_counter()
-    rng = np.random.default_rng([recipe.seed, epoch])
-    images, targets = kept.images, _targets(kept.labels, recipe)
-    if recipe.augment:
-        more, their_targets = hands.draw(len(images), rng)
-        images = augment(np.concatenate([images, more]), rng)
-        targets = np.concatenate([targets, their_targets])
-    order = rng.permutation(len(images))
+    images, targets = lessons.epoch(epoch)
     history = model.fit(
-        as_input(images[order]),
-        targets[order],
+        as_input(images),
+        targets,
         batch_size=recipe.batch_size,
         shuffle=False,
         initial_epoch=epoch,
         epochs=epoch + 1,
-        validation_data=(as_input(held.images), _targets(held.labels, recipe)),
+        validation_data=(as_input(held.images), encode(held.labels, recipe)),
         validation_batch_size=512,
         verbose=0,
     ).history
     row = {name: round(float(values[-1]), 6) for name, values in history.items()}
     return {"epoch": epoch + 1, **row, "seconds": round(time.perf_counter() - start, 2)}
-
-
-def _targets(labels: NDArray[np.uint8], recipe: Recipe) -> NDArray[Any]:
-    return np.eye(10, dtype=np.float32)[labels] if recipe.labels == "one-hot" else labels
 
 
 def _save_checkpoint(model: Any, out: Path, epoch: int) -> None:

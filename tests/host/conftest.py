@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Cli
 
 EVERYTHING = ("--int8", "--fp16", "--dynamic", "--max-drop", "1", "--min-agreement", "97")
-SMALL = ("--data", "synthetic", "--limit", "6000", "--epochs", "3")
+SMALL = ("--data", "synthetic", "--limit", "6000", "--epochs", "3", "--arch", "seed")
 
 
 @pytest.fixture(scope="session")

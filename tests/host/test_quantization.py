@@ -98,7 +98,7 @@ def test_the_search_tries_ranges_weights_and_fewer_images() -> None:
 
 
 def test_calibration_images_are_balanced_seeded_and_never_held_out() -> None:
-    kept, held = hold_out(load(find("synthetic"), "train", limit=3000), seed=4)
+    kept, held = hold_out(load(find("synthetic"), "train", limit=3000))
     assert (len(kept.images), len(held.images)) == (2750, 250)
     chosen, counts = representative(kept, per_class=(2, 20), seed=4)
     assert counts == (20, 200)
@@ -155,7 +155,7 @@ def test_what_was_measured_is_what_the_file_does(run: Path, bundle: Path) -> Non
     import keras
 
     calibration = json.loads((bundle / "manifest.json").read_text())["calibration"]
-    _, held = hold_out(load(find("synthetic"), "train", limit=6000), seed=0)
+    _, held = hold_out(load(find("synthetic"), "train", limit=6000))
     chosen = {key: calibration[key] for key in ("method", "weights", "images")}
     (row,) = [row for row in calibration["tried"] if chosen.items() <= row.items()]
     keras_model = keras.saving.load_model(run / "model.keras", compile=False)

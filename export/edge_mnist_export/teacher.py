@@ -1,0 +1,44 @@
+"""The model whose answers a smaller one learns (knowledge distillation, Hinton et al. 2015)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edge_mnist import Classifier, bundle, datasets
+from edge_mnist.errors import ModelError
+
+SHIPPED = Path(__file__).parent / "models" / "accurate"
+NONE = "none"
+
+
+def find(given: str | None, source: datasets.Source, *, distill: bool) -> Classifier | None:
+    """Return the teacher: `given`, or the shipped one where a recipe distills; None for labels.
+
+    The shipped one teaches on the images that it has learnt itself, and on no others.
+
+    Raises:
+        EdgeMnistError: `given` is no bundle and no model file of digits.
+    """
+    if given == NONE or (given is None and not (distill and _has_learnt(source))):
+        return None
+    # Rounded to 256 steps, as an int8 file does it, probabilities would teach nothing but digits.
+    teacher = Classifier(given) if given else Classifier(SHIPPED, precision="dynamic")
+    if not teacher.contract.digits or teacher.contract.shape != (28, 28):
+        raise ModelError(
+            f"Expected a teacher that reads digits of 28×28, got {given}, of "
+            f"{'×'.join(map(str, teacher.contract.size))} with {len(teacher.labels)} labels."
+        )
+    return teacher
+
+
+def sha256(teacher: Classifier) -> str:
+    """Return the hash of the teacher's file."""
+    return bundle.sha256(teacher.artifact.read())
+
+
+def _has_learnt(source: datasets.Source) -> bool:
+    manifest: dict[str, Any] = json.loads((SHIPPED / bundle.MANIFEST).read_text(encoding="utf-8"))
+    learnt = manifest["training"]["data"]["sha256"]
+    return bool(datasets.load(source, "train").sha256 == learnt)
