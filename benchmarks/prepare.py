@@ -60,7 +60,7 @@ def models(run: Path | None, data: str, say: Say) -> Path:
     found = run or _newest_seed()
     if found is None:
         say(f"Training seed on {data}")
-        _run([_command(), "train", "--data", data], cwd=ROOT)
+        _run([_command(), "train", "--arch", "seed", "--data", data], cwd=ROOT)
         found = _newest_seed()
     say(f"Exporting {found}")
     shutil.rmtree(folder, ignore_errors=True)

@@ -15,14 +15,13 @@ import click
 from edge_mnist.contract import Scaling
 from edge_mnist.errors import ModelError
 
+from . import recipes
 from .gate import Gate
-from .recipes import NAMES, RECIPES
 from .targets import TARGETS, Target
 
 if TYPE_CHECKING:
     from edge_mnist import Classifier, datasets
 
-    from .recipes import Schedule
     from .runs import Recipe, Run
     from .subject import Subject
 
@@ -93,7 +92,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.command(short_help="Train a CNN and write a run folder.")
 @click.option(
     "--arch",
-    type=click.Choice(tuple(RECIPES)),
+    type=click.Choice(tuple(recipes.RECIPES)),
     help="nano, edge, accurate: the smallest to the largest; seed: the tutorial's.  "
     "[default: edge]",
 )
@@ -114,7 +113,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option(
     "--recipe",
     "name",
-    type=click.Choice(NAMES),
+    type=click.Choice(recipes.NAMES),
     help="plain: the images as they stand; standard: augmented; full: that for much longer.  "
     "[default: standard; plain for seed]",
 )
@@ -176,7 +175,7 @@ def train(
     if max_bytes or max_us:
         arch = _choose(backend, max_bytes, max_us)
     arch = arch or "edge"
-    schedule = _schedule(arch, name)
+    schedule = recipes.schedule(arch, name)
     taught = teachers.find(teacher, source, distill=schedule.distill)
     if labels == "sparse" and schedule.augment:
         raise click.UsageError(
@@ -205,16 +204,6 @@ def train(
     )
     run = _train(recipe, source, out, taught)
     click.echo(_summary(run))
-
-
-def _schedule(arch: str, name: str | None) -> Schedule:
-    own = RECIPES[arch]
-    name = name or next(iter(own))
-    if name not in own:
-        raise click.UsageError(
-            f"Expected --recipe {' or '.join(own)} for {arch}, got {name}; there is no other."
-        )
-    return own[name]
 
 
 def _choose(backend: str, max_bytes: int | None, max_us: float | None) -> str:

@@ -24,23 +24,29 @@ class Schedule(NamedTuple):
     distill: bool = False
 
 
+_PLAIN = Schedule(10, 3e-3, 1)
+_SMALL = {
+    "plain": _PLAIN,
+    "standard": Schedule(30, 4e-3, 1, augment=True, variants=8, distill=True),
+    "full": Schedule(120, 4e-3, 1, augment=True, variants=24, distill=True),
+}
 RECIPES: dict[str, dict[str, Schedule]] = {
-    "nano": {
-        "standard": Schedule(30, 4e-3, 1, augment=True, variants=8, distill=True),
-        "full": Schedule(120, 4e-3, 1, augment=True, variants=24, distill=True),
-    },
-    "edge": {
-        "standard": Schedule(30, 4e-3, 1, augment=True, variants=8, distill=True),
-        "full": Schedule(120, 4e-3, 1, augment=True, variants=24, distill=True),
-    },
+    "nano": _SMALL,
+    "edge": _SMALL,
     "accurate": {
+        "plain": _PLAIN,
         "standard": Schedule(12, 2e-3, 1, augment=True),
         "full": Schedule(36, 2e-3, 1, augment=True),
     },
     "seed": {
         "plain": Schedule(10, 1e-3),
         "standard": Schedule(30, 1e-3, augment=True),
+        "full": Schedule(90, 1e-3, augment=True),
     },
 }
 NAMES = ("plain", "standard", "full")
-"""What `--recipe` takes; an architecture has some of them, and the first it has is its default."""
+
+
+def schedule(arch: str, name: str | None) -> Schedule:
+    """Return the recipe `name` of an architecture, or what it has by default."""
+    return RECIPES[arch][name or ("plain" if arch == "seed" else "standard")]

@@ -22,12 +22,11 @@ import pytest
 
 from edge_mnist import backends
 from edge_mnist.benchmark.page import as_html
-from edge_mnist.bundle import SHIPPED
-from tests.conftest import REPOSITORY, Cli, error_line
+from tests.conftest import REPOSITORY, WHOLE, Cli, error_line
 
 SCHEMA = json.loads((files("edge_mnist.benchmark") / "schema-1.json").read_text(encoding="utf-8"))
 CHECK = jsonschema.Draft202012Validator(SCHEMA)
-INT8 = SHIPPED / "model-int8.onnx"
+INT8 = WHOLE / "model-int8.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def measured(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     folder = tmp_path_factory.mktemp("measured")
     names = ("--json", "quick.json", "--csv", "quick.csv", "--html", "quick.html")
     start = _children_s()
-    done = cli("benchmark", SHIPPED, "--threads", "1,2", "--quick", *names, cwd=folder)
+    done = cli("benchmark", WHOLE, "--threads", "1,2", "--quick", *names, cwd=folder)
     return folder, done.stdout, _children_s() - start
 
 
@@ -90,7 +89,7 @@ def test_the_schema_refuses_what_is_wrong(spoil: Any, document: dict[str, Any]) 
 
 
 def test_a_row_holds_what_is_needed_to_choose(document: dict[str, Any]) -> None:
-    manifest = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((WHOLE / "manifest.json").read_text(encoding="utf-8"))
     entries = {entry["file"]: entry for entry in manifest["artifacts"]}
     for row in document["results"]:
         entry = entries[row["file"]]
@@ -251,7 +250,7 @@ def test_a_duration_is_kept_and_every_window_has_a_median(cli: Cli, tmp_path: Pa
 
 def test_two_bundles_with_files_of_one_name_are_told_apart(cli: Cli, tmp_path: Path) -> None:
     for name in ("old", "new"):
-        shutil.copytree(SHIPPED, tmp_path / name / "bundle")
+        shutil.copytree(WHOLE, tmp_path / name / "bundle")
     args = ("benchmark", "old/bundle", "new/bundle", "--runs", "10", "--json", "x.json")
     out = cli(*args, cwd=tmp_path).stdout
     assert "old/bundle/model-int8.onnx" in out
@@ -260,7 +259,7 @@ def test_two_bundles_with_files_of_one_name_are_told_apart(cli: Cli, tmp_path: P
 
 
 def test_a_row_that_fails_is_shown_and_the_others_are_written(cli: Cli, tmp_path: Path) -> None:
-    bundle = Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
+    bundle = Path(shutil.copytree(WHOLE, tmp_path / "bundle"))
     (bundle / "model-int8.onnx").write_bytes(b"no longer what the manifest says")
     names = ("--json", "x.json", "--csv", "x.csv", "--html", "x.html")
     done = cli("benchmark", "bundle", "--runs", "10", *names, cwd=tmp_path, status=1)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from edge_mnist import backends
 from edge_mnist.bundle import SHIPPED
-from tests.conftest import REPOSITORY, Cli, error_line
+from tests.conftest import REPOSITORY, WHOLE, Cli, error_line
 
 DIGITS = REPOSITORY / "examples" / "digits"
 
@@ -120,7 +120,7 @@ def test_predict_goes_on_past_a_bad_picture_and_says_so(cli: Cli, tmp_path: Path
 def test_predict_takes_the_newest_bundle_else_the_shipped_one(cli: Cli, tmp_path: Path) -> None:
     shipped = cli("predict", DIGITS / "4.png", "--json", cwd=tmp_path).stdout
     bundle = tmp_path / "runs" / "mine" / "bundle"
-    shutil.copytree(SHIPPED, bundle)
+    shutil.copytree(WHOLE, bundle)
     assert cli("predict", DIGITS / "4.png", "--json", cwd=tmp_path).stdout == shipped
     (bundle / "model-int8.tflite").write_bytes(b"")
     done = cli("predict", DIGITS / "4.png", cwd=tmp_path, status=2)
@@ -142,9 +142,9 @@ def test_evaluate_on_the_stand_in_names_it(cli: Cli) -> None:
 
 
 def test_evaluate_on_mnist_finds_what_the_manifest_states(cli: Cli, mnist: Path) -> None:
-    document = json.loads(cli("evaluate", SHIPPED, "--data", mnist, "--json").stdout)
+    document = json.loads(cli("evaluate", WHOLE, "--data", mnist, "--json").stdout)
     assert (document["data"], document["images"]) == ("mnist-test", 10000)
-    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+    manifest = json.loads((WHOLE / "manifest.json").read_text())
     stated = {row["file"]: row["accuracy"] for row in manifest["artifacts"]}
     for row in document["results"]:
         # Another processor may round a few sums otherwise: three images of 10,000.
@@ -153,7 +153,7 @@ def test_evaluate_on_mnist_finds_what_the_manifest_states(cli: Cli, mnist: Path)
 
 
 def test_evaluate_prints_the_confusion_of_every_image(cli: Cli) -> None:
-    out = cli("evaluate", SHIPPED, "--data", "synthetic", "--limit", "300").stdout
+    out = cli("evaluate", WHOLE, "--data", "synthetic", "--limit", "300").stdout
     assert out.startswith("synthetic-test, 300 images\n")
     matrix = [[int(cell) for cell in line.split()[1:]] for line in out.splitlines()[-10:]]
     assert np.array(matrix).shape == (10, 10)
@@ -162,11 +162,11 @@ def test_evaluate_prints_the_confusion_of_every_image(cli: Cli) -> None:
 
 def test_benchmark_writes_the_documented_json(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "here.json"
-    out = cli("benchmark", SHIPPED, "--threads", "1,2", "--runs", "40", "--json", file).stdout
+    out = cli("benchmark", WHOLE, "--threads", "1,2", "--runs", "40", "--json", file).stdout
     document = json.loads(file.read_text())
     assert document["schema"] == 1
     assert document["environment"]["python"] == sys.version.split()[0]
-    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+    manifest = json.loads((WHOLE / "manifest.json").read_text())
     jobs = sum(len(backends.installed(a["format"])) for a in manifest["artifacts"])
     assert len(document["results"]) == 2 * jobs
     for row in document["results"]:
@@ -295,9 +295,7 @@ def test_compare_names_rows_that_are_gone(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_link_is_followed_and_kept(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
-    cli(
-        "benchmark", SHIPPED / "model-int8.tflite", "--runs", "10", "--json", tmp_path / "link.json"
-    )
+    cli("benchmark", WHOLE / "model-int8.tflite", "--runs", "10", "--json", tmp_path / "link.json")
     assert (tmp_path / "link.json").is_symlink()
     assert json.loads((tmp_path / "real.json").read_text())["schema"] == 1
 
@@ -314,7 +312,7 @@ def test_an_encoding_that_lacks_a_letter_is_no_reason_to_fail(cli: Cli, tmp_path
 
 
 def test_evaluate_goes_on_past_a_file_that_no_runtime_loads(cli: Cli, tmp_path: Path) -> None:
-    bundle = Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
+    bundle = Path(shutil.copytree(WHOLE, tmp_path / "bundle"))
     manifest = json.loads((bundle / "manifest.json").read_text())
     broken = b"vouched for, and yet no model"
     (bundle / "model-float32.tflite").write_bytes(broken)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from edge_mnist import Classifier, EdgeMnistError, backends
-from edge_mnist.bundle import SHIPPED
 from edge_mnist.datasets import synthetic
+from tests.conftest import WHOLE
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 INSTALLED = [runtime.backend for runtime in backends.installed()]
@@ -48,7 +48,7 @@ def test_a_contender_reads_what_classifier_reads(
 ) -> None:
     images = synthetic.draw(np.arange(10), seed=3)
     np.save(tmp_path / "images.npy", images)
-    file = SHIPPED / f"model-{precision}.{backends.RUNTIMES[backend].format}"
+    file = WHOLE / f"model-{precision}.{backends.RUNTIMES[backend].format}"
     tool = "edge_mnist" if ours else TOOLS[backend]
     requests = [{"read": 10}, {"batch": 4, "seconds": 0.01}]
     done = subprocess.run(

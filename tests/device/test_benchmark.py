@@ -21,8 +21,9 @@ from edge_mnist import backends
 from edge_mnist.benchmark import choice, machine, measure, plan, report, taints
 from edge_mnist.benchmark.compare import Change, compare
 from edge_mnist.benchmark.stats import interval, resampled, rounded, summary
-from edge_mnist.bundle import SHIPPED, find_artifacts
+from edge_mnist.bundle import find_artifacts
 from edge_mnist.errors import DataError, GateError, ModelError
+from tests.conftest import WHOLE
 from tests.device.test_hostile import _uncommon
 
 Rounds = list[list[int]]
@@ -446,8 +447,8 @@ def test_a_file_that_kills_its_process_is_a_failed_row_and_the_rest_goes_on(
 ) -> None:
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert, which dies of this file")
     deadly = tmp_path / "deadly.tflite"
-    deadly.write_bytes(_uncommon((SHIPPED / "model-float32.tflite").read_bytes()))
-    sound = SHIPPED / "model-int8.tflite"
+    deadly.write_bytes(_uncommon((WHOLE / "model-float32.tflite").read_bytes()))
+    sound = WHOLE / "model-int8.tflite"
     litert = backends.get("litert")
     jobs = [(find_artifacts(file)[0], litert, 1) for file in (deadly, sound)]
     chosen = plan.choose(runs=10, rows=2)
@@ -469,13 +470,13 @@ def lasting(tmp_path: Path) -> Any:
         pytest.skip("needs /proc to find the processes of another")
     command = Path(sys.executable).with_name("edge-mnist")
     process = subprocess.Popen(
-        [command, "benchmark", SHIPPED, "--duration", "60s", "--json", tmp_path / "x.json"],
+        [command, "benchmark", WHOLE, "--duration", "60s", "--json", tmp_path / "x.json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    count = sum(len(backends.installed(a.format)) for a in find_artifacts(SHIPPED))
+    count = sum(len(backends.installed(a.format)) for a in find_artifacts(WHOLE))
     wait_for(lambda: len(workers(process.pid)) == count and turning(process.pid))
     yield process, workers(process.pid)
     process.kill()

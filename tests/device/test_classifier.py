@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from edge_mnist import BackendError, BundleError, Classifier, ImageError, ModelError, backends
-from edge_mnist.bundle import SHIPPED, find_artifacts, read_bundle
+from edge_mnist.bundle import MODELS, SHIPPED, find_artifacts, read_bundle
 from edge_mnist.classifier import choose
 from edge_mnist.datasets import synthetic
+from tests.conftest import WHOLE
 
 INSTALLED = [runtime.backend for runtime in backends.installed()]
 PAIRS = [
@@ -33,7 +34,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A copy of the shipped bundle, to be broken."""
-    return Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
+    return Path(shutil.copytree(WHOLE, tmp_path / "bundle"))
 
 
 @pytest.mark.parametrize(("file", "backend"), PAIRS)
@@ -41,7 +42,7 @@ def test_every_file_reads_digits_in_every_runtime(
     file: str, backend: str, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
     images, labels = digits
-    classifier = Classifier(SHIPPED / file, backend=backend)
+    classifier = Classifier(WHOLE / file, backend=backend)
     probabilities = classifier.predict_probabilities(images)
     assert probabilities.shape == (200, 10)
     assert probabilities.dtype == np.float32
@@ -59,7 +60,7 @@ def test_every_file_reads_digits_in_every_runtime(
 def test_files_of_one_precision_agree_across_formats(digits: tuple[np.ndarray, np.ndarray]) -> None:
     images, _ = digits
     by_format = [
-        Classifier(SHIPPED / f"model-float32.{format}").predict_probabilities(images)
+        Classifier(WHOLE / f"model-float32.{format}").predict_probabilities(images)
         for format in ("tflite", "onnx")
     ]
     # The same float32 arithmetic in another order: 1e-5 is a hundred float32 steps at 1.
@@ -71,6 +72,24 @@ def test_the_default_is_the_int8_file_of_the_shipped_bundle() -> None:
     assert classifier.artifact.path.parent == SHIPPED
     assert classifier.artifact.precision == "int8"
     assert classifier.backend == INSTALLED[0]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bundles_of_the_package_have_names(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    classifier = Classifier(name)
+    assert classifier.artifact.path == SHIPPED.parent / name / "model-int8.tflite"
+    # A path of that name comes first.
+    shutil.copytree(WHOLE, tmp_path / name)
+    assert Classifier(name, precision="float32").artifact.path.resolve().is_relative_to(tmp_path)
+
+
+def test_the_bundles_of_the_package_are_small() -> None:
+    files = [path for path in SHIPPED.parent.rglob("*") if path.is_file()]
+    assert {path.parent.name for path in files} == set(MODELS)
+    assert sum(path.stat().st_size for path in files) < 150_000
 
 
 def test_int8_takes_the_pixels_as_they_are() -> None:
@@ -139,7 +158,7 @@ def test_wrong_names_are_refused() -> None:
     with pytest.raises(BackendError, match="Expected 1 to 256 threads, got 0"):
         Classifier(threads=0)
     with pytest.raises(ModelError, match=r"Expected a \.onnx file for backend 'onnx'"):
-        Classifier(SHIPPED / "model-int8.tflite", backend="onnx")
+        Classifier(WHOLE / "model-int8.tflite", backend="onnx")
 
 
 def test_a_missing_runtime_is_named_with_its_install_line() -> None:

@@ -29,11 +29,11 @@ from edge_mnist import (
     layout,
     trial,
 )
-from edge_mnist.bundle import SHIPPED, find_artifacts
+from edge_mnist.bundle import find_artifacts
 from edge_mnist.contract import DIGITS, Contract, Scaling, number
 from edge_mnist.foreign import name_of, scaling_of
 from edge_mnist.preprocess import fit, preprocess
-from tests.conftest import Cli, error_line
+from tests.conftest import WHOLE, Cli, error_line
 
 onnx = pytest.importorskip("onnx", reason="needs onnx to build models")
 pytest.importorskip("onnxruntime", reason="needs onnxruntime to run models")
@@ -78,7 +78,7 @@ def _wrap(
 
     `p` are probabilities, or with `drop_softmax` logits.
     """
-    model = onnx.load(SHIPPED / "model-float32.onnx")
+    model = onnx.load(WHOLE / "model-float32.onnx")
     graph = model.graph
     nodes = list(graph.node)
     if drop_softmax:
@@ -585,7 +585,7 @@ def convert(tmp_path_factory: pytest.TempPathFactory, mnist: Path) -> Convert:
     """Convert the shipped model, rebuilt in TensorFlow, to a `.tflite` file of another kind."""
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert to run .tflite files")
     tf = pytest.importorskip("tensorflow", reason="needs TensorFlow to make .tflite files")
-    shipped = onnx.load(SHIPPED / "model-float32.onnx").graph.initializer
+    shipped = onnx.load(WHOLE / "model-float32.onnx").graph.initializer
     arrays = [numpy_helper.to_array(t) for t in shipped]
     weights = [a for a in arrays if a.dtype == np.float32]
     folder = tmp_path_factory.mktemp("tflite")

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from edge_mnist import BundleError, Classifier, backends
-from edge_mnist.bundle import SHIPPED
 from edge_mnist.datasets import find, load
+from tests.conftest import WHOLE
 
 BACKENDS = [runtime.backend for runtime in backends.installed()]
 FILES = [
-    (backend, SHIPPED / f"model-{precision}.{backends.RUNTIMES[backend].format}")
+    (backend, WHOLE / f"model-{precision}.{backends.RUNTIMES[backend].format}")
     for backend in BACKENDS
     for precision in ("int8", "float32")
 ]
@@ -92,7 +92,7 @@ def test_a_classifier_goes_to_worker_processes(method: str, images: np.ndarray) 
 def test_what_was_found_out_is_pickled_too(
     tmp_path: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mine.tflite").write_bytes((SHIPPED / "model-float32.tflite").read_bytes())
+    (tmp_path / "mine.tflite").write_bytes((WHOLE / "model-float32.tflite").read_bytes())
     monkeypatch.chdir(tmp_path)
     classifier = Classifier("mine.tflite", scale=1 / 512, mean=0.1)
     content = pickle.dumps(classifier)
@@ -140,7 +140,7 @@ def test_a_million_predictions_leave_no_trace(backend: str, name: str, count: in
     if backend not in BACKENDS:
         pytest.skip(f"needs {backends.RUNTIMES[backend].distribution}")
     done = subprocess.run(
-        [sys.executable, "-c", LONG_LIFE, SHIPPED / name, backend, str(count)],
+        [sys.executable, "-c", LONG_LIFE, WHOLE / name, backend, str(count)],
         capture_output=True,
         text=True,
         check=True,

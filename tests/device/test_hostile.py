@@ -27,8 +27,7 @@ from edge_mnist.backends._flatbuffer import Table, root
 from edge_mnist.backends._malformed import Malformed
 from edge_mnist.backends._tflite_file import labels
 from edge_mnist.backends._tflite_ops import harmless
-from edge_mnist.bundle import SHIPPED
-from tests.conftest import REPOSITORY, error_line
+from tests.conftest import REPOSITORY, WHOLE, error_line
 from tests.device.hostile import campaign
 from tests.device.mutation import _varint
 
@@ -53,7 +52,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "manifest": "*.json",
     }.items():
         (folder / kind).mkdir()
-        for file in SHIPPED.glob(pattern):
+        for file in WHOLE.glob(pattern):
             shutil.copy(file, folder / kind)
     (folder / "picture").mkdir()
     for name, content in _pictures().items():
@@ -170,7 +169,7 @@ def _last(content: bytes) -> int:
 def test_a_broken_tflite_says_what_is_wrong(name: str, tmp_path: Path) -> None:
     change, expected = _BROKEN[name]
     path = tmp_path / "mine.tflite"
-    path.write_bytes(change((SHIPPED / "model-float32.tflite").read_bytes()))
+    path.write_bytes(change((WHOLE / "model-float32.tflite").read_bytes()))
     message = rf"^Expected a sound TFLite model, got mine\.tflite with .*{expected}"
     with pytest.raises(ModelError, match=message):
         Classifier(path)
@@ -195,9 +194,9 @@ def test_a_transposed_convolution_writes_what_there_is_room_for() -> None:
 
 
 def test_shipped_files_are_known_to_be_harmless() -> None:
-    for file in SHIPPED.glob("*.tflite"):
+    for file in WHOLE.glob("*.tflite"):
         assert _tflite_check.check(file.read_bytes())
-    for file in SHIPPED.glob("*.onnx"):
+    for file in WHOLE.glob("*.onnx"):
         assert _bare._harmless(file.read_bytes(), "onnx", file)
 
 
@@ -215,7 +214,7 @@ def _uncommon(content: bytes) -> bytes:
 def test_what_ends_a_process_ends_another(tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert, which dies of this file")
     path = tmp_path / "mine.tflite"
-    content = _uncommon((SHIPPED / "model-float32.tflite").read_bytes())
+    content = _uncommon((WHOLE / "model-float32.tflite").read_bytes())
     assert not _tflite_check.check(content)
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"with operators that end the process .*\(SIGSEGV\); ex"):
@@ -233,8 +232,8 @@ def test_files_of_a_bundle_are_not_looked_through(monkeypatch: pytest.MonkeyPatc
         raise AssertionError("a hash that holds is enough")
 
     monkeypatch.setattr(_bare, "check", never)
-    Classifier(SHIPPED)
-    for file in SHIPPED.glob("model-*"):
+    Classifier(WHOLE)
+    for file in WHOLE.glob("model-*"):
         Classifier(file)
 
 
@@ -253,7 +252,7 @@ def test_checks_are_not_imported_for_a_bundle() -> None:
 
 def _external(location: str) -> bytes:
     onnx = pytest.importorskip("onnx", reason="needs onnx to build models")
-    model = onnx.load(SHIPPED / "model-float32.onnx")
+    model = onnx.load(WHOLE / "model-float32.onnx")
     tensor = model.graph.initializer[0]
     onnx.external_data_helper.set_external_data(tensor, location)
     tensor.ClearField("raw_data")
@@ -277,7 +276,7 @@ def test_weights_outside_of_the_folder_are_never_opened(location: str, tmp_path:
 
 def test_a_tensor_of_other_size_than_its_shape_is_refused(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="needs onnx to build models")
-    model = onnx.load(SHIPPED / "model-float32.onnx")
+    model = onnx.load(WHOLE / "model-float32.onnx")
     path = tmp_path / "mine.onnx"
     for dims, message in {
         (7, 7): r"a tensor of shape \(7, 7\) with \d+ bytes instead of (196|392)",
@@ -420,7 +419,7 @@ def test_standard_input_without_end_is_refused() -> None:
 
 def test_a_manifest_of_long_values_is_refused_in_a_short_line(tmp_path: Path) -> None:
     for change in ({"schema": "a" * 9000}, {"labels": ["a" * 9000], "schema": 1}):
-        manifest = json.loads((SHIPPED / "manifest.json").read_text()) | change
+        manifest = json.loads((WHOLE / "manifest.json").read_text()) | change
         (tmp_path / "manifest.json").write_text(json.dumps(manifest))
         with pytest.raises(BundleError) as raised:
             Classifier(tmp_path)
@@ -429,7 +428,7 @@ def test_a_manifest_of_long_values_is_refused_in_a_short_line(tmp_path: Path) ->
 
 @pytest.mark.parametrize("file", ["a" * 300, "\ud800", "a\0b", "", "."])
 def test_a_manifest_of_names_that_are_none_is_refused(file: str, tmp_path: Path) -> None:
-    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+    manifest = json.loads((WHOLE / "manifest.json").read_text())
     manifest["artifacts"][0]["file"] = file
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="got a wrong or missing field"):

@@ -23,7 +23,9 @@ def test_the_seed_cnn_on_mnist(cli: Cli, mnist: Path, tmp_path: Path) -> None:
 
 
 def test_the_stand_in_alone_teaches_real_handwriting(cli: Cli, mnist: Path, tmp_path: Path) -> None:
-    cli("train", "--data", "synthetic", "--epochs", "3", "--out", tmp_path / "run")
+    cli(
+        "train", "--arch", "seed", "--data", "synthetic", "--epochs", "3", "--out", tmp_path / "run"
+    )
     cli("export", tmp_path / "run", "--format", "onnx", "--out", tmp_path / "bundle")
     out = cli("evaluate", tmp_path / "bundle", "--data", mnist, "--json").stdout
     document = json.loads(out)

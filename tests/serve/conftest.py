@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_mnist.bundle import SHIPPED
 from edge_mnist.datasets import synthetic
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, WHOLE
 
 DIGITS = REPOSITORY / "examples" / "digits"
 
@@ -115,7 +114,7 @@ def started(
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A server of the shipped bundle, for all tests of a file."""
-    one = started("--model", SHIPPED)
+    one = started("--model", WHOLE)
     yield one
     status = one.stop()
     assert status == 0

@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_mnist import Classifier
-from edge_mnist.bundle import SHIPPED
-from tests.conftest import Cli, error_line
+from tests.conftest import WHOLE, Cli, error_line
 from tests.serve.conftest import DIGITS, Server, Start
 
 MODELS = ("model-int8.tflite-litert", "model-float32.onnx-onnx")
@@ -58,7 +57,7 @@ def test_a_picture_is_read_as_the_command_line_reads_it(
     seen = row.pop("seen")
     assert len(base64.b64decode(seen["pixels"])) == 784 and seen["shape"] == [28, 28]
     if model == "default":
-        printed = json.loads(cli("predict", path, "--model", SHIPPED, "--json").stdout)
+        printed = json.loads(cli("predict", path, "--model", WHOLE, "--json").stdout)
         assert printed.pop("image") == str(path)
         assert row == printed
 
@@ -72,7 +71,7 @@ def test_arrays_base64_and_raw_pixels_say_the_same(
     for content in (several, raw):
         check("Question", json.loads(content))
         rows = server.ask("/v1/predict", content).json["predictions"]
-        expected = [Classifier(SHIPPED).predict(one) for one in arrays]
+        expected = [Classifier(WHOLE).predict(one) for one in arrays]
         assert [row["digit"] for row in rows] == [one.digit for one in expected]
         assert sum(row["digit"] == number for row, number in zip(rows, numbers, strict=True)) > 36
     pictures = body(images=[in_base64(DIGITS / f"{digit}.png") for digit in (3, 8)])
@@ -213,7 +212,7 @@ def test_the_description_names_every_route(server: Server) -> None:
 
     description = server.ask("/openapi.json").json
     assert description["openapi"] == "3.1.0"
-    service = app.Service(models.Source(str(SHIPPED)), app.Settings())
+    service = app.Service(models.Source(str(WHOLE)), app.Settings())
     routes = {route.path for route in app.build(service).routes}  # type: ignore[attr-defined]
     service.queue.close()
     hidden = {"/", "/api", "/openapi.json"} | {path for path in routes if "versions" in path}
@@ -223,14 +222,14 @@ def test_the_description_names_every_route(server: Server) -> None:
 
 def test_the_newest_benchmark_is_shown(start: Start, cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "b.json"
-    cli("benchmark", SHIPPED / "model-int8.tflite", "--runs", "10", "--json", file)
-    one = start("--model", SHIPPED, "--benchmark", file)
+    cli("benchmark", WHOLE / "model-int8.tflite", "--runs", "10", "--json", file)
+    one = start("--model", WHOLE, "--benchmark", file)
     (row,) = one.ask("/v1/benchmark").json["benchmark"]["rows"]
     assert row["file"] == "model-int8.tflite" and 0 < row["p50_us"] <= row["p99_us"]
     assert row["accuracy"] > 0.99
     bad = tmp_path / "other.json"
     bad.write_text("{}", encoding="utf-8")
-    found = start("--model", SHIPPED, cwd=tmp_path)
+    found = start("--model", WHOLE, cwd=tmp_path)
     assert found.ask("/v1/benchmark").json == one.ask("/v1/benchmark").json
     file.unlink()
     assert found.ask("/v1/benchmark").json == {"benchmark": None}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_mnist.bundle import SHIPPED
+from tests.conftest import WHOLE
 from tests.serve.conftest import DIGITS, Answer, Server, Start
 
 SEVEN = (DIGITS / "7.png").read_bytes()
@@ -277,7 +277,7 @@ def test_sigterm_answers_what_is_in_flight(start: Start) -> None:
 
 def test_sighup_reloads_without_losing_a_request(start: Start, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
-    shutil.copytree(SHIPPED, bundle)
+    shutil.copytree(WHOLE, bundle)
     one = start("--model", bundle)
     done, statuses = threading.Event(), []
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_mnist import Classifier
-from edge_mnist.bundle import SHIPPED
+from tests.conftest import WHOLE
 from tests.serve.conftest import Server, Start
 
 triton = pytest.importorskip(
@@ -57,7 +57,7 @@ def test_infer(
     result = client.infer(
         ONNX, [given(arrays, binary=binary_in)], outputs=outputs, request_id="some"
     )
-    expected = Classifier(SHIPPED, backend="onnx", precision="float32")
+    expected = Classifier(WHOLE, backend="onnx", precision="float32")
     probabilities = result.as_numpy("probabilities")
     assert probabilities.dtype == np.float32 and probabilities.shape == (40, 10)
     np.testing.assert_allclose(probabilities, expected.predict_probabilities(arrays), atol=1e-6)
@@ -108,7 +108,7 @@ def test_another_datatype_or_output_is_refused(client: Any, images: tuple[Any, A
 
 
 def test_a_token_is_asked_of_clients_too(start: Start) -> None:
-    one = start("--model", SHIPPED, "--token", "0123456789abcdef")
+    one = start("--model", WHOLE, "--token", "0123456789abcdef")
     client = triton.InferenceServerClient(f"127.0.0.1:{one.port}")
     assert not client.is_server_ready()
     headers = {"Authorization": "Bearer 0123456789abcdef"}
