@@ -28,13 +28,14 @@ def _seed(x: Any, activation: str) -> Any:
 
 
 def _nano(x: Any, activation: str) -> Any:
-    """The smallest: 7,456 parameters, 0.18 M multiply-adds."""
+    """The smallest: 7,338 parameters, 0.2 M multiply-adds."""
     return _convolutions(
         layers.Reshape((28, 7, 4))(x),
         activation,
-        (16, (4, 2), (2, 1), "valid"),
+        (12, (4, 2), (2, 1), "valid"),
         (16, 3, (2, 1), "valid"),
-        (20, 3, 1, "valid"),
+        (16, 3, 1, "valid"),
+        (12, 3, 1, "same"),
     )
 
 

@@ -176,7 +176,7 @@ def train(
         arch = _choose(backend, max_bytes, max_us)
     arch = arch or "edge"
     schedule = recipes.schedule(arch, name)
-    taught = teachers.find(teacher, source, distill=schedule.distill)
+    taught = teachers.find(teacher, source, distill=schedule.temperature is not None)
     if labels == "sparse" and schedule.augment:
         raise click.UsageError(
             "Expected --labels one-hot with an augmented recipe, which mixes in what is no digit, "
@@ -198,6 +198,7 @@ def train(
         warm_up_epochs=schedule.warm_up_epochs,
         variants=schedule.variants,
         teacher=teachers.sha256(taught) if taught else None,
+        temperature=(schedule.temperature or 1.0) if taught else 1.0,
         seed=seed,
         limit=limit,
         backend=backend,

@@ -13,7 +13,8 @@ class Schedule(NamedTuple):
 
     The learning rate rises along a line for `warm_up_epochs`, then falls to 0 along a cosine.
     With `augment` every epoch shows other variations of the images, of which there are `variants`.
-    With `distill` the network learns what the shipped teacher answers, not the labels.
+    With `temperature` the network learns what the shipped teacher answers, not the labels, both
+    softened by it (Hinton et al. 2015).
     """
 
     epochs: int
@@ -21,14 +22,14 @@ class Schedule(NamedTuple):
     warm_up_epochs: int = 0
     augment: bool = False
     variants: int | None = None
-    distill: bool = False
+    temperature: float | None = None
 
 
 _PLAIN = Schedule(10, 3e-3, 1)
 _SMALL = {
     "plain": _PLAIN,
-    "standard": Schedule(30, 4e-3, 1, augment=True, variants=8, distill=True),
-    "full": Schedule(120, 4e-3, 1, augment=True, variants=24, distill=True),
+    "standard": Schedule(30, 1.6e-2, 1, augment=True, variants=8, temperature=3.0),
+    "full": Schedule(100, 1.6e-2, 1, augment=True, variants=12, temperature=3.0),
 }
 RECIPES: dict[str, dict[str, Schedule]] = {
     "nano": _SMALL,

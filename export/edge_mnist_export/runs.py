@@ -33,7 +33,8 @@ class Recipe:
     `data` is the data set's kind; `limit` cuts the training images; `learning_rate` is reached
     after `warm_up_epochs`, and decays to 0 along a cosine. `augment` mixes in what has soft
     targets, so that `labels` are "one-hot" then; of its variations there are `variants`, or as
-    many as epochs. `teacher` is the SHA-256 of the model file whose answers are the targets.
+    many as epochs. `teacher` is the SHA-256 of the model file whose answers are the targets, and
+    `temperature` what softens them.
     """
 
     arch: str
@@ -48,6 +49,7 @@ class Recipe:
     warm_up_epochs: int = 0
     variants: int | None = None
     teacher: str | None = None
+    temperature: float = 1.0
     limit: int | None = None
     backend: str = "tensorflow"
 
@@ -64,6 +66,8 @@ class Recipe:
             raise ValueError(f"labels {self.labels!r} with augment")
         if self.teacher is not None and not (self.augment and isinstance(self.teacher, str)):
             raise ValueError(f"teacher {self.teacher!r} with augment {self.augment!r}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature {self.temperature!r}")
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _start(recipe: Recipe, out: Path, *, steps: int) -> tuple[Any, int]:
     optimizer = keras.optimizers.Adam(_rate(recipe, steps))
     model.compile(
         optimizer,
-        loss=_LOSSES[recipe.labels],
+        loss=_Softened(recipe.temperature) if recipe.teacher else _LOSSES[recipe.labels],
         metrics=[accuracy],
         steps_per_execution=_STEPS if recipe.backend == "tensorflow" else 1,
     )
@@ -129,6 +129,25 @@ def _rate(recipe: Recipe, steps: int) -> Any:
         warmup_target=recipe.learning_rate if warm_up else None,
         warmup_steps=warm_up,
     )
+
+
+@keras.saving.register_keras_serializable("edge_mnist")
+class _Softened(keras.losses.Loss):  # type: ignore[misc]
+    """Cross-entropy of two distributions, both taken to the power of 1 / temperature."""
+
+    def __init__(self, temperature: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.temperature = temperature
+
+    def call(self, targets: Any, probabilities: Any) -> Any:
+        ops = keras.ops
+        wanted, given = (
+            ops.log(ops.maximum(one, 1e-12)) / self.temperature for one in (targets, probabilities)
+        )
+        return ops.categorical_crossentropy(ops.softmax(wanted), given, from_logits=True)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "temperature": self.temperature}
 
 
 @keras.saving.register_keras_serializable("edge_mnist", "accuracy")  # type: ignore[untyped-decorator]

@@ -47,6 +47,7 @@ def test_a_run_holds_all_that_is_promised(run: Path) -> None:
         "warm_up_epochs": 0,
         "variants": None,
         "teacher": None,
+        "temperature": 1.0,
         "limit": 6000,
         "backend": "tensorflow",
     }
