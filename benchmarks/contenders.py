@@ -70,7 +70,8 @@ def _through_classifier(arch: str, *precisions: str) -> list[Contender]:
 
 
 CONTENDERS = (
-    *_through_classifier("edge", "float32", "int8"),
+    *_through_classifier("nano", "int8"),
+    *_through_classifier("edge", "int8"),
     *_through_classifier("seed"),
     Contender("ai-edge-litert", "litert", (_LITERT, _NUMPY), _of("seed", _TFLITE_FILES)),
     Contender(

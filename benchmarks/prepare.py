@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contenders import OURS, PNNX, Contender
 
-from edge_mnist.bundle import SHIPPED
+from edge_mnist.bundle import MODELS, SHIPPED
 from edge_mnist.errors import EdgeMnistError
 from edge_mnist_export import runs
 
@@ -68,7 +68,8 @@ def models(run: Path | None, data: str, say: Say) -> Path:
     folder.mkdir(parents=True)
     precisions = ("--int8", "--fp16", "--dynamic")
     _run([_command(), "export", str(found), *precisions, "--out", str(seed)])
-    shutil.copytree(SHIPPED, folder / "edge")
+    for name in MODELS:
+        shutil.copytree(SHIPPED.parent / name, folder / name)
     shutil.copy(found / "model.keras", seed / "model.keras")
     return folder
 

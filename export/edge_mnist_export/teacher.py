@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from edge_mnist import Classifier, bundle, datasets
 from edge_mnist.errors import ModelError
@@ -39,6 +37,7 @@ def sha256(teacher: Classifier) -> str:
 
 
 def _has_learnt(source: datasets.Source) -> bool:
-    manifest: dict[str, Any] = json.loads((SHIPPED / bundle.MANIFEST).read_text(encoding="utf-8"))
-    learnt = manifest["training"]["data"]["sha256"]
+    if source.kind != "mnist":
+        return False
+    learnt = bundle.read_bundle(SHIPPED).manifest["training"]["data"]["sha256"]
     return bool(datasets.load(source, "train").sha256 == learnt)

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from edge_mnist import datasets
 from edge_mnist.datasets import synthetic
-from tests.conftest import REPOSITORY, find_mnist
+from tests.conftest import REPOSITORY, WHOLE, find_mnist
 from tests.pi import userland
 
 IMAGES = 300  # whose raw outputs are compared
 LIMIT_S = 300
 OUTPUTS = Path(__file__).with_name("outputs.py")
+BUNDLES = (WHOLE, "nano")
 DIGITS = REPOSITORY / "examples" / "digits"
 Done = subprocess.CompletedProcess[str]
 Outputs = dict[str, NDArray[np.generic]]
@@ -229,7 +230,7 @@ def reference(pip: Path, wheel: Path, images: Path) -> Outputs:
     if done.returncode:
         pytest.skip(f"needs pip to fetch {', '.join(wanted[1:])}: {done.stderr.strip()[-200:]}")
     out = images.with_name("reference.npz")
-    return _outputs(_run(pip, OUTPUTS, images, out), out)
+    return _outputs(_run(pip, OUTPUTS, images, out, *BUNDLES), out)
 
 
 def _outputs(done: Done, path: Path) -> Outputs:
@@ -254,16 +255,16 @@ def _work(setup: Setup, root: Path, wheels: Path, wheel: Path, images: Path, fol
     asked = {
         "doctor": ("doctor", "--json"),
         "predict": ("predict", DIGITS, "--json"),
-        "evaluate": ("evaluate", "--data", data, "--limit", "300", "--json"),
+        "evaluate": ("evaluate", WHOLE, "--data", data, "--limit", "300", "--json"),
         "benchmark": (
-            *("benchmark", "--runs", "10"),
+            *("benchmark", WHOLE, "--runs", "10"),
             *("--json", "benchmark.json", "--html", "benchmark.html"),
         ),
     }
     for name, arguments in asked.items():
         pi.answers[name] = pi.edge_mnist(*arguments)
     pi.answers["example"] = pi.run(REPOSITORY / "examples" / "classify.py", DIGITS / "7.png")
-    done = pi.run(OUTPUTS, images, folder / "outputs.npz")
+    done = pi.run(OUTPUTS, images, folder / "outputs.npz", *BUNDLES)
     pi.outputs = _outputs(done, folder / "outputs.npz")
     return pi
 

@@ -1,6 +1,6 @@
-"""Write the raw outputs of the shipped bundle in every runtime here, before dequantization.
+"""Write the raw outputs of bundles in every runtime here, before dequantization.
 
-python outputs.py IMAGES.npy OUT.npz
+python outputs.py IMAGES.npy OUT.npz BUNDLE...
 """
 
 import sys
@@ -11,11 +11,13 @@ from edge_mnist.bundle import find_artifacts
 from edge_mnist.classifier import Classifier
 from edge_mnist.evaluation import pairs
 
-_, source, out = sys.argv
+_, source, out, *bundles = sys.argv
 images = np.load(source)
 outputs = {}
-for artifact, runtime in pairs(find_artifacts(), None):
-    classifier = Classifier.from_artifact(artifact, runtime)
-    parts = [classifier.session.run(classifier.encode(image[np.newaxis])) for image in images]
-    outputs[f"{artifact.path.name} {runtime.backend}"] = np.concatenate(parts)
+for bundle in bundles:
+    for artifact, runtime in pairs(find_artifacts(bundle), None):
+        classifier = Classifier.from_artifact(artifact, runtime)
+        parts = [classifier.session.run(classifier.encode(image[np.newaxis])) for image in images]
+        name = f"{artifact.path.parent.name} {artifact.path.name} {runtime.backend}"
+        outputs[name] = np.concatenate(parts)
 np.savez(out, **outputs)
