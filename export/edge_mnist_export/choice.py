@@ -20,7 +20,7 @@ from edge_mnist.contract import Contract
 from edge_mnist.datasets import synthetic
 from edge_mnist.errors import ModelError
 
-from . import architectures, tflite, timing
+from . import timing
 from .pixels import as_input
 from .quantization import Scheme
 
@@ -52,6 +52,8 @@ def parse_size(text: str) -> int:
 
 def measure(archs: Sequence[str] = ARCHITECTURES) -> list[Candidate]:
     """Build every architecture and return what it costs, all timed in turn."""
+    from . import architectures, tflite  # TensorFlow: only where something is built
+
     contract = Contract()
     images = synthetic.draw(np.arange(_IMAGES) % 10, seed=0)
     runtime = backends.installed("tflite")[0]

@@ -79,10 +79,10 @@ def _no_nan(context: click.Context, parameter: click.Parameter, value: float) ->
 
 
 def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    from .choice import parse_size
-
     if value is None:
         return None
+    from .choice import parse_size
+
     try:
         return parse_size(value)
     except ValueError:

@@ -59,7 +59,8 @@ def train(
     report(f"Training {recipe.arch} on {split.name}, {len(kept.images):,} images, with Keras")
     report(f"on {recipe.backend}, {on}; {len(held.images):,} images held out for validation")
     if teacher:
-        report(f"The targets are what {teacher.artifact.path} answers, not the labels")
+        file = teacher.artifact.path
+        report(f"The targets are what {file.parent.name}/{file.name} answers, not the labels")
     if done:
         report(f"Continuing {out} after epoch {done} of {recipe.epochs}")
     with _interrupts() as interrupted:
