@@ -314,8 +314,10 @@ def card(arch: str, own: Sequence[Model], seed: Model, test: datasets.Split) -> 
     recipe = model.record["recipe"]
     facts = {
         "parameters": f"{model.record['parameters']:,}",
-        "files": ", ".join(
-            f"{e['file']} {e['size_bytes']:,} bytes" for e in model.manifest["artifacts"]
+        "int8 files": ", ".join(
+            f"{e['format']} {e['size_bytes']:,} bytes"
+            for e in model.manifest["artifacts"]
+            if e["precision"] == "int8"
         ),
         "input": "28×28 uint8, white ink on black; output: 10 probabilities",
         "data": "MNIST's training images: 55,000, and 5,000 held out for validation",

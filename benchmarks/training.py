@@ -56,7 +56,18 @@ def bare(arch: str, data: str, epochs: int, env: dict[str, str]) -> dict[str, An
 def ours(arch: str, data: str, epochs: int, env: dict[str, str], out: Path) -> list[float]:
     """Return seconds an epoch of `edge-mnist train`, preparation of images and saving included."""
     command = Path(sys.executable).with_name("edge-mnist")
-    options = ("--arch", arch, "--recipe", "plain", "--data", data, "--epochs", str(epochs), "--out", str(out))
+    options = (
+        "--arch",
+        arch,
+        "--recipe",
+        "plain",
+        "--data",
+        data,
+        "--epochs",
+        str(epochs),
+        "--out",
+        str(out),
+    )
     subprocess.run([command, "train", *options], env=env, capture_output=True, check=True)
     with (out / "history.csv").open(newline="", encoding="utf-8") as file:
         return [float(row["seconds"]) for row in csv.DictReader(file)]
