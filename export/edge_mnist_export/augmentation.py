@@ -25,6 +25,8 @@ _SHIFT = 2.0
 _BEND, _REACH = 0.9, 5.0
 # Shares of the images that get other lines, and the marks of a camera.
 _THICKNESS, _CAMERA = 0.3, 0.2
+# A pixel and those beside it, for thicker and thinner lines.
+_CROSS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 _CHUNK = 2048
 
 
@@ -105,9 +107,6 @@ def _with_other_lines(images: Floats, rng: Rng) -> Floats:
     thick = np.maximum.reduce(crosses) - images
     thin = images - np.minimum.reduce(crosses)
     return images + np.where(change > 0, thick, thin) * change
-
-
-_CROSS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 def _photographed(images: Floats, rng: Rng) -> Floats:

@@ -39,7 +39,7 @@ class Candidate(NamedTuple):
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that a size such as 10KB stands for; KB is 1,000 bytes, KiB 1,024.
+    """Return the bytes that a size such as 15KB stands for; KB is 1,000 bytes, KiB 1,024.
 
     Raises:
         ValueError: it is no size.

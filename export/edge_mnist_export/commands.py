@@ -86,7 +86,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     try:
         return parse_size(value)
     except ValueError:
-        raise click.BadParameter(f"expected a size such as 10KB or 10KiB, got {value!r}.") from None
+        raise click.BadParameter(f"expected a size such as 15KB or 15KiB, got {value!r}.") from None
 
 
 @click.command(short_help="Train a CNN and write a run folder.")
@@ -101,7 +101,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     "max_bytes",
     callback=_size,
     metavar="SIZE",
-    help="Choose the most accurate whose int8 file is no larger, such as 10KB.",
+    help="Choose the most accurate whose int8 file is no larger, such as 15KB.",
 )
 @click.option(
     "--max-latency-us",
@@ -166,13 +166,14 @@ def train(
     from .frameworks import keras_backend
     from .runs import Recipe
 
-    if arch and (max_bytes or max_us):
+    limited = max_bytes is not None or max_us is not None
+    if arch and limited:
         raise click.UsageError(
             f"Expected --arch or limits to choose it by, got both; leave --arch {arch} out."
         )
     backend = keras_backend()
     source = datasets.find(data)
-    if max_bytes or max_us:
+    if limited:
         arch = _choose(backend, max_bytes, max_us)
     arch = arch or "edge"
     schedule = recipes.schedule(arch, name)
