@@ -23,6 +23,7 @@ from edge_mnist import Classifier
 from edge_mnist.backends import _quarantine
 from edge_mnist.bundle import read_bundle
 from edge_mnist.errors import BundleError, EdgeMnistError
+from tests.conftest import WHOLE
 from tests.device.mutation import mutate
 
 # No file here is worth more: most take a few milliseconds.
@@ -88,7 +89,7 @@ def _trial(kind: str, folder: Path, backend: str) -> Iterator[Callable[[bytes], 
             Classifier(folder, backend=backend)
         except BundleError:
             return
-        same = content == (_shipped() / "model-int8.tflite").read_bytes()
+        same = content == (WHOLE / "model-int8.tflite").read_bytes()
         assert same, "a changed file passed for the manifest's"
 
     def manifest(content: bytes) -> None:
@@ -100,14 +101,8 @@ def _trial(kind: str, folder: Path, backend: str) -> Iterator[Callable[[bytes], 
         yield Classifier(backend=backend).predict
         return
     if kind in ("bundle", "manifest"):
-        shutil.copytree(_shipped(), folder, dirs_exist_ok=True)
+        shutil.copytree(WHOLE, folder, dirs_exist_ok=True)
     yield {"bundle": bundle, "manifest": manifest}.get(kind, model)
-
-
-def _shipped() -> Path:
-    from edge_mnist.bundle import SHIPPED
-
-    return SHIPPED
 
 
 def _predict(classifier: Classifier, image: object) -> None:

@@ -153,7 +153,7 @@ def test_wrong_names_are_refused() -> None:
         BackendError, match="Expected a backend of litert, tflite, onnx, got 'cuda'"
     ):
         Classifier(backend="cuda")
-    with pytest.raises(ModelError, match="Expected a int4 file in the bundle, got only float32"):
+    with pytest.raises(ModelError, match="Expected a int4 file in the bundle, got only int8"):
         Classifier(precision="int4")
     with pytest.raises(BackendError, match="Expected 1 to 256 threads, got 0"):
         Classifier(threads=0)

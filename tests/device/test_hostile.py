@@ -132,7 +132,7 @@ _BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "short": (lambda c: c[:5000], "in 5000 bytes; copy it again"),
     "root": (lambda c: _set(c, 0, "I", 2**31), "an offset of 2147483648 at byte 0"),
     "stride": (
-        lambda c: _set(c, _operator_option(c, 0, 1), "i", 0),
+        lambda c: _set(c, _operator_option(c, 2, 1), "i", 0),
         "a stride, window or dilation of 0; ",
     ),
     "shape": (lambda c: _set(c, _shape(c, 0), "i", -5), r"tensor 0 of shape \(-5, "),
