@@ -27,6 +27,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from show import write_between
 
 from edge_mnist import Classifier, datasets
 from edge_mnist.benchmark.environment import cpu_model
@@ -367,16 +368,6 @@ def card(arch: str, own: Sequence[Model], seed: Model, test: datasets.Split) -> 
     return "\n".join(lines)
 
 
-def fill(path: Path, content: str) -> None:
-    """Replace what stands between the marks in a document."""
-    text = path.read_text(encoding="utf-8")
-    before, _, rest = text.partition("<!-- measured -->\n")
-    _, _, after = rest.partition("<!-- /measured -->")
-    path.write_text(
-        f"{before}<!-- measured -->\n{content}\n<!-- /measured -->{after}", encoding="utf-8"
-    )
-
-
 @click.command()
 @click.argument("runs", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--data", default="mnist", show_default=True, help="As for edge-mnist evaluate.")
@@ -387,10 +378,14 @@ def main(runs: Path, data: str) -> None:
     shipped = {arch: best(own) for arch, own in models.items()}
     times = race(shipped)
     machine = cpu_model()
-    fill(DOCS / "models.md", overview(models, times, machine))
+    write_between(DOCS / "models.md", "measured", overview(models, times, machine))
     plot(models, times, DOCS / "models.svg")
     for arch in ARCHS[:3]:
-        fill(DOCS / "models" / f"{arch}.md", card(arch, models[arch], shipped["seed"], test))
+        write_between(
+            DOCS / "models" / f"{arch}.md",
+            "measured",
+            card(arch, models[arch], shipped["seed"], test),
+        )
     click.echo(overview(models, times, machine))
 
 

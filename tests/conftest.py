@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-# An `edge` with float32 too, which the package ships as int8 alone: what
-# `edge-mnist export --int8` makes of tests that need more than one precision.
+# The shipped `edge` with its float32 files, for tests that need more than one precision.
 WHOLE = REPOSITORY / "tests" / "bundle"
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
