@@ -1,8 +1,9 @@
 """Vary training images the way hands, pens, paper and cameras do.
 
-Every image is turned, scaled, slanted, shifted and bent (Simard et al. 2003, elastic distortion);
-some get thicker or thinner lines, and some what is left of a photograph when it has been prepared
-as MNIST was: blur, hard or soft edges, pale ink, grain, a gap where the pen failed.
+`augment` is for hands and pens: every image is turned, scaled, slanted, shifted and bent (Simard et
+al. 2003, elastic distortion), and some get thicker or thinner lines. `photograph` leaves on some
+what a photograph leaves when it has been prepared as MNIST was: blur, hard or soft edges, pale ink,
+grain, a gap where the pen failed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _SHIFT = 2.0
 _BEND, _REACH = 0.9, 5.0
 # Shares of the images that get other lines, and the marks of a camera.
 _THICKNESS, _CAMERA = 0.3, 0.2
+# Of those with the marks of a camera: the share with grain on the background too, and the largest
+# standard deviation of it.
+_GRAINY, _GRAIN = 0.3, 75
 # A pixel and those beside it, for thicker and thinner lines.
 _CROSS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 _CHUNK = 2048
@@ -40,8 +44,6 @@ def _vary(images: Images, rng: Rng) -> Images:
     varied = _warp(images.astype(np.float32), rng)
     some = rng.random(len(images)) < _THICKNESS
     varied[some] = _with_other_lines(varied[some], rng)
-    some = rng.random(len(images)) < _CAMERA
-    varied[some] = _photographed(varied[some], rng)
     return np.rint(varied).astype(np.uint8)
 
 
@@ -101,30 +103,41 @@ def _bends(count: int, height: int, width: int, rng: Rng) -> Floats:
 
 def _with_other_lines(images: Floats, rng: Rng) -> Floats:
     """Thicker lines, by up to a pixel around, or thinner ones, by half of it."""
-    around = np.pad(images, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    crosses = [np.roll(around, shift, (1, 2))[:, 1:-1, 1:-1] for shift in _CROSS]
+    crosses = _crosses(images)
     change = rng.uniform(-0.5, 1, (len(images), 1, 1)).astype(np.float32)
     thick = np.maximum.reduce(crosses) - images
     thin = images - np.minimum.reduce(crosses)
     return images + np.where(change > 0, thick, thin) * change
 
 
+def _crosses(images: Floats) -> list[Floats]:
+    """Return the images and, moved by a pixel, what lies on the four sides of every pixel."""
+    around = np.pad(images, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    return [np.roll(around, shift, (1, 2))[:, 1:-1, 1:-1] for shift in _CROSS]
+
+
+def photograph(images: Images, rng: Rng) -> Images:
+    """Return the images (n, h, w) uint8, some with the marks of a camera."""
+    marked = images.copy()
+    some = rng.random(len(images)) < _CAMERA
+    marked[some] = np.rint(_photographed(images[some].astype(np.float32), rng))
+    return marked
+
+
 def _photographed(images: Floats, rng: Rng) -> Floats:
-    """A gap in the ink, blur, another steepness of the edges, paler ink, grain around it."""
+    """A gap in the ink, blur, another steepness of the edges, grain, paler ink."""
 
     def uniform(low: float, high: float) -> Floats:
         return rng.uniform(low, high, (len(images), 1, 1)).astype(np.float32)
 
     images = _with_gaps(images, rng)
-    blur = uniform(0, 0.3)
-    for axis in (1, 2):
-        images = images + blur * (
-            0.5 * (np.roll(images, 1, axis) + np.roll(images, -1, axis)) - images
-        )
+    images = images + uniform(0, 0.6) * (np.mean(_crosses(images)[1:], axis=0) - images)
     gain = np.exp(uniform(np.log(0.7), np.log(3)))
     level = uniform(90, 150)
     images = np.clip((images - level) * gain + level, 0, 255) * (images > 0)
-    grain = rng.standard_normal(images.shape, np.float32) * uniform(0, 25) * (images > 0)
+    everywhere = uniform(0, _GRAIN) * (uniform(0, 1) < _GRAINY)
+    deviation = np.maximum(uniform(0, 25) * (images > 0), everywhere)
+    grain = rng.standard_normal(images.shape, np.float32) * deviation
     pale: Floats = np.clip(images + grain, 0, 255) * uniform(0.6, 1)
     return pale
 
@@ -132,7 +145,7 @@ def _photographed(images: Floats, rng: Rng) -> Floats:
 def _with_gaps(images: Floats, rng: Rng) -> Floats:
     """Take the ink from a spot somewhere on it, in a third of the images."""
     count, height, width = images.shape
-    flat = images.reshape(count, -1)
+    flat = images.reshape(count, height * width)
     inked = (rng.random(flat.shape, np.float32) * (flat > 127)).argmax(axis=1)
     y, x = inked // width, inked % width
     rows, columns = np.mgrid[:height, :width]

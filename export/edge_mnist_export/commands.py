@@ -197,6 +197,7 @@ def train(
         epochs=epochs or schedule.epochs,
         learning_rate=schedule.learning_rate,
         warm_up_epochs=schedule.warm_up_epochs,
+        optimizer=schedule.optimizer,
         variants=schedule.variants,
         teacher=teachers.sha256(taught) if taught else None,
         temperature=(schedule.temperature or 1.0) if taught else 1.0,

@@ -9,7 +9,7 @@ from edge_mnist import Classifier
 from edge_mnist.datasets import Split
 
 from . import hands
-from .augmentation import augment
+from .augmentation import augment, photograph
 from .runs import Recipe
 
 Images = NDArray[np.uint8]
@@ -55,9 +55,11 @@ class Lessons:
     def _draw(self, variant: int) -> tuple[Images, Targets]:
         rng = np.random.default_rng([self._recipe.seed, variant, 1])
         drawn, their_targets = hands.draw(len(self._kept.images), rng)
-        images = augment(np.concatenate([self._kept.images, drawn]), rng)
+        varied = augment(np.concatenate([self._kept.images, drawn]), rng)
+        images = photograph(varied, rng)
         if self._teacher:
-            return images, self._teacher.predict_probabilities(images)
+            # It is asked about them without the marks of a camera, which make it unsure.
+            return images, self._teacher.predict_probabilities(varied)
         return images, np.concatenate([encode(self._kept.labels, self._recipe), their_targets])
 
 

@@ -20,6 +20,7 @@ class Schedule(NamedTuple):
     epochs: int
     learning_rate: float
     warm_up_epochs: int = 0
+    optimizer: str = "adam"
     augment: bool = False
     variants: int | None = None
     temperature: float | None = None

@@ -47,6 +47,7 @@ class Recipe:
     batch_size: int = 128
     learning_rate: float = 1e-3
     warm_up_epochs: int = 0
+    optimizer: str = "adam"
     variants: int | None = None
     teacher: str | None = None
     temperature: float = 1.0
@@ -56,7 +57,7 @@ class Recipe:
     def __post_init__(self) -> None:
         maybe = (one for one in (self.limit, self.variants) if one is not None)
         counts = (self.epochs, self.batch_size, *maybe)
-        names = (self.arch, self.activation, self.data, self.labels, self.backend)
+        names = (self.arch, self.activation, self.data, self.labels, self.optimizer, self.backend)
         whole = all(type(count) is int for count in (*counts, self.seed))
         if not whole or min(counts) < 1 or not 0 <= self.seed < 2**32:
             raise ValueError(f"epochs {self.epochs!r}, seed {self.seed!r}, limit {self.limit!r}")

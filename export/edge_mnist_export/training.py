@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_mnist import Classifier, __version__, datasets
 
-from . import architectures, curves, runs
+from . import architectures, curves, optimizers, runs
 from .frameworks import device, tool_versions
 from .lessons import Lessons, encode
 from .pixels import as_input
@@ -109,9 +109,8 @@ def _start(recipe: Recipe, out: Path, *, steps: int) -> tuple[Any, int]:
         return _load_checkpoint(checkpoints[-1], recipe)
     model = architectures.build(recipe.arch, activation=recipe.activation)
     accuracy = _accuracy if recipe.augment else "accuracy"
-    optimizer = keras.optimizers.Adam(_rate(recipe, steps))
     model.compile(
-        optimizer,
+        optimizers.build(recipe.optimizer, _rate(recipe, steps)),
         loss=_Softened(recipe.temperature) if recipe.teacher else _LOSSES[recipe.labels],
         metrics=[accuracy],
         steps_per_execution=_STEPS if recipe.backend == "tensorflow" else 1,
@@ -247,7 +246,7 @@ def _finish(
     accuracy = float((digits == test.labels).mean())
     curves.draw(history, f"{recipe.arch} on {split.name}", out / "curves.png")
     # Whoever loads it needs nothing of this project.
-    model.compile(model.optimizer, loss=_LOSSES[recipe.labels], metrics=["accuracy"])
+    model.compile("adam", loss=_LOSSES[recipe.labels], metrics=["accuracy"])
     temporary = out / ".model.tmp.keras"
     model.save(temporary)
     temporary.replace(out / "model.keras")
