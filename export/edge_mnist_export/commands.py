@@ -198,6 +198,7 @@ def train(
         learning_rate=schedule.learning_rate,
         warm_up_epochs=schedule.warm_up_epochs,
         optimizer=schedule.optimizer,
+        weight_decay=schedule.weight_decay,
         variants=schedule.variants,
         teacher=teachers.sha256(taught) if taught else None,
         temperature=(schedule.temperature or 1.0) if taught else 1.0,

@@ -8,11 +8,12 @@ from typing import Any
 import keras
 
 
-def build(name: str, learning_rate: Any) -> Any:
-    """Return the Keras optimizer `name`, without weight decay."""
+def build(name: str, learning_rate: Any, weight_decay: float) -> Any:
+    """Return the optimizer `name`; the decay is decoupled (Loshchilov and Hutter 2019)."""
+    decay = weight_decay or None
     if name == "adam":
-        return keras.optimizers.Adam(learning_rate)
-    return Muon(learning_rate, weight_decay=None, adam_weight_decay=None)
+        return keras.optimizers.Adam(learning_rate, weight_decay=decay)
+    return Muon(learning_rate, weight_decay=decay, adam_weight_decay=decay)
 
 
 @keras.saving.register_keras_serializable("edge_mnist")

@@ -21,6 +21,7 @@ class Schedule(NamedTuple):
     learning_rate: float
     warm_up_epochs: int = 0
     optimizer: str = "adam"
+    weight_decay: float = 0.0
     augment: bool = False
     variants: int | None = None
     temperature: float | None = None
@@ -29,16 +30,16 @@ class Schedule(NamedTuple):
 _PLAIN = Schedule(10, 3e-3, 1)
 _SMALL = {
     "plain": _PLAIN,
-    "standard": Schedule(30, 1.6e-2, 1, augment=True, variants=8, temperature=3.0),
-    "full": Schedule(100, 1.6e-2, 1, augment=True, variants=12, temperature=3.0),
+    "standard": Schedule(30, 1.6e-2, 1, "muon", 0.1, augment=True, variants=8, temperature=3.0),
+    "full": Schedule(100, 1.6e-2, 1, "muon", 0.1, augment=True, variants=12, temperature=3.0),
 }
 RECIPES: dict[str, dict[str, Schedule]] = {
     "nano": _SMALL,
     "edge": _SMALL,
     "accurate": {
         "plain": _PLAIN,
-        "standard": Schedule(12, 2e-3, 1, augment=True),
-        "full": Schedule(36, 2e-3, 1, augment=True),
+        "standard": Schedule(8, 5e-3, 1, "muon", 0.1, augment=True, variants=8, temperature=3.0),
+        "full": Schedule(24, 5e-3, 1, "muon", 0.1, augment=True, variants=8, temperature=3.0),
     },
     "seed": {
         "plain": Schedule(10, 1e-3),

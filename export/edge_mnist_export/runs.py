@@ -48,6 +48,7 @@ class Recipe:
     learning_rate: float = 1e-3
     warm_up_epochs: int = 0
     optimizer: str = "adam"
+    weight_decay: float = 0.0
     variants: int | None = None
     teacher: str | None = None
     temperature: float = 1.0

@@ -110,7 +110,7 @@ def _start(recipe: Recipe, out: Path, *, steps: int) -> tuple[Any, int]:
     model = architectures.build(recipe.arch, activation=recipe.activation)
     accuracy = _accuracy if recipe.augment else "accuracy"
     model.compile(
-        optimizers.build(recipe.optimizer, _rate(recipe, steps)),
+        optimizers.build(recipe.optimizer, _rate(recipe, steps), recipe.weight_decay),
         loss=_Softened(recipe.temperature) if recipe.teacher else _LOSSES[recipe.labels],
         metrics=[accuracy],
         steps_per_execution=_STEPS if recipe.backend == "tensorflow" else 1,

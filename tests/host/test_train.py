@@ -46,6 +46,7 @@ def test_a_run_holds_all_that_is_promised(run: Path) -> None:
         "learning_rate": 1e-3,
         "warm_up_epochs": 0,
         "optimizer": "adam",
+        "weight_decay": 0.0,
         "variants": None,
         "teacher": None,
         "temperature": 1.0,
@@ -71,12 +72,19 @@ def test_a_seed_repeats_a_run_and_another_does_not(cli: Cli, run: Path, tmp_path
     assert record(tmp_path / "other")["weights_sha256"] != record(run)["weights_sha256"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+MUON = ("--data", "synthetic", "--limit", "600", "--epochs", "12", "--arch", "edge")
+
+
+@pytest.mark.parametrize(
+    ("options", "how"), [(SMALL, signal.SIGKILL), (MUON, signal.SIGINT)], ids=["adam", "muon"]
+)
 def test_an_interrupted_run_continues_to_the_same_weights(
-    cli: Cli, run: Path, tmp_path: Path, how: signal.Signals
+    cli: Cli, tmp_path: Path, options: tuple[str, ...], how: signal.Signals
 ) -> None:
+    run = tmp_path / "whole"
+    cli("train", *options, "--out", run)
     # Without --out, so that the same command has to find its unfinished run by itself.
-    command = [COMMAND, "train", *SMALL]
+    command = [COMMAND, "train", *options]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("runs/*/checkpoint-*.keras")):
@@ -91,7 +99,7 @@ def test_an_interrupted_run_continues_to_the_same_weights(
         assert process.returncode == 130
         assert "the same command continues" in errors
         assert errors.endswith("edge-mnist: error: interrupted\n")
-    done = cli("train", *SMALL, cwd=tmp_path)
+    done = cli("train", *options, cwd=tmp_path)
     assert list(tmp_path.glob("runs/*")) == [folder]
     assert "Continuing " in done.stderr
     assert record(folder)["weights_sha256"] == record(run)["weights_sha256"]
@@ -280,7 +288,7 @@ def test_muon_steps_a_kernel_equally_in_all_directions_and_the_rest_as_adam_does
     steps = {}
     for name in ("adam", "muon"):
         weights = [keras.Variable(np.zeros(shape, np.float32)) for shape in shapes]
-        optimizers.build(name, 0.01).apply(gradients, weights)
+        optimizers.build(name, 0.01, weight_decay=0.0).apply(gradients, weights)
         steps[name] = [keras.ops.convert_to_numpy(weight) for weight in weights]
     assert np.allclose(steps["muon"][1], steps["adam"][1], atol=1e-6)
     assert np.allclose(steps["muon"][2], steps["adam"][2], atol=1e-6)
