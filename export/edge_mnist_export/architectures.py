@@ -40,11 +40,11 @@ def _nano(x: Any, activation: str) -> Any:
 
 
 def _edge(x: Any, activation: str) -> Any:
-    """A small one: 18,602 parameters, 0.43 M multiply-adds."""
+    """A small one: 19,610 parameters, 0.48 M multiply-adds."""
     return _convolutions(
         layers.Reshape((28, 7, 4))(x),
         activation,
-        (16, (4, 2), (2, 1), "same"),
+        (20, (4, 2), (2, 1), "same"),
         (24, 3, (2, 1), "same"),
         (28, 3, 1, "valid"),
         (24, 3, 1, "valid"),

@@ -31,7 +31,7 @@ _PLAIN = Schedule(10, 3e-3, 1)
 _SMALL = {
     "plain": _PLAIN,
     "standard": Schedule(30, 1.6e-2, 1, "muon", 0.1, augment=True, variants=8, temperature=3.0),
-    "full": Schedule(100, 1.6e-2, 1, "muon", 0.1, augment=True, variants=12, temperature=3.0),
+    "full": Schedule(80, 1.6e-2, 1, "muon", 0.1, augment=True, variants=10, temperature=3.0),
 }
 RECIPES: dict[str, dict[str, Schedule]] = {
     "nano": _SMALL,
