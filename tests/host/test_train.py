@@ -234,7 +234,7 @@ def test_jax_trains_what_tensorflow_exports(cli: Cli, tmp_path: Path) -> None:
 
 SIDE_BY_SIDE = """
 import keras, numpy as np
-from edge_mnist_export import architectures
+from edge_mnist_export import architectures, optimizers
 from edge_mnist_export.compiled import Epochs
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (300, 28, 28)).astype(np.uint8)
@@ -244,7 +244,7 @@ for _ in range(2):
     keras.utils.set_random_seed(0)
     model = architectures.build("nano")
     loss = "sparse_categorical_crossentropy"
-    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
+    model.compile(optimizers.build("muon", 1e-3, 0.1), loss, metrics=["accuracy"])
     models.append(model)
 plain, compiled = models
 epochs = Epochs(compiled, keras.metrics.sparse_categorical_accuracy, 128)
