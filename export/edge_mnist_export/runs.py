@@ -31,10 +31,10 @@ class Recipe:
     """Everything that decides what a training run gives on one machine.
 
     `data` is the data set's kind; `limit` cuts the training images; `learning_rate` is reached
-    after `warm_up_epochs`, and decays to 0 along a cosine. `augment` mixes in what has soft
-    targets, so that `labels` are "one-hot" then; of its variations there are `variants`, or as
-    many as epochs. `teacher` is the SHA-256 of the model file whose answers are the targets, and
-    `temperature` what softens them.
+    after `warm_up_epochs`, and decays to 0 along a cosine; `weight_decay` is decoupled.
+    `augment` mixes in what has soft targets, so that `labels` are "one-hot" then; of its variations
+    there are `variants`, or as many as epochs. `teacher` is the SHA-256 of the model file whose
+    answers are the targets, and `temperature` what softens them.
     """
 
     arch: str
