@@ -245,8 +245,9 @@ def _finish(
     digits = model.predict(as_input(test.images), batch_size=512, verbose=0).argmax(axis=1)
     accuracy = float((digits == test.labels).mean())
     curves.draw(history, f"{recipe.arch} on {split.name}", out / "curves.png")
-    # Whoever loads it needs nothing of this project.
+    # Whoever loads it needs nothing of this project, and finds an optimizer that is complete.
     model.compile("adam", loss=_LOSSES[recipe.labels], metrics=["accuracy"])
+    model.optimizer.build(model.trainable_variables)
     temporary = out / ".model.tmp.keras"
     model.save(temporary)
     temporary.replace(out / "model.keras")

@@ -121,7 +121,7 @@ def test_augmented_models_load_in_plain_keras(cli: Cli, tmp_path: Path) -> None:
     assert all(0 < float(row["accuracy"]) <= 1 for row in rows)
     program = "import sys, keras; keras.saving.load_model(sys.argv[1]); print(*sys.modules)"
     loaded = subprocess.run(
-        [sys.executable, "-c", program, tmp_path / "run" / "model.keras"],
+        [sys.executable, "-W", "error::UserWarning", "-c", program, tmp_path / "run/model.keras"],
         capture_output=True,
         text=True,
         check=True,
