@@ -131,7 +131,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     "--teacher",
     metavar="MODEL",
     help="A bundle, a .tflite or an .onnx whose answers to learn; none for the labels alone.  "
-    "[default: for nano and edge on MNIST, accurate]",
+    "[default: accurate on MNIST, none for seed or plain]",
 )
 @click.option(
     "--labels",

@@ -33,5 +33,5 @@ class Muon(keras.optimizers.Muon):  # type: ignore[misc]
         return keras.ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
 
     def lr_adjust(self, x: Any) -> Any:
-        """Scale a step by its matrix's longer side, so that its entries are as large as Adam's."""
+        """Scale a step by its matrix's longer side, to entries of Adam's size (Liu et al. 2025)."""
         return x * max(math.prod(x.shape[:-1]), x.shape[-1]) ** 0.5 * self.rms_rate
