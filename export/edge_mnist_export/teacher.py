@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_mnist import Classifier, bundle, datasets
+from edge_mnist.benchmark.environment import usable_cpus
 from edge_mnist.errors import ModelError
 
 SHIPPED = Path(__file__).parent / "models" / "accurate"
 NONE = "none"
+# More only get in each other's way over images of 28×28.
+_MOST_THREADS = 8
 
 
 def find(given: str | None, source: datasets.Source, *, distill: bool) -> Classifier | None:
@@ -22,7 +25,9 @@ def find(given: str | None, source: datasets.Source, *, distill: bool) -> Classi
     if given == NONE or (given is None and not (distill and _has_learnt(source))):
         return None
     # Rounded to 256 steps, as an int8 file does it, probabilities would teach nothing but digits.
-    teacher = Classifier(given) if given else Classifier(SHIPPED, precision="dynamic")
+    model, precision = (given, None) if given else (SHIPPED, "dynamic")
+    # Without instructions for int8 products, to ask it takes longer than to train a small CNN.
+    teacher = Classifier(model, precision=precision, threads=min(usable_cpus(), _MOST_THREADS))
     if not teacher.contract.digits or teacher.contract.shape != (28, 28):
         raise ModelError(
             f"Expected a teacher that reads digits of 28×28, got {given}, of "

@@ -28,8 +28,6 @@ from .validation import hold_out
 Report = Callable[[str], None]
 Fit = Callable[[NDArray[np.uint8], NDArray[np.generic]], dict[str, float]]
 
-# So many steps are one call into TensorFlow; Keras loops over them in Python on JAX.
-_STEPS = 16
 _LOSSES = {"sparse": "sparse_categorical_crossentropy", "one-hot": "categorical_crossentropy"}
 
 
@@ -108,12 +106,11 @@ def _start(recipe: Recipe, out: Path, *, steps: int) -> tuple[Any, int]:
     if checkpoints:
         return _load_checkpoint(checkpoints[-1], recipe)
     model = architectures.build(recipe.arch, activation=recipe.activation)
-    accuracy = _accuracy if recipe.augment else "accuracy"
+    accuracy = _accuracy if recipe.labels == "one-hot" else "accuracy"
     model.compile(
         optimizers.build(recipe.optimizer, _rate(recipe, steps), recipe.weight_decay),
         loss=_Softened(recipe.temperature) if recipe.teacher else _LOSSES[recipe.labels],
         metrics=[accuracy],
-        steps_per_execution=_STEPS if recipe.backend == "tensorflow" else 1,
     )
     return model, 0
 
@@ -177,17 +174,21 @@ def _load_checkpoint(path: Path, recipe: Recipe) -> tuple[Any, int]:
 
 
 def _epoch_fitter(model: Any, recipe: Recipe) -> Fit:
-    """Return what trains an epoch: Keras's own loop, or one compiled call on a GPU under JAX."""
-    if recipe.backend == "jax":
-        import jax
+    """Return what trains an epoch: a compiled loop, or on a CPU under JAX Keras's own."""
+    one_hot = recipe.labels == "one-hot"
+    measure = _accuracy if one_hot else keras.metrics.sparse_categorical_accuracy
+    if recipe.backend == "tensorflow":
+        from . import epochs_tensorflow
 
-        # On a CPU, XLA's loop took ten times as long as Keras's.
-        if jax.default_backend() != "cpu":
-            from .compiled import Epochs
+        return epochs_tensorflow.Epochs(model, measure, recipe.batch_size).fit
+    import jax
 
-            measure = _accuracy if recipe.augment else keras.metrics.sparse_categorical_accuracy
-            return Epochs(model, measure, recipe.batch_size).fit
+    if jax.default_backend() != "cpu":
+        from . import epochs_jax
 
+        return epochs_jax.Epochs(model, measure, recipe.batch_size).fit
+
+    # On a CPU, XLA's loop took ten times as long as Keras's.
     def fit(images: NDArray[np.uint8], targets: NDArray[np.generic]) -> dict[str, float]:
         history = model.fit(
             as_input(images), targets, batch_size=recipe.batch_size, shuffle=False, verbose=0

@@ -28,6 +28,11 @@ def record(run: Path) -> dict[str, object]:
     return dict(json.loads((run / "run.json").read_text()))
 
 
+def history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_a_run_holds_all_that_is_promised(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert names == {"model.keras", "run.json", "history.csv", "curves.png"}
@@ -57,8 +62,7 @@ def test_a_run_holds_all_that_is_promised(run: Path) -> None:
     assert entry["results"]["test_accuracy"] > 0.8
     assert entry["device"]
     assert {"keras", "tensorflow", "numpy", "edge-mnist"} <= set(entry["tools"])
-    with (run / "history.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = history(run)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     with Image.open(run / "curves.png") as picture:
@@ -108,17 +112,18 @@ def test_an_interrupted_run_continues_to_the_same_weights(
 
 def test_one_hot_and_sparse_labels_are_the_same_loss(cli: Cli, run: Path, tmp_path: Path) -> None:
     cli("train", *SMALL, "--labels", "one-hot", "--out", tmp_path / "run")
-    one_hot, sparse = (record(path)["results"] for path in (tmp_path / "run", run))
+    paths = (tmp_path / "run", run)
+    one_hot, sparse = (record(path)["results"] for path in paths)
     # Equal but for the order of float32 sums, which three epochs let grow.
     assert one_hot["test_accuracy"] == pytest.approx(sparse["test_accuracy"], abs=0.01)
+    one_hot, sparse = (float(history(path)[0]["accuracy"]) for path in paths)
+    assert one_hot == pytest.approx(sparse, abs=0.01)
 
 
 def test_augmented_models_load_in_plain_keras(cli: Cli, tmp_path: Path) -> None:
     small = ("--data", "synthetic", "--limit", "600", "--epochs", "2", "--arch", "edge")
     cli("train", *small, "--out", tmp_path / "run")
-    with (tmp_path / "run" / "history.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert all(0 < float(row["accuracy"]) <= 1 for row in rows)
+    assert all(0 < float(row["accuracy"]) <= 1 for row in history(tmp_path / "run"))
     program = "import sys, keras; keras.saving.load_model(sys.argv[1]); print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", program, tmp_path / "run/model.keras"],
@@ -213,8 +218,7 @@ def test_the_most_accurate_that_fits_is_chosen() -> None:
 def test_other_activations_learn(cli: Cli, tmp_path: Path, activation: str) -> None:
     options = ("--arch", "edge", "--activation", activation)
     cli("train", *SMALL, *options, "--out", tmp_path / "run")
-    with (tmp_path / "run" / "history.csv").open(newline="") as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    losses = [float(row["loss"]) for row in history(tmp_path / "run")]
     assert losses[-1] < losses[0]
     assert record(tmp_path / "run")["recipe"]["activation"] == activation
 
@@ -233,9 +237,9 @@ def test_jax_trains_what_tensorflow_exports(cli: Cli, tmp_path: Path) -> None:
 
 
 SIDE_BY_SIDE = """
-import keras, numpy as np
+import importlib, keras, numpy as np
 from edge_mnist_export import architectures, optimizers
-from edge_mnist_export.compiled import Epochs
+Epochs = importlib.import_module("edge_mnist_export.epochs_" + keras.backend.backend()).Epochs
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (300, 28, 28)).astype(np.uint8)
 labels = rng.integers(0, 10, 300).astype(np.uint8)
@@ -259,12 +263,13 @@ print(max(float(abs(a - b).max()) for a, b in pairs), int(compiled.optimizer.ite
 """
 
 
-def test_an_epoch_that_is_one_call_trains_as_keras_does() -> None:
-    pytest.importorskip("jax", reason="needs jax: pip install jax")
-    # On a CPU, where it would not be used: a GPU does the same in another order of sums.
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_an_epoch_that_is_compiled_trains_as_keras_does(backend: str) -> None:
+    pytest.importorskip(backend, reason=f"needs {backend}: pip install {backend}")
+    # On a CPU, where JAX's would not be used: a GPU does the same in another order of sums.
     done = subprocess.run(
         [sys.executable, "-c", SIDE_BY_SIDE],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
         check=True,
