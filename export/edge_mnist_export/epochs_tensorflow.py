@@ -38,8 +38,9 @@ class Epochs:
         steps = -(-len(images) // self._batch_size)
         data = tf.constant(images), tf.constant(targets)
         totals = np.zeros(2)
-        for first in range(0, steps, self._stride or steps):
-            end = min(first + (self._stride or steps), steps)
+        stride = self._stride or steps
+        for first in range(0, steps, stride):
+            end = min(first + stride, steps)
             totals += self._call(*data, tf.constant(first), tf.constant(end)).numpy()
         loss, accuracy = totals / len(images)
         return {"loss": float(loss), "accuracy": float(accuracy)}
