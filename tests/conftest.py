@@ -16,6 +16,9 @@ REPOSITORY = Path(__file__).parents[1]
 WHOLE = REPOSITORY / "tests" / "bundle"
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
+# As on most machines: else each of the processes here would compile TensorFlow anew, 10 of 15 s.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def find_mnist() -> Path | None:
     """Return the folder with the real MNIST, if this machine has it."""

@@ -140,7 +140,6 @@ def test_from_cold_a_tenth_and_5_mb_at_most(backend: str, tmp_path: Path) -> Non
     env = {
         **os.environ,
         "PYTHONPYCACHEPREFIX": str(tmp_path),
-        "PYTHONDONTWRITEBYTECODE": "",
         "OPENBLAS_NUM_THREADS": "1",
     }
     ours = f"{BLANK}print(Classifier({str(SHIPPED)!r}, backend={backend!r})"
