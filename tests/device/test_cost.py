@@ -27,10 +27,10 @@ def file_for(backend: str) -> str:
     return str(SHIPPED / f"model-int8.{backends.RUNTIMES[backend].format}")
 
 
-def microseconds(calls: dict[str, Callable[[], object]], *, rounds: int = 40) -> dict[str, float]:
+def microseconds(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
     """Return the least time of a call among rounds in turn: what nothing else has disturbed."""
     samples: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
+    for _ in range(400):
         for name, call in calls.items():
             start = time.perf_counter_ns()
             for _ in range(50):
