@@ -24,7 +24,7 @@ from edge_mnist.benchmark.stats import interval, resampled, rounded, summary
 from edge_mnist.bundle import find_artifacts
 from edge_mnist.errors import DataError, GateError, ModelError
 from tests.conftest import WHOLE
-from tests.device.test_hostile import _uncommon
+from tests.device.test_hostile import SPLIT, uncommon
 
 Rounds = list[list[int]]
 
@@ -447,7 +447,7 @@ def test_a_file_that_kills_its_process_is_a_failed_row_and_the_rest_goes_on(
 ) -> None:
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert, which dies of this file")
     deadly = tmp_path / "deadly.tflite"
-    deadly.write_bytes(_uncommon((WHOLE / "model-float32.tflite").read_bytes()))
+    deadly.write_bytes(uncommon((WHOLE / "model-float32.tflite").read_bytes(), SPLIT))
     sound = WHOLE / "model-int8.tflite"
     litert = backends.get("litert")
     jobs = [(find_artifacts(file)[0], litert, 1) for file in (deadly, sound)]

@@ -203,18 +203,28 @@ def test_shipped_files_are_known_to_be_harmless() -> None:
 # ----- In a process of its own -------------------------------------------------------------------
 
 
-def _uncommon(content: bytes) -> bytes:
-    """Return a file whose first SOFTMAX is a BATCH_MATMUL: one input where the kernel takes two."""
+# Both take two inputs, and are given one here.
+SPLIT, BATCH_MATMUL = 49, 126
+
+
+def uncommon(content: bytes, operator: int) -> bytes:
+    """Return a file whose first SOFTMAX is another operator.
+
+    As SPLIT it ends its process every time, as BATCH_MATMUL by what lies behind its input.
+    """
     codes = root(content, b"TFL3").tables(1, most=99)
     code = next(c for c in codes if max(c.number(0, "b"), c.number(3, "i")) == 25)
-    changed = _set(content, code.start + code.fields[0], "b", 126)
-    return _set(changed, code.start + code.fields[3], "i", 126) if code.fields[3:4] else changed
+    changed = _set(content, code.start + code.fields[0], "b", operator)
+    return (
+        _set(changed, code.start + code.fields[3], "i", operator) if code.fields[3:4] else changed
+    )
 
 
-def test_what_ends_a_process_ends_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("operator", [SPLIT, BATCH_MATMUL])
+def test_what_ends_a_process_ends_another(operator: int, tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert, which dies of this file")
     path = tmp_path / "mine.tflite"
-    content = _uncommon((WHOLE / "model-float32.tflite").read_bytes())
+    content = uncommon((WHOLE / "model-float32.tflite").read_bytes(), operator)
     assert not _tflite_check.check(content)
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"with operators that end the process .*\(SIGSEGV\); ex"):
