@@ -46,11 +46,13 @@ def test_a_prediction_costs_at_most_3_us_more_than_the_shortest_loop(backend: st
     classifier = Classifier(SHIPPED, backend=backend)
     assert classifier.predict(image).digit == by_hand(image)
     calls = {"hand": lambda: by_hand(image), "ours": lambda: classifier.predict(image)}
-    for _ in range(3):  # another process may be in the way of a whole measurement
-        times = microseconds(calls)
-        if times["ours"] - times["hand"] <= 3:
+    least = microseconds(calls)
+    for _ in range(15):  # another process may be in the way for seconds
+        if least["ours"] - least["hand"] <= 3:
             return
-    pytest.fail(f"{times['ours']:.1f} µs, by hand {times['hand']:.1f}")
+        again = microseconds(calls)
+        least = {name: min(least[name], again[name]) for name in calls}
+    pytest.fail(f"{least['ours']:.1f} µs, by hand {least['hand']:.1f}")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

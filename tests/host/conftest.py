@@ -1,7 +1,9 @@
-"""A small run and its bundle, made once a session by the command line on the stand-in."""
+"""A small run and its bundle, made once by the command line on the stand-in."""
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,17 +15,29 @@ SMALL = ("--data", "synthetic", "--limit", "6000", "--epochs", "3", "--arch", "s
 
 
 @pytest.fixture(scope="session")
-def run(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(cli: Cli, together: Path) -> Path:
     """A finished run of the seed CNN on 6,000 drawn digits."""
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    cli("train", *SMALL, "--out", folder)
-    return folder
+    return _once(together / "run", lambda path: cli("train", *SMALL, "--out", path))
 
 
 @pytest.fixture(scope="session")
-def bundle(cli: Cli, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(cli: Cli, run: Path, together: Path) -> Path:
     """Every precision of that run, in both formats."""
-    folder = tmp_path_factory.mktemp("bundles") / "every"
     # 6,000 images make no settled model; one point leaves room for what rounding tips over.
-    cli("export", run, *EVERYTHING, "--out", folder)
-    return folder
+    return _once(together / "bundle", lambda path: cli("export", run, *EVERYTHING, "--out", path))
+
+
+@pytest.fixture(scope="session")
+def together(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+def _once(path: Path, make: Callable[[Path], object]) -> Path:
+    """Let the first process that comes make `path`, while the others wait for it."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            make(path)
+    return path

@@ -9,7 +9,9 @@ from tests.conftest import REPOSITORY, Cli
 
 
 def test_the_seed_cnn_on_mnist(cli: Cli, mnist: Path, tmp_path: Path) -> None:
-    cli("train", "--data", mnist, "--arch", "seed", "--out", tmp_path / "run")
+    # The other test process has the other core: on two threads each takes half as long again.
+    one_thread = {"TF_NUM_INTRAOP_THREADS": "1"}
+    cli("train", "--data", mnist, "--arch", "seed", "--out", tmp_path / "run", env=one_thread)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["results"]["test_data"] == "mnist-test"
     assert record["results"]["test_accuracy"] >= 0.990
@@ -23,14 +25,13 @@ def test_the_seed_cnn_on_mnist(cli: Cli, mnist: Path, tmp_path: Path) -> None:
 
 
 def test_the_stand_in_alone_teaches_real_handwriting(cli: Cli, mnist: Path, tmp_path: Path) -> None:
-    cli(
-        "train", "--arch", "seed", "--data", "synthetic", "--epochs", "3", "--out", tmp_path / "run"
-    )
+    options = ("--recipe", "plain", "--data", "synthetic", "--epochs", "3")
+    cli("train", *options, "--out", tmp_path / "run")
     cli("export", tmp_path / "run", "--format", "onnx", "--out", tmp_path / "bundle")
     out = cli("evaluate", tmp_path / "bundle", "--data", mnist, "--json").stdout
     document = json.loads(out)
     assert document["data"] == "mnist-test"
-    assert document["results"][0]["accuracy"] >= 0.90
+    assert document["results"][0]["accuracy"] >= 0.95
 
 
 def test_quickstart_makes_and_shows_everything(cli: Cli, tmp_path: Path) -> None:
