@@ -176,14 +176,16 @@ def test_weights_that_run_json_does_not_tell_of_are_refused(
 
 def test_format_and_precision_are_what_was_asked(cli: Cli, run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "runs" / "mine")
+    taken = tmp_path / "runs" / "mine" / "bundle"
+    taken.mkdir()
+    (taken / "manifest.json").touch()
+    # An export stands beside the first, and one of the same name is refused.
     out = cli("export", "--format", "onnx", cwd=tmp_path).stdout
-    bundle = tmp_path / "runs" / "mine" / "bundle"
+    bundle = taken.with_name("bundle-2")
     assert out.endswith(f"Wrote {bundle.relative_to(tmp_path)}\n")
     assert {path.name for path in bundle.iterdir()} == {"manifest.json", "model-float32.onnx"}
     assert "synthetic-test, 10,000 images" in out
-    # A second export stands beside the first, and a third of the same name is refused.
-    assert "bundle-2" in cli("export", "--format", "onnx", cwd=tmp_path).stdout
-    done = cli("export", "--out", bundle, cwd=tmp_path, status=2)
+    done = cli("export", "--out", taken, cwd=tmp_path, status=2)
     assert "which holds something; choose another with --out" in error_line(done)
 
 
