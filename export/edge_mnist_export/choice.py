@@ -25,7 +25,7 @@ from .pixels import as_input
 from .quantization import Scheme
 
 # The most accurate first; `seed` is larger, slower and less accurate than `edge`.
-ARCHITECTURES = ("accurate", "edge", "nano")
+ARCHITECTURES = ("accurate", "edge", "nano", "pico")
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "KIB": 1024, "MIB": 1024**2}
 _IMAGES = 20
 

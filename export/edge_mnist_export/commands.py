@@ -93,7 +93,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option(
     "--arch",
     type=click.Choice(tuple(recipes.RECIPES)),
-    help="nano, edge, accurate: the smallest to the largest; seed: the tutorial's.  "
+    help="pico, nano, edge, accurate: the smallest to the largest; seed: the tutorial's.  "
     "[default: edge]",
 )
 @click.option(

@@ -34,6 +34,7 @@ _SMALL = {
     "full": Schedule(80, 1.6e-2, 1, "muon", 0.1, augment=True, variants=10, temperature=3.0),
 }
 RECIPES: dict[str, dict[str, Schedule]] = {
+    "pico": _SMALL,
     "nano": _SMALL,
     "edge": _SMALL,
     "accurate": {

@@ -178,20 +178,19 @@ def test_limits_choose_the_architecture_and_say_why(
     # tf2onnx sets it in whatever process imports it, this one included.
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     small = ("--data", "synthetic", "--limit", "600", "--epochs", "1")
-    done = cli("train", *small, "--max-size", "20KB", "--out", tmp_path / "run")
-    chosen = record(tmp_path / "run")["recipe"]["arch"]
-    assert chosen == "nano"
+    done = cli("train", *small, "--max-size", "10KB", "--out", tmp_path / "run")
+    assert record(tmp_path / "run")["recipe"]["arch"] == "pico"
     assert "0000 00:00" not in done.stderr  # TensorFlow's own lines
     lines = {line.split()[0]: line for line in done.stderr.splitlines() if " bytes " in line}
-    assert "too large" in lines["accurate"] and "too large" in lines["edge"]
-    assert "chosen: the most accurate that fits" in lines["nano"]
+    assert all("too large" in lines[arch] for arch in ("accurate", "edge", "nano"))
+    assert "chosen: the most accurate that fits" in lines["pico"]
     cli("export", tmp_path / "run", "--int8", "--format", "tflite", "--out", tmp_path / "bundle",
         "--max-drop", "100", "--min-agreement", "0")  # fmt: skip
     # What was weighed before training is what comes out of it.
-    stated = int(lines["nano"].split()[1].replace(",", ""))
+    stated = int(lines["pico"].split()[1].replace(",", ""))
     size = (tmp_path / "bundle" / "model-int8.tflite").stat().st_size
     assert size == pytest.approx(stated, rel=0.01)
-    assert size <= 20_000
+    assert size <= 10_000
 
 
 @pytest.mark.parametrize(
@@ -391,7 +390,7 @@ def test_the_shipped_model_reads_other_hands_and_refuses_what_is_no_digit() -> N
     [
         (["--epochs", "0"], "0 is not in the range x>=1"),
         (["--data", "synthetic", "--labels", "sparse"], "Expected --labels one-hot with an aug"),
-        (["--arch", "resnet"], "'resnet' is not one of 'nano', 'edge', 'accurate', 'seed'"),
+        (["--arch", "resnet"], "'resnet' is not one of 'pico', 'nano', 'edge', 'accurate', 'seed'"),
         (["--arch", "edge", "--max-size", "10KB"], "Expected --arch or limits to choose it by"),
         (["--max-size", "ten"], "expected a size such as 15KB or 15KiB, got 'ten'"),
         (["--max-latency-us", "0"], "0 is not in the range x>0"),
