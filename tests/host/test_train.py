@@ -83,10 +83,11 @@ MUON = ("--data", "synthetic", "--limit", "600", "--epochs", "12", "--arch", "ed
     ("options", "how"), [(SMALL, signal.SIGKILL), (MUON, signal.SIGINT)], ids=["adam", "muon"]
 )
 def test_an_interrupted_run_continues_to_the_same_weights(
-    cli: Cli, tmp_path: Path, options: tuple[str, ...], how: signal.Signals
+    cli: Cli, run: Path, tmp_path: Path, options: tuple[str, ...], how: signal.Signals
 ) -> None:
-    run = tmp_path / "whole"
-    cli("train", *options, "--out", run)
+    if options != SMALL:
+        run = tmp_path / "whole"
+        cli("train", *options, "--out", run)
     # Without --out, so that the same command has to find its unfinished run by itself.
     command = [COMMAND, "train", *options]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
