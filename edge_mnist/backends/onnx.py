@@ -165,7 +165,7 @@ def _options(threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not _has_vnni():
         # Else sums of two int8 products are cut at 16 bits on processors with AVX2. With VNNI they
-        # never are, and this would choose a slower kernel; on ARM it does nothing.
+        # never are, and this would choose another kernel than was measured there.
         options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
