@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     Shape = tuple[int, ...]
     Run = Callable[[NDArray[generic]], NDArray[generic]]
+
+# From 1.29 on ONNX Runtime reports to its makers what it loads and runs, and an identifier of the
+# device, unless this is set before it is imported. Whoever wants that sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 class Tensor(NamedTuple):

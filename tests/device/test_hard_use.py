@@ -107,6 +107,23 @@ def test_what_was_found_out_is_pickled_too(
         pickle.loads(content)
 
 
+PREDICT = """
+import sys, numpy as np
+from edge_mnist import Classifier
+Classifier(backend=sys.argv[1]).predict(np.zeros((28, 28), np.uint8))
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_prediction_leaves_nothing_behind(backend: str, tmp_path: Path) -> None:
+    # ONNX Runtime would keep here what it sends to its makers, an identifier of the device first.
+    # It does not where a variable says that this is CI: nothing of this environment goes along.
+    subprocess.run(
+        [sys.executable, "-c", PREDICT, backend], env={"HOME": str(tmp_path)}, check=True
+    )
+    assert not list(tmp_path.rglob("*"))
+
+
 LONG_LIFE = """
 import sys, numpy as np
 from edge_mnist import Classifier

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge_mnist import Classifier
 from tests.pi.conftest import DIGITS, IMAGES, Outputs, Pi
@@ -94,15 +95,26 @@ def test_all_runtimes_read_the_same_digits(
     pis: dict[str, Future[Pi]], reference: Outputs, bundle: str, files: int
 ) -> None:
     named = {"x86-64": reference, **{name: pi.result().outputs for name, pi in pis.items()}}
-    digits = {
-        f"{setup} {name}": raw.argmax(axis=1)
+    raws = {
+        f"{setup} {name}": raw
         for setup, outputs in named.items()
         for name, raw in outputs.items()
         if name.startswith(f"{bundle} ")
     }
-    assert len(digits) == files * (1 + 1 + 1 + 2)
-    for a, b in combinations(digits, 2):
-        differing = np.flatnonzero(digits[a] != digits[b])
+    assert len(raws) == files * (1 + 1 + 1 + 2)
+    for a, b in combinations(raws, 2):
+        digits = raws[a].argmax(axis=1), raws[b].argmax(axis=1)
+        differing = np.flatnonzero(digits[0] != digits[1])
+        if ("int8" in a) == ("int8" in b):
+            assert all(_in_doubt(raws[name][i]) for name in (a, b) for i in differing), (a, b)
         # int8 may read otherwise what float32 is in doubt of: an export's gate allows 1 %.
-        allowed = 0 if ("int8" in a) == ("int8" in b) else IMAGES // 100
-        assert len(differing) <= allowed, (a, b, differing)
+        assert len(differing) <= IMAGES // 100, (a, b, differing)
+
+
+def _in_doubt(raw: NDArray[np.generic]) -> bool:
+    """Whether two digits are about as likely in int8: to a step of the last layer's sums.
+
+    tflite-runtime 2.14.0 rounds some of them otherwise than LiteRT and ONNX Runtime do.
+    """
+    second, first = np.sort(raw)[-2:].tolist()
+    return raw.dtype == np.uint8 and second > 0.8 * first
