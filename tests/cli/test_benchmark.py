@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -102,10 +103,14 @@ def test_a_row_holds_what_is_needed_to_choose(document: dict[str, Any]) -> None:
         samples = [sample for part in row["samples_ns"]["predict"] for sample in part]
         assert len(samples) == row["predict_us"]["n"]
         assert sum(window["n"] for window in row["windows"]) == len(samples)
-        # Timed in other predictions, each with a reading of the clock; undisturbed, the least.
-        least = {name: min(map(min, rounds)) for name, rounds in row["samples_ns"].items()}
-        stages = least["preprocess"] + least["invoke"] + least["postprocess"]
-        assert stages == pytest.approx(least["predict"], rel=0.25, abs=3000)
+        # Timed in other predictions, each with a reading of the clock. A round takes both in turn:
+        # what changes the processor's clock, or comes in between, rarely comes between its leasts.
+        *stages, whole = (
+            [min(part) for part in row["samples_ns"][name]]
+            for name in ("preprocess", "invoke", "postprocess", "predict")
+        )
+        shares = [sum(least) / all_ for *least, all_ in zip(*stages, whole, strict=True)]
+        assert 0.75 < statistics.median(shares) < 1.25
     assert any(row["pareto"] for row in document["results"])
 
 
@@ -344,7 +349,9 @@ def test_a_planted_tenth_is_caught_and_the_same_again_is_not(
         command = [Path(sys.executable).with_name("edge-mnist"), *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         if done.returncode == 1:
-            assert "the worst model-int8.onnx on onnx at 1." in error_line(done)
-            return
-        assert "unclear: the noise is larger than the limit" in done.stdout
+            assert "the worst model-int8.onnx on onnx at " in error_line(done)
+            if "on onnx at 1." in error_line(done):  # and not several times: no tenth was planted
+                return
+        else:
+            assert "unclear: the noise is larger than the limit" in done.stdout
     pytest.fail(done.stdout)
