@@ -62,4 +62,4 @@ def test_the_stand_in_alone_teaches_real_handwriting(
     document = json.loads(cli("evaluate", run / "bundle", "--data", mnist, "--json").stdout)
     assert document["data"] == "mnist-test"
     assert len(document["results"]) == 4
-    assert all(result["accuracy"] >= 0.93 for result in document["results"])
+    assert all(result["accuracy"] >= 0.95 for result in document["results"])

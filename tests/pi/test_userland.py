@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_mnist import Classifier
+from tests.conftest import find_mnist
 from tests.pi.conftest import DIGITS, IMAGES, Outputs, Pi
 
 
@@ -105,10 +106,13 @@ def test_all_runtimes_read_the_same_digits(
     for a, b in combinations(raws, 2):
         digits = raws[a].argmax(axis=1), raws[b].argmax(axis=1)
         differing = np.flatnonzero(digits[0] != digits[1])
-        if ("int8" in a) == ("int8" in b):
-            assert all(_in_doubt(raws[name][i]) for name in (a, b) for i in differing), (a, b)
         # int8 may read otherwise what float32 is in doubt of: an export's gate allows 1 %.
-        assert len(differing) <= IMAGES // 100, (a, b, differing)
+        allowed = IMAGES // 100
+        if ("int8" in a) == ("int8" in b):
+            allowed = 0
+            if find_mnist() is None:  # drawn digits, one of which is as likely another
+                allowed = sum(_in_doubt(raws[a][i]) and _in_doubt(raws[b][i]) for i in differing)
+        assert len(differing) <= allowed, (a, b, differing)
 
 
 def _in_doubt(raw: NDArray[np.generic]) -> bool:
