@@ -32,7 +32,7 @@ from show import write_between
 from edge_mnist import Classifier, datasets
 from edge_mnist.benchmark.environment import cpu_model
 from edge_mnist.bundle import read_bundle
-from edge_mnist.tables import percent
+from edge_mnist.system.text_table import percent
 
 Images = NDArray[np.uint8]
 ARCHS = ("pico", "nano", "edge", "accurate", "seed")

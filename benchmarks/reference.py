@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from edge_mnist.benchmark.stats import rounded
-from edge_mnist.files import write_atomically
+from edge_mnist.system.files import write_atomically
 
 FOLDER = Path(__file__).with_name("reference")
 _KEPT = ("file", "sha256", "backend", "runtime", "threads", "accuracy", "size_bytes")

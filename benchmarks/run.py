@@ -32,7 +32,7 @@ from edge_mnist import datasets
 from edge_mnist.benchmark.environment import environment
 from edge_mnist.benchmark.stats import summary
 from edge_mnist.errors import EdgeMnistError
-from edge_mnist.files import write_atomically
+from edge_mnist.system.files import write_atomically
 
 PROGRAM = Path(__file__).with_name("contender.py")
 RESULTS = Path(__file__).with_name("results.json")

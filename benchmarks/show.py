@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_mnist.benchmark.stats import rounded
 from edge_mnist.errors import EdgeMnistError
-from edge_mnist.files import write_atomically
+from edge_mnist.system.files import write_atomically
 
 Document = dict[str, Any]
 _HEAD = (

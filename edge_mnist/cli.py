@@ -21,8 +21,8 @@ import click
 from . import __version__, rows
 from .backends import RUNTIMES
 from .errors import EdgeMnistError, GateError, HostError, ImageError, ModelError, ServeError
-from .files import MAX_BYTES, PICTURES
-from .tables import percent, table
+from .system.files import MAX_BYTES, PICTURES
+from .system.text_table import percent, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -492,7 +492,7 @@ def benchmark(
     """
     from .benchmark import plan, report
     from .evaluation import pairs
-    from .files import check_writable, write_atomically
+    from .system.files import check_writable, write_atomically
 
     if quick + (runs is not None) + (duration is not None) > 1:
         raise click.UsageError("Expected one of --quick, --runs and --duration, got several.")

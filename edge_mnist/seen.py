@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import OutputError
-from .files import write_atomically
+from .system.files import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ from .classifier import Classifier
 from .contract import Contract
 from .errors import DataError
 from .evaluation import read
-from .tables import percent
+from .system.text_table import percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, GateError
-from ..tables import table
+from ..system.text_table import table
 from .stats import interval, medians_ns, resampled
 
 # 1: as in 0.1.0. Keys are only ever added; a number above 1 would mean that one has changed its

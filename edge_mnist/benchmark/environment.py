@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, backends
-from . import machine
+from ..system import machine
 
 
 def environment() -> dict[str, Any]:

@@ -22,7 +22,8 @@ from typing import Any
 from .. import backends
 from ..bundle import Artifact
 from ..errors import EdgeMnistError, ModelError
-from . import machine, worker
+from ..system import machine
+from . import worker
 from .environment import memory_mb
 from .plan import STABLE_VARIATION, STABLE_WINDOWS, WINDOW_S, Plan
 

@@ -11,8 +11,9 @@ from typing import Any
 from ..backends import Runtime
 from ..bundle import SHIPPED, Artifact, read_bundle, sha256
 from ..errors import BundleError, ModelError
-from ..tables import percent, table
-from . import choice, machine, measure, taints
+from ..system import machine
+from ..system.text_table import percent, table
+from . import choice, measure, taints
 from .compare import SCHEMA
 from .environment import environment
 from .measure import Group, Job, Progress, Track

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .machine import Reading
+from ..system.machine import Reading
 from .stats import Rounds, medians_ns
 
 # Where the upper samples lie further above the median than this, the median is in doubt; pyperf

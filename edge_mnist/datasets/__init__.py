@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from edge_mnist.errors import DataError
+from ..errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +70,7 @@ def find(
     """
     if data == "synthetic":
         return Source("synthetic", None, seed)
-    from edge_mnist.datasets import mnist
+    from . import mnist
 
     if data not in ("auto", "mnist"):
         return _at_path(Path(data), splits, seed, own)
@@ -84,13 +84,13 @@ def find(
 
 
 def _at_path(path: Path, splits: Sequence[SplitName], seed: int, own: bool) -> Source:
-    from edge_mnist.datasets import mnist
+    from . import mnist
 
     try:
         return Source("mnist", mnist.checked(path, splits), seed)
     except DataError:
         if own:
-            from edge_mnist.datasets.own import looks_like
+            from .own import looks_like
 
             if looks_like(path):
                 return Source("own", path, seed)
@@ -124,19 +124,19 @@ def load(
     if limit is not None and limit < 1:
         raise DataError(f"Expected a limit of at least 1 image, got {limit}; leave it out for all")
     if source.kind == "own" and source.path is not None:
-        from edge_mnist.datasets import own
+        from . import own
 
         images, labels, classes = own.read(source.path, split, shape)
         sha256 = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
         name = f"own-{source.path.stem}-{split}"
         return Split(name, images[:limit], labels[:limit], sha256, classes)
     if source.path is None:
-        from edge_mnist.datasets import synthetic
+        from . import synthetic
 
         images, labels = synthetic.split(split, seed=source.seed, limit=limit)
         sha256 = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     else:
-        from edge_mnist.datasets import mnist
+        from . import mnist
 
         images, labels = mnist.load(source.path, split)
         sha256 = mnist.SPLIT_SHA256[split]

@@ -17,15 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_mnist.datasets.mnist import (
-    ContentError,
-    MnistFile,
-    UnavailableError,
-    checked_content,
-    names,
-    reason,
-    say,
-)
+from .mnist import ContentError, MnistFile, UnavailableError, checked_content, names, reason, say
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse

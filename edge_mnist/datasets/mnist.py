@@ -24,8 +24,8 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from edge_mnist.datasets import SplitName
-from edge_mnist.errors import DataError
+from ..errors import DataError
+from . import SplitName
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,7 +149,7 @@ def obtain(splits: Sequence[SplitName]) -> Path:
             raise DataError(f"The variable {VARIABLE} cannot be used: {error}") from error
     cache = cache_folder()
     if missing := _missing(cache, _files(splits)):
-        from edge_mnist.datasets.download import download
+        from .download import download
 
         download(missing, cache)
     return cache

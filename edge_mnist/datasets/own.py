@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from ..files import PICTURES
+from ..system.files import PICTURES
 from . import SplitName
 
 if TYPE_CHECKING:

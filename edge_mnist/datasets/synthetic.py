@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mnist.errors import DataError
+from ..errors import DataError
 
 Floats: TypeAlias = NDArray[np.float32]
 

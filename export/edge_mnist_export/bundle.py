@@ -20,8 +20,8 @@ from edge_mnist import __version__, datasets, trial
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
 from edge_mnist.contract import Contract, Scaling
 from edge_mnist.errors import DataError, ModelError
-from edge_mnist.files import new_folder
-from edge_mnist.tables import percent
+from edge_mnist.system.files import new_folder
+from edge_mnist.system.text_table import percent
 
 from . import quantization, refusal, verify
 from . import subject as subjects

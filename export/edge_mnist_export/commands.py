@@ -375,7 +375,7 @@ def _export(
     target: Target = TARGETS["generic"],
 ) -> Path:
     from edge_mnist import datasets
-    from edge_mnist.files import check_free
+    from edge_mnist.system.files import check_free
 
     from .frameworks import load_keras
 

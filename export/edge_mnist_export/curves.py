@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from edge_mnist.files import write_atomically
+from edge_mnist.system.files import write_atomically
 
 
 def draw(history: list[dict[str, float]], title: str, path: Path) -> None:

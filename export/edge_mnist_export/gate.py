@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge_mnist.bundle import Artifact
 from edge_mnist.errors import GateError
-from edge_mnist.tables import percent
+from edge_mnist.system.text_table import percent
 
 if TYPE_CHECKING:
     import numpy as np

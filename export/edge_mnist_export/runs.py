@@ -20,7 +20,7 @@ from typing import Any
 
 from edge_mnist.bundle import RUNS
 from edge_mnist.errors import BundleError, OutputError
-from edge_mnist.files import check_free, write_atomically
+from edge_mnist.system.files import check_free, write_atomically
 
 SCHEMA = 1
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")

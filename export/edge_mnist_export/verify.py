@@ -14,7 +14,7 @@ from edge_mnist.bundle import Artifact
 from edge_mnist.contract import Scaling
 from edge_mnist.datasets import Split
 from edge_mnist.evaluation import evaluate
-from edge_mnist.tables import percent, table
+from edge_mnist.system.text_table import percent, table
 
 from .gate import Verdict, tolerance
 from .pixels import as_input

@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 
 from edge_mnist import backends
-from edge_mnist.benchmark import choice, machine, measure, plan, report, taints
+from edge_mnist.benchmark import choice, measure, plan, report, taints
 from edge_mnist.benchmark.compare import Change, compare
 from edge_mnist.benchmark.stats import interval, resampled, rounded, summary
 from edge_mnist.bundle import find_artifacts
 from edge_mnist.errors import DataError, GateError, ModelError
+from edge_mnist.system import machine
 from tests.conftest import WHOLE
 from tests.device.test_hostile import SPLIT, uncommon
 

@@ -1,0 +1,1 @@
+"""The ground every room stands on: whole files, facts about this machine, text tables."""
