@@ -12,7 +12,7 @@ import numpy as np
 
 from . import backends, layout
 from .bundle import PRECISIONS, Artifact, find_artifacts
-from .contract import Contract, Scaling
+from .bundle.model_spec import Contract, Scaling
 from .engine import Engine
 from .errors import BackendError, ImageError, ModelError, NoDigitError
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from . import datasets
     from .backends import Runtime
     from .bundle import Artifact
+    from .bundle.model_spec import Scaling
     from .classifier import Classifier, Prediction
-    from .contract import Scaling
     from .evaluation import Evaluation
     from .seen import SeenFolder
     from .trial import Trial
@@ -159,7 +159,7 @@ def _backend(default: str) -> Callable[[Callable[..., None]], Callable[..., None
 def _numbers(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[float, ...] | None:
-    from .contract import number
+    from .bundle.model_spec import number
 
     try:
         return None if value is None else tuple(map(number, value.split(",")))
@@ -180,7 +180,7 @@ def _scaling(command: Callable[..., None]) -> Callable[..., None]:
         std: tuple[float, ...] | None,
         **rest: Any,
     ) -> None:
-        from .contract import Scaling
+        from .bundle.model_spec import Scaling
 
         if scale is not None and len(scale) != 1:
             raise click.UsageError("Expected one number for --scale; --mean takes one a channel.")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .backends import Run, Session, Tensor
-    from .contract import Contract
+    from .bundle.model_spec import Contract
     from .layout import Layout
 
 # How many images an open-batch model is given at once: the best of 1 to 256, and little for a

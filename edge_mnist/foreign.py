@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .backends import Tensor
-from .contract import Contract, Scaling
+from .bundle.model_spec import Contract, Scaling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,7 @@ import math
 from typing import NamedTuple
 
 from .backends import Tensor
-from .contract import Contract
+from .bundle.model_spec import Contract
 from .errors import ModelError
 
 # sklearn's digits are 8×8; a table of four columns is no 2×2 image.

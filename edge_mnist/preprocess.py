@@ -23,7 +23,7 @@ from .pictures import eight_bits, open_page, open_picture
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .contract import Contract
+    from .bundle.model_spec import Contract
     from .pictures import Page, Picture
 
 # What an MNIST image has: its ink this long, and its centre of mass so near the middle.

@@ -17,8 +17,8 @@ import numpy as np
 
 from . import backends, datasets, foreign
 from .bundle import Artifact
+from .bundle.model_spec import Contract
 from .classifier import Classifier
-from .contract import Contract
 from .errors import DataError
 from .evaluation import read
 from .system.text_table import percent

@@ -152,8 +152,8 @@ def load(
 
     from .. import backends
     from ..bundle import find_artifacts
+    from ..bundle.model_spec import Scaling
     from ..classifier import Classifier
-    from ..contract import Scaling
 
     # One that cannot be imported is told of, with its remedy, where the model is loaded.
     with contextlib.suppress(ImportError, AttributeError, OSError, RuntimeError):

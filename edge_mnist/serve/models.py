@@ -19,7 +19,7 @@ from ..evaluation import pairs
 from .problems import RequestError
 
 if TYPE_CHECKING:
-    from ..contract import Scaling
+    from ..bundle.model_spec import Scaling
 
 DEFAULT = "default"
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge_mnist import __version__, datasets, trial
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
-from edge_mnist.contract import Contract, Scaling
+from edge_mnist.bundle.model_spec import Contract, Scaling
 from edge_mnist.errors import DataError, ModelError
 from edge_mnist.system.files import new_folder
 from edge_mnist.system.text_table import percent

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mnist.contract import Contract
+from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.datasets import Split
 from edge_mnist.errors import DataError
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from edge_mnist import backends
 from edge_mnist.bundle import Artifact
+from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.classifier import Classifier
-from edge_mnist.contract import Contract
 from edge_mnist.datasets import synthetic
 from edge_mnist.errors import ModelError
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_mnist.contract import Scaling
+from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.errors import ModelError
 
 from . import recipes

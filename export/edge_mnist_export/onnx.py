@@ -21,7 +21,7 @@ from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from edge_mnist.contract import Contract
+from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.errors import ModelError
 
 from .frameworks import quiet

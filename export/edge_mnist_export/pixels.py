@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mnist.contract import Scaling
+from edge_mnist.bundle.model_spec import Scaling
 
 
 def as_input(images: NDArray[np.uint8], scaling: Scaling | None = None) -> NDArray[np.float32]:

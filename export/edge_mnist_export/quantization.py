@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from edge_mnist import backends
 from edge_mnist.bundle import Artifact
+from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.classifier import Classifier
-from edge_mnist.contract import Contract
 from edge_mnist.datasets import Split
 from edge_mnist.evaluation import read
 

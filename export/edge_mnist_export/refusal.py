@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from edge_mnist.contract import Contract
+from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.datasets import Split
 from edge_mnist.errors import NoDigitError
 from edge_mnist.preprocess import preprocess

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_mnist.contract import Scaling
+from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.errors import BundleError, ModelError
 
 from . import runs

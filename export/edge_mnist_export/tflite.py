@@ -17,7 +17,7 @@ from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.util import modify_model_io_type
 from tensorflow.lite.tools import flatbuffer_utils
 
-from edge_mnist.contract import Contract
+from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.errors import ModelError
 
 from .frameworks import quiet

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import flatbuffers
 
-from edge_mnist.contract import Contract
+from edge_mnist.bundle.model_spec import Contract
 
 BUFFER = b"TFLITE_METADATA"
 _IDENTIFIER = b"M001"

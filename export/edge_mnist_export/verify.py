@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_mnist import backends
 from edge_mnist.bundle import Artifact
-from edge_mnist.contract import Scaling
+from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.datasets import Split
 from edge_mnist.evaluation import evaluate
 from edge_mnist.system.text_table import percent, table

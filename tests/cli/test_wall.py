@@ -97,7 +97,7 @@ def normal(name: str) -> str:
 def test_the_wheel_holds_the_package_and_its_models_alone(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"edge_mnist"}
-    assert "edge_mnist/models/edge/manifest.json" in names
+    assert "edge_mnist/bundle/shipped/edge/manifest.json" in names
     assert "edge_mnist/py.typed" in names
     assert wheel.stat().st_size < 400_000
 

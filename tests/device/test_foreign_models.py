@@ -30,7 +30,7 @@ from edge_mnist import (
     trial,
 )
 from edge_mnist.bundle import find_artifacts
-from edge_mnist.contract import DIGITS, Contract, Scaling, number
+from edge_mnist.bundle.model_spec import DIGITS, Contract, Scaling, number
 from edge_mnist.foreign import name_of, scaling_of
 from edge_mnist.preprocess import fit, preprocess
 from tests.conftest import WHOLE, Cli, error_line

@@ -12,7 +12,7 @@ import pytest
 
 from edge_mnist import Classifier, ModelError, backends
 from edge_mnist.bundle import read_bundle
-from edge_mnist.contract import Contract
+from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.datasets import find, load
 from tests.conftest import Cli, error_line
 from tests.host.conftest import EVERYTHING

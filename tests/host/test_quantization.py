@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_mnist import Classifier, DataError
-from edge_mnist.contract import Contract, Scaling
+from edge_mnist.bundle.model_spec import Contract, Scaling
 from edge_mnist.datasets import Split, find, load
 from edge_mnist_export.calibration import check_pixels, representative
 from edge_mnist_export.quantization import Result, Scheme, Study, Trial, best, search

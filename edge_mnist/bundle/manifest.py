@@ -12,8 +12,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .contract import Contract, Scaling, from_manifest
-from .errors import BundleError, ModelError
+from ..errors import BundleError, ModelError
+from .model_spec import Contract, Scaling, from_manifest
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -174,7 +174,7 @@ def find_artifacts(
 
 
 def _shipped(name: str) -> str:
-    return os.path.join(os.path.dirname(__file__), "models", name)
+    return os.path.join(os.path.dirname(__file__), "shipped", name)
 
 
 def _file(path: str, scaling: Scaling | None) -> Artifact:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .errors import ModelError
+from ..errors import ModelError
 
 DIGITS = tuple("0123456789")
 OUTPUTS = ("probabilities", "logits", "scores")
