@@ -19,7 +19,7 @@ from .errors import BackendError, ImageError, ModelError, NoDigitError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .pictures import Picture
+    from .vision.decode import Picture
 
 # More than any device has processors; ONNX Runtime hangs over some ten thousands.
 _MOST_THREADS = 256
@@ -269,7 +269,7 @@ class Classifier:
                 f"{self.artifact.name} with {self.contract.channels} channels and the labels "
                 f"{', '.join(self.labels[:3])}, …; use predict on one picture each."
             )
-        from .many import read
+        from .vision.multi_digit import read
 
         return read(self, picture)
 
@@ -318,7 +318,7 @@ class Classifier:
         if _is_uint8(image) and image.shape == (*self._shape, 1):
             return image[..., 0]
         # Pillow is needed only for pictures.
-        from .preprocess import preprocess
+        from .vision.preprocess import preprocess
 
         return preprocess(image, self.contract)
 

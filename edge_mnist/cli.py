@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from .bundle.model_spec import Scaling
     from .classifier import Classifier, Prediction
     from .evaluation import Evaluation
-    from .seen import SeenFolder
     from .trial import Trial
+    from .vision.model_inputs import SeenFolder
 
 PLUGINS = "edge_mnist.commands"
 HOST_COMMANDS = {
@@ -270,7 +270,7 @@ def predict(
 def _seen_folder(folder: Path | None, names: Sequence[str]) -> SeenFolder | None:
     if folder is None:
         return None
-    from .seen import SeenFolder
+    from .vision.model_inputs import SeenFolder
 
     return SeenFolder(folder, [name for name in names if name != "-"])
 

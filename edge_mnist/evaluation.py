@@ -84,7 +84,7 @@ def read(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float3
     if contract.shape == images.shape[1:]:
         return classifier.predict_probabilities(images)
     # Pillow is needed only to resize; in parts, because the resized images may be large.
-    from .preprocess import fit
+    from .vision.preprocess import fit
 
     parts = [images[start : start + _PART] for start in range(0, len(images), _PART)]
     return np.concatenate([classifier.predict_probabilities(fit(p, contract)) for p in parts])

@@ -153,7 +153,7 @@ def _pictures(folder: Path) -> list[Path]:
 def _picture(file: Path, shape: Shape) -> NDArray[np.uint8]:
     from PIL import Image
 
-    from ..pictures import open_picture
+    from ..vision.decode import open_picture
 
     height, width, channels = shape
     image = open_picture(file).convert("L" if channels == 1 else "RGB")

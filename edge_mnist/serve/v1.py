@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import rows
 from ..errors import ImageError
-from ..pictures import count_pixels
+from ..vision.decode import count_pixels
 from .limits import Limits, refuse_many
 from .problems import RequestError
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.datasets import Split
 from edge_mnist.errors import NoDigitError
-from edge_mnist.preprocess import preprocess
+from edge_mnist.vision.preprocess import preprocess
 
 from .pixels import as_input
 

@@ -32,7 +32,7 @@ from edge_mnist import (
 from edge_mnist.bundle import find_artifacts
 from edge_mnist.bundle.model_spec import DIGITS, Contract, Scaling, number
 from edge_mnist.foreign import name_of, scaling_of
-from edge_mnist.preprocess import fit, preprocess
+from edge_mnist.vision.preprocess import fit, preprocess
 from tests.conftest import WHOLE, Cli, error_line
 
 onnx = pytest.importorskip("onnx", reason="needs onnx to build models")

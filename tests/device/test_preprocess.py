@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from edge_mnist import Classifier, ImageError, NoDigitError
 from edge_mnist.datasets import paper, synthetic
 from edge_mnist.evaluation import read_pictures
-from edge_mnist.mnist_like import stroke_width
-from edge_mnist.preprocess import preprocess
+from edge_mnist.vision.normalization import stroke_width
+from edge_mnist.vision.preprocess import preprocess
 
 
 @pytest.fixture(scope="module")

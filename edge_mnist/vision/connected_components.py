@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .ink import Floats, Mask
+    from .foreground import Floats, Mask
 
     Ints = NDArray[np.intp]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .ink import grow
+from .foreground import grow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .ink import Floats, Mask
+    from .foreground import Floats, Mask
 
 _SLOPES = np.tan(np.deg2rad(np.arange(-8, 8.01, 0.5)))
 # Every third column is enough to find a line.

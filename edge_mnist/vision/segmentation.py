@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from .ink import INKED, extent
-from .locate import Found
-from .mnist_like import stroke_width
+from .foreground import INKED, extent
+from .localization import Found
+from .normalization import stroke_width
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .ink import Floats
+    from .foreground import Floats
 
     Ints: TypeAlias = NDArray[np.intp]
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import locate, mnist_like, touching
-from .errors import NoDigitError
-from .pictures import open_page
+from ..errors import NoDigitError
+from . import localization, normalization, segmentation
+from .decode import open_page
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from .classifier import Classifier, Sighting
-    from .locate import Found, Reading
-    from .pictures import Picture
+    from ..classifier import Classifier, Sighting
+    from .decode import Picture
+    from .localization import Found, Reading
 
 # A row of digits is searched in a larger picture than one digit, and enlarged further.
 _SEARCHED, _LARGEST, _TALL = 480, 1600, 70
@@ -42,10 +42,10 @@ def read(classifier: Classifier, picture: Picture) -> list[Sighting]:
 def _read(classifier: Classifier, whole: Found, scale: float) -> list[Sighting]:
     """Return what was found as one digit, or as several that touch."""
     one = _see(classifier, whole, scale)
-    sure = _confidence(one) > _SURE and not touching.is_wide(whole)
-    if sure or not touching.may_be_two(whole):
+    sure = _confidence(one) > _SURE and not segmentation.is_wide(whole)
+    if sure or not segmentation.may_be_two(whole):
         return [one]
-    pieces = touching.split(whole, lambda piece: _confidence(_see(classifier, piece, scale)))
+    pieces = segmentation.split(whole, lambda piece: _confidence(_see(classifier, piece, scale)))
     several = [_see(classifier, piece, scale) for piece in pieces]
     # A digit read badly may fall into pieces by chance.
     least = max(_confidence(one), _LIKELY)
@@ -58,17 +58,17 @@ def _confidence(sighting: Sighting) -> float:
 
 
 def _see(classifier: Classifier, found: Found, scale: float) -> Sighting:
-    from .classifier import Sighting
+    from ..classifier import Sighting
     from .preprocess import fit
 
-    image = fit(mnist_like.render(found.ink)[np.newaxis], classifier.contract)[0]
+    image = fit(normalization.render(found.ink)[np.newaxis], classifier.contract)[0]
     left, top, right, bottom = (round(value * scale) for value in found.box)
     return Sighting(classifier.predict(image), image, (left, top, right, bottom))
 
 
 def _all(page: Image.Image) -> list[Found]:
-    place = locate.whole(page, _SEARCHED)
-    reading, _ = locate.best(place)
+    place = localization.whole(page, _SEARCHED)
+    reading, _ = localization.best(place)
     found = _cut_all(place, reading)
     boxes = np.array([one.box for one in found])
     tall = float(np.median(boxes[:, 3] - boxes[:, 1]))
@@ -76,19 +76,21 @@ def _all(page: Image.Image) -> list[Found]:
     zoom = min(_TALL / tall, _LARGEST / float((high - low).max()))
     if zoom * place.scale < 1.1:
         return found
-    near = locate.view(page, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), zoom)
+    near = localization.view(
+        page, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), zoom
+    )
     try:
-        again = _cut_all(near, locate.best(near, (reading.dark,))[0])
+        again = _cut_all(near, localization.best(near, (reading.dark,))[0])
     except NoDigitError:
         return found
     return again if len(again) >= len(found) else found
 
 
-def _cut_all(place: locate.View, reading: Reading) -> list[Found]:
+def _cut_all(place: localization.View, reading: Reading) -> list[Found]:
     found = []
-    for members in locate.apart(reading.parts, reading.scores):
+    for members in localization.apart(reading.parts, reading.scores):
         try:
-            found.append(locate.cut(place, reading, members))
+            found.append(localization.cut(place, reading, members))
         except NoDigitError:
             continue
     if not found:

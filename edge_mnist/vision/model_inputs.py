@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import OutputError
-from .system.files import write_atomically
+from ..errors import OutputError
+from ..system.files import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from . import components, ink, rules
-from .components import Components
-from .errors import NoDigitError
-from .mnist_like import stroke_width
+from ..errors import NoDigitError
+from . import connected_components, foreground, line_removal
+from .connected_components import Components
+from .normalization import stroke_width
 
 if TYPE_CHECKING:
-    from .ink import Floats, Grey, Mask, Relief
+    from .foreground import Floats, Grey, Mask, Relief
 
-    Ints = components.Ints
+    Ints = connected_components.Ints
 
 Box = tuple[float, float, float, float]
 
@@ -141,7 +141,7 @@ def best(place: View, polarities: tuple[bool, ...] = (True, False)) -> tuple[Rea
         NoDigitError: there is no ink, or nothing like a stroke.
     """
     chosen: tuple[float, Reading, Ints] | None = None
-    shade = ink.grey(place.image, blur=0.8)
+    shade = foreground.grey(place.image, blur=0.8)
     contrast = 0.0
     for reading in readings(shade, polarities):
         contrast = max(contrast, float(reading.relief.height[::2, ::2].max()))
@@ -173,7 +173,7 @@ def _likeness(reading: Reading, main: int, shade: Grey) -> float:
     side = max(right - left, bottom - top)
     own = parts.labels[top:bottom, left:right] == main
     likeness = 1.0
-    if ink.erode(np.pad(own.view(np.uint8), side // 8 + 1), int(0.36 * side) | 1).any():
+    if foreground.erode(np.pad(own.view(np.uint8), side // 8 + 1), int(0.36 * side) | 1).any():
         likeness *= 0.3
     around = min(right - left, bottom - top) // 8 + 3
     rows, columns = shade.shape
@@ -194,23 +194,23 @@ def _likeness(reading: Reading, main: int, shade: Grey) -> float:
 
 def readings(shade: Grey, polarities: tuple[bool, ...]) -> Iterator[Reading]:
     """Yield every possibility of what is ink."""
-    steep = ink.slope(shade)
+    steep = foreground.slope(shade)
     longer = max(shade.shape)
     for dark in polarities:
         printed = np.zeros(shade.shape, bool)
         for number, share in enumerate(_WINDOWS):
-            relief = ink.relief(shade, int(longer * share) | 1, dark=dark)
+            relief = foreground.relief(shade, int(longer * share) | 1, dark=dark)
             low = max(relief.noise, LEAST_CONTRAST)
             mask = relief.height > low
             if number == 0:
-                printed = mask & ~rules.take_out(mask, relief.height)
+                printed = mask & ~line_removal.take_out(mask, relief.height)
             mask &= ~printed
             above = relief.height[mask]
             if above.size < _LEAST_AREA:
                 continue
             levels = (low, max(_otsu(above), low))
             for level, trust in zip(levels, (0.9, 1.0), strict=True):
-                parts = components.find(
+                parts = connected_components.find(
                     (relief.height > level) & ~printed, steep, least=_LEAST_AREA
                 )
                 scores = _scores(parts, shade) * np.float32(trust * (1 - 0.04 * number))
@@ -304,8 +304,8 @@ def cut(place: View, reading: Reading, members: Ints) -> Found:
     own = np.isin(parts.labels, members)
     level = float(np.quantile(height[own], 0.7))
     soft = np.clip((height / level - 0.25) / 0.5, 0, 1)
-    soft[~ink.grow(own, 2) | reading.rules & ~own] = 0
-    left, top, right, bottom = ink.extent(soft)
+    soft[~foreground.grow(own, 2) | reading.rules & ~own] = 0
+    left, top, right, bottom = foreground.extent(soft)
     area, outline = parts.area[members].sum(), parts.outline[members].sum()
     if 2 * area / outline / max(bottom - top, right - left) > _BLOB:
         raise NoDigitError("no stroke: a blob as wide as it is long")

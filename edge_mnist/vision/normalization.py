@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from .ink import dilate, erode, extent
+from .foreground import dilate, erode, extent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .ink import Floats, Grey
+    from .foreground import Floats, Grey
 
 SIZE = 28
 BOX = 20

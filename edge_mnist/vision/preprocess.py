@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, TypeGuard
 import numpy as np
 from PIL import Image
 
-from . import locate, mnist_like
-from .mnist_like import SIZE
-from .pictures import eight_bits, open_page, open_picture
+from . import localization, normalization
+from .decode import eight_bits, open_page, open_picture
+from .normalization import SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .bundle.model_spec import Contract
-    from .pictures import Page, Picture
+    from ..bundle.model_spec import Contract
+    from .decode import Page, Picture
 
 # What an MNIST image has: its ink this long, and its centre of mass so near the middle.
 _LONG, _OFF = (16, 22), 2.5
@@ -89,7 +89,9 @@ def _digit(picture: Picture) -> NDArray[np.uint8]:
     """Return the digit in a picture as MNIST would hold it: (28, 28) uint8, white on black."""
     page = open_page(picture)
     as_mnist = _as_mnist(page)
-    return mnist_like.render(locate.digit(page.image).ink) if as_mnist is None else as_mnist
+    return (
+        normalization.render(localization.digit(page.image).ink) if as_mnist is None else as_mnist
+    )
 
 
 def _as_mnist(page: Page) -> NDArray[np.uint8] | None:

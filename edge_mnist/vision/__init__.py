@@ -1,0 +1,1 @@
+"""Any picture in, an image of (28, 28) uint8 as MNIST holds it out."""
