@@ -29,7 +29,7 @@ from prepare import ROOT, WORK, convert_mnn, convert_ncnn, environments, install
 from show import draw, table, write_between
 
 from edge_mnist import datasets
-from edge_mnist.benchmark.environment import environment
+from edge_mnist.backends.environment import environment
 from edge_mnist.benchmark.stats import summary
 from edge_mnist.errors import EdgeMnistError
 from edge_mnist.system.files import write_atomically

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from . import backends, layout
+from . import backends
+from .backends import tensor_layout
+from .backends.quantized_io import Engine
 from .bundle import PRECISIONS, Artifact, find_artifacts
 from .bundle.model_spec import Contract, Scaling
-from .engine import Engine
 from .errors import BackendError, ImageError, ModelError, NoDigitError
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Classifier:
             threads=threads,
             path=artifact.file if known is None else None,
         )
-        self._layout = layout.find(
+        self._layout = tensor_layout.find(
             self.session.input,
             self.session.output,
             format=artifact.format,

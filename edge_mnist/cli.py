@@ -633,7 +633,7 @@ def serve(
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 def doctor(as_json: bool) -> None:
     """Say what this machine can run, and what to install."""
-    from .doctor import diagnose, text
+    from .backends.diagnosis import diagnose, text
 
     diagnosis = diagnose()
     click.echo(json.dumps(diagnosis, indent=1) if as_json else text(diagnosis))

@@ -70,9 +70,9 @@ def labels_of(content: bytes, format: str) -> tuple[str, ...]:
         from .backends import _tflite_file
 
         return _tflite_file.labels(content)
-    from .backends import _onnx_file
+    from .backends import onnx_file
 
-    return _onnx_file.labels(content)
+    return onnx_file.labels(content)
 
 
 def _span(tensor: Tensor) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ._malformed import MOST_BYTES, Malformed, TooLarge
-from ._onnx_file import _bytes, _fields
+from .onnx_file import _bytes, _fields
 
 _MOST_NODES = 20_000
 _MOST_DIMENSIONS = 16
@@ -320,7 +320,7 @@ def _count(value: int | memoryview, width: int) -> int:
 
 def _integers(value: int | memoryview) -> Iterator[int]:
     """Yield the signed 64-bit integers of a field, packed or not."""
-    from ._onnx_file import _varint
+    from .onnx_file import _varint
 
     if isinstance(value, int):
         yield _signed(value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ai_edge_litert.interpreter import Interpreter
 
-from ._interpreter import InterpreterSession
+from .interpreter import InterpreterSession
 
 if TYPE_CHECKING:
     from ..bundle import File

@@ -13,7 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ..errors import ModelError
 from . import NotSupportedError, Tensor, _first_line, choose_output, one_input
-from ._onnx_file import has_external_data, quantization
+from .onnx_file import has_external_data, quantization
 
 if TYPE_CHECKING:
     from numpy import generic

@@ -13,7 +13,7 @@ if int(np.__version__.split(".")[0]) >= 2:
 
 from tflite_runtime.interpreter import Interpreter
 
-from ._interpreter import InterpreterSession
+from .interpreter import InterpreterSession
 
 if TYPE_CHECKING:
     from ..bundle import File

@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import backends
+from ..backends.environment import memory_mb
 from ..bundle import Artifact
 from ..errors import EdgeMnistError, ModelError
 from ..system import machine
 from . import worker
-from .environment import memory_mb
 from .plan import STABLE_VARIATION, STABLE_WINDOWS, WINDOW_S, Plan
 
 # No worker is silent for so long: a turn or a window is of a few predictions where they are slow.

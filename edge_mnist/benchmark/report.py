@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..backends import Runtime
+from ..backends.environment import environment
 from ..bundle import SHIPPED, Artifact, read_bundle, sha256
 from ..errors import BundleError, ModelError
 from ..system import machine
 from ..system.text_table import percent, table
 from . import choice, measure, taints
 from .compare import SCHEMA
-from .environment import environment
 from .measure import Group, Job, Progress, Track
 from .plan import Plan
 from .stats import median_ns, rounded, summary

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 
-from edge_mnist.benchmark.environment import cpu_model, usable_cpus
+from edge_mnist.backends.environment import cpu_model, usable_cpus
 from edge_mnist.errors import EdgeMnistError, HostError, ModelError
 
 BACKENDS = ("tensorflow", "jax")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_mnist import Classifier, bundle, datasets
-from edge_mnist.benchmark.environment import usable_cpus
+from edge_mnist.backends.environment import usable_cpus
 from edge_mnist.errors import ModelError
 
 SHIPPED = Path(__file__).parent / "models" / "accurate"

@@ -19,16 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_mnist import (
-    BundleError,
-    Classifier,
-    ModelError,
-    backends,
-    datasets,
-    evaluation,
-    layout,
-    trial,
-)
+from edge_mnist import BundleError, Classifier, ModelError, backends, datasets, evaluation, trial
+from edge_mnist.backends import tensor_layout
 from edge_mnist.bundle import find_artifacts
 from edge_mnist.bundle.model_spec import DIGITS, Contract, Scaling, number
 from edge_mnist.foreign import name_of, scaling_of
@@ -545,9 +537,9 @@ def test_a_shape_is_read_by_the_documented_rules(
     tensors = (backends.Tensor("x", shape, "float32"), backends.Tensor("y", output, "float32"))
     if expected is None:
         with pytest.raises(ModelError, match="Expected a model whose input is one image of 8 to"):
-            layout.find(*tensors, format=format, name="m")
+            tensor_layout.find(*tensors, format=format, name="m")
         return
-    read = layout.find(*tensors, format=format, name="m")
+    read = tensor_layout.find(*tensors, format=format, name="m")
     assert expected == (read.height, read.width, read.channels, read.channels_first, read.batch)
 
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .backends import Tensor
-from .bundle.model_spec import Contract
-from .errors import ModelError
+from ..bundle.model_spec import Contract
+from ..errors import ModelError
+from . import Tensor
 
 # sklearn's digits are 8×8; a table of four columns is no 2×2 image.
 _LEAST, _MOST = 8, 4096

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .errors import ModelError
+from ..errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .backends import Run, Session, Tensor
-    from .bundle.model_spec import Contract
-    from .layout import Layout
+    from ..bundle.model_spec import Contract
+    from . import Run, Session, Tensor
+    from .tensor_layout import Layout
 
 # How many images an open-batch model is given at once: the best of 1 to 256, and little for a
 # small processor's cache. docs/performance.md has the table.

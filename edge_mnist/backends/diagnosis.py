@@ -7,11 +7,11 @@ import subprocess
 import sys
 from typing import Any
 
-from . import backends
-from .benchmark.environment import distribution_version, environment
-from .bundle import find_artifacts
-from .classifier import choose
-from .errors import EdgeMnistError
+from .. import backends
+from ..bundle import find_artifacts
+from ..classifier import choose
+from ..errors import EdgeMnistError
+from .environment import distribution_version, environment
 
 
 def diagnose() -> dict[str, Any]:
