@@ -1,6 +1,6 @@
 """Put a bundle into a package, with some of its precisions only.
 
-    python3 -m uv run python benchmarks/ship.py runs/edge/bundle edge_mnist/bundle/shipped/edge
+    python3 -m uv run python benchmarks/ship.py RUN/bundle edge_mnist/bundle/shipped/edge int8
 
 A bundle always has float32 files, beside which the others were verified; in a package they would be
 three quarters of its size.
