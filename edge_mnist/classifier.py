@@ -143,15 +143,15 @@ class Classifier:
 
         Returns the shape of what it answers for its smallest batch.
         """
-        from . import foreign
+        from .foreign_models import spec_inference
 
         read = self._layout
-        told, sure = foreign.scaling_of(self.session.input)
+        told, sure = spec_inference.scaling_of(self.session.input)
         self.scaling_from = "given" if given else "file" if sure else "assumed"
         size = (read.height, read.width, read.channels)
         # Of the output nothing is known yet, so that it comes as it is.
         self._use(Contract(*size, given or told))
-        patterns = foreign.patterns(self.contract)
+        patterns = spec_inference.patterns(self.contract)
         asked = [self._ask(pattern[np.newaxis]) for pattern in patterns]
         one_by_one, shape = np.concatenate([values for values, _ in asked]), asked[0][1]
         if not np.isfinite(one_by_one).any():
@@ -161,8 +161,8 @@ class Classifier:
             )
         if read.batch == -1 and not self._takes_batches(patterns, one_by_one):
             self._engine.close_batch()
-        kind = foreign.kind_of(one_by_one, self.session.output)
-        labels = foreign.labels_of(content, self.artifact.format)
+        kind = spec_inference.kind_of(one_by_one, self.session.output)
+        labels = spec_inference.labels_of(content, self.artifact.format)
         if len(labels) != one_by_one.shape[1]:
             labels = tuple(map(str, range(one_by_one.shape[1])))
         self._use(self.contract._replace(labels=labels, output=kind))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .bundle.model_spec import Scaling
     from .classifier import Classifier, Prediction
     from .evaluation import Evaluation
-    from .trial import Trial
+    from .foreign_models.scaling_search import Trial
     from .vision.model_inputs import SeenFolder
 
 PLUGINS = "edge_mnist.commands"
@@ -359,8 +359,9 @@ def evaluate(
     How a file without a manifest takes its pixels is tried on 500 labelled images first. With
     --data paper the file that `predict` would use reads drawn photographs, whole pictures.
     """
-    from . import datasets, evaluation, trial
+    from . import datasets, evaluation
     from .classifier import Classifier, choose
+    from .foreign_models import scaling_search
 
     artifacts = _artifacts(model, scaling)
     best = choose(artifacts, backend=backend)
@@ -371,7 +372,7 @@ def evaluate(
     source = datasets.find(data, splits=("test",), own=True)
     size = Classifier.from_artifact(*best).contract.size
     split = datasets.load(source, "test", limit=limit, shape=size)
-    pairs, trials = trial.settle(pairs, source, split)
+    pairs, trials = scaling_search.settle(pairs, source, split)
     results = _evaluations(pairs, split)
     if as_json:
         click.echo(json.dumps(_evaluation_json(split.name, results, trials)))

@@ -186,7 +186,7 @@ def load(
     if path is not None:
         from pathlib import Path
 
-        from ._bare import check
+        from ..foreign_models.check import check
 
         check(
             content,

@@ -160,7 +160,9 @@ def load(
         importlib.import_module(f"{backends.__name__}.{backend}")
     import_ns = _clock() - start
     # This process is the one that a model may end.
-    importlib.import_module(f"{backends.__name__}._bare").here = True  # type: ignore[attr-defined]
+    importlib.import_module(
+        f"{backends.__name__.rpartition('.')[0]}.foreign_models.check"
+    ).here = True  # type: ignore[attr-defined]
     artifact = find_artifacts(file, scaling=Scaling.given(**(scaling or {})))[0]
     start = _clock()
     classifier = Classifier.from_artifact(artifact, backends.get(backend), threads=threads)

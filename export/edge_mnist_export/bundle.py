@@ -16,10 +16,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mnist import __version__, datasets, trial
+from edge_mnist import __version__, datasets
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
 from edge_mnist.bundle.model_spec import Contract, Scaling
 from edge_mnist.errors import DataError, ModelError
+from edge_mnist.foreign_models import scaling_search
 from edge_mnist.system.files import new_folder
 from edge_mnist.system.text_table import percent
 
@@ -234,7 +235,7 @@ def _contract(model: Any, subject: Subject, train: datasets.Split, report: Repor
 def _find_scaling(model: Any, train: datasets.Split, report: Report) -> Scaling:
     """Return what has to be made of pixels, found by trying it on training images."""
     scores = _scores(model, train, _RANGES)
-    chosen = trial.best(scores)[0]
+    chosen = scaling_search.best(scores)[0]
     tried = ", ".join(f"{name}: {percent(score.accuracy)}" for name, score in scores.items())
     report(
         f"Pixels are taken to be {chosen} for this model; accuracy on {_sample_name(train)} with "
@@ -250,7 +251,7 @@ def _check_scaling(model: Any, given: Scaling, train: datasets.Split) -> None:
         ModelError: names the range that fits.
     """
     scores = _scores(model, train, {"given": given, **_RANGES})
-    best = trial.best(scores)[0]
+    best = scaling_search.best(scores)[0]
     if scores[best].accuracy - scores["given"].accuracy > _WRONG_RANGE:
         low, high = given.value(0), given.value(255)
         raise ModelError(
@@ -264,10 +265,10 @@ def _check_scaling(model: Any, given: Scaling, train: datasets.Split) -> None:
 
 def _scores(
     model: Any, train: datasets.Split, scalings: Mapping[str, Scaling]
-) -> dict[str, trial.Score]:
+) -> dict[str, scaling_search.Score]:
     images, labels = _sample(train)
     return {
-        name: trial.score(
+        name: scaling_search.score(
             model.predict(as_input(images, scaling), verbose=0), labels, "probabilities"
         )
         for name, scaling in scalings.items()
@@ -276,12 +277,12 @@ def _scores(
 
 def _sample(train: datasets.Split) -> tuple[NDArray[np.uint8], NDArray[np.unsignedinteger]]:
     """Return some images and labels, at random: folders come a class after the other."""
-    order = np.random.default_rng(0).permutation(len(train.images))[: trial.SAMPLE]
+    order = np.random.default_rng(0).permutation(len(train.images))[: scaling_search.SAMPLE]
     return train.images[order], train.labels[order]
 
 
 def _sample_name(train: datasets.Split) -> str:
-    return f"{min(trial.SAMPLE, len(train.images))} images of {train.name}"
+    return f"{min(scaling_search.SAMPLE, len(train.images))} images of {train.name}"
 
 
 def _answering_probabilities(model: Any, train: datasets.Split) -> Any:

@@ -20,9 +20,9 @@ from pathlib import Path
 from random import Random
 
 from edge_mnist import Classifier
-from edge_mnist.backends import _quarantine
 from edge_mnist.bundle import read_bundle
 from edge_mnist.errors import BundleError, EdgeMnistError
+from edge_mnist.foreign_models import sandbox
 from tests.conftest import WHOLE
 from tests.device.mutation import mutate
 
@@ -126,5 +126,5 @@ if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     _limit_memory()
     # What is tried in a process apart, and does not end there, must end before this one is ended.
-    _quarantine.SECONDS = SECONDS / 2
+    sandbox.SECONDS = SECONDS / 2
     run(kind, int(seed), range(int(start), int(end)), Path(folder), backend)

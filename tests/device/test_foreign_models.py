@@ -19,11 +19,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_mnist import BundleError, Classifier, ModelError, backends, datasets, evaluation, trial
+from edge_mnist import BundleError, Classifier, ModelError, backends, datasets, evaluation
 from edge_mnist.backends import tensor_layout
 from edge_mnist.bundle import find_artifacts
 from edge_mnist.bundle.model_spec import DIGITS, Contract, Scaling, number
-from edge_mnist.foreign import name_of, scaling_of
+from edge_mnist.foreign_models import scaling_search
+from edge_mnist.foreign_models.spec_inference import name_of, scaling_of
 from edge_mnist.vision.preprocess import fit, preprocess
 from tests.conftest import WHOLE, Cli, error_line
 
@@ -341,7 +342,7 @@ def _check_found(
     source = datasets.find(str(data), splits=("test",))
     test = datasets.load(source, "test", limit=500)
     pairs = [(find_artifacts(path)[0], backends.get(backend))]
-    settled, (found,) = trial.settle(pairs, source, test)
+    settled, (found,) = scaling_search.settle(pairs, source, test)
     c = found.contract
     assert f"{c.height}×{c.width}×{c.channels}" == size
     assert (c.output, c.labels) == (output, DIGITS)

@@ -22,11 +22,11 @@ import pytest
 from PIL import Image
 
 from edge_mnist import BundleError, Classifier, ImageError, ModelError, backends
-from edge_mnist.backends import _bare, _quarantine, _tflite_check
-from edge_mnist.backends._flatbuffer import Table, root
-from edge_mnist.backends._malformed import Malformed
-from edge_mnist.backends._tflite_file import labels
-from edge_mnist.backends._tflite_ops import harmless
+from edge_mnist.foreign_models import check, sandbox, tflite_check
+from edge_mnist.foreign_models.flatbuffer import Table, root
+from edge_mnist.foreign_models.malformed import Malformed
+from edge_mnist.foreign_models.tflite_labels import labels
+from edge_mnist.foreign_models.tflite_operators import harmless
 from tests.conftest import REPOSITORY, WHOLE, error_line
 from tests.device.hostile import campaign
 from tests.device.mutation import _varint
@@ -157,12 +157,12 @@ _BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 def _first_constant(content: bytes) -> int:
-    operators = _tflite_check.read(content).graphs[0]
+    operators = tflite_check.read(content).graphs[0]
     return next(t.index for o in operators for t in o.inputs if t and t.constant)
 
 
 def _last(content: bytes) -> int:
-    return _tflite_check.read(content).graphs[0][-1].outputs[0].index
+    return tflite_check.read(content).graphs[0][-1].outputs[0].index
 
 
 @pytest.mark.parametrize("name", _BROKEN)
@@ -175,16 +175,16 @@ def test_a_broken_tflite_says_what_is_wrong(name: str, tmp_path: Path) -> None:
         Classifier(path)
 
 
-def _transposed(width: int) -> _tflite_check.Operator:
+def _transposed(width: int) -> tflite_check.Operator:
     """A TRANSPOSE_CONV of 2×2 and stride 1 from 9×9 to 9×`width`."""
 
-    def tensor(shape: tuple[int, ...], integers: tuple[int, ...] | None) -> _tflite_check.Tensor:
-        return _tflite_check.Tensor(0, shape, 0, integers is not None, False, (), (), 0, integers)
+    def tensor(shape: tuple[int, ...], integers: tuple[int, ...] | None) -> tflite_check.Tensor:
+        return tflite_check.Tensor(0, shape, 0, integers is not None, False, (), (), 0, integers)
 
     # Padding SAME, and both strides.
     options = Table(struct.pack("<iiii", 0, 0, 1, 1), 0, 16, (4, 8, 12))
     inputs = tensor((4,), (1, 9, width, 4)), tensor((4, 2, 2, 4), None), tensor((1, 9, 9, 4), None)
-    return _tflite_check.Operator(67, 1, inputs, (tensor((1, 9, width, 4), None),), options, 49)
+    return tflite_check.Operator(67, 1, inputs, (tensor((1, 9, width, 4), None),), options, 49)
 
 
 def test_a_transposed_convolution_writes_what_there_is_room_for() -> None:
@@ -195,9 +195,9 @@ def test_a_transposed_convolution_writes_what_there_is_room_for() -> None:
 
 def test_shipped_files_are_known_to_be_harmless() -> None:
     for file in WHOLE.glob("*.tflite"):
-        assert _tflite_check.check(file.read_bytes())
+        assert tflite_check.check(file.read_bytes())
     for file in WHOLE.glob("*.onnx"):
-        assert _bare._harmless(file.read_bytes(), "onnx", file)
+        assert check._harmless(file.read_bytes(), "onnx", file)
 
 
 # ----- In a process of its own -------------------------------------------------------------------
@@ -225,23 +225,23 @@ def test_what_ends_a_process_ends_another(operator: int, tmp_path: Path) -> None
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert, which dies of this file")
     path = tmp_path / "mine.tflite"
     content = uncommon((WHOLE / "model-float32.tflite").read_bytes(), operator)
-    assert not _tflite_check.check(content)
+    assert not tflite_check.check(content)
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"with operators that end the process .*\(SIGSEGV\); ex"):
         Classifier(path, backend="litert")
 
 
 def test_what_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(_quarantine, "SECONDS", 0.01)
+    monkeypatch.setattr(sandbox, "SECONDS", 0.01)
     with pytest.raises(Malformed, match=r"no end within 0\.01 s of running it"):
-        _quarantine.check(tmp_path / "m.onnx", b"", backend="onnx", threads=1)
+        sandbox.check(tmp_path / "m.onnx", b"", backend="onnx", threads=1)
 
 
 def test_files_of_a_bundle_are_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a hash that holds is enough")
 
-    monkeypatch.setattr(_bare, "check", never)
+    monkeypatch.setattr(check, "check", never)
     Classifier(WHOLE)
     for file in WHOLE.glob("model-*"):
         Classifier(file)

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import backends, datasets, foreign
-from .bundle import Artifact
-from .bundle.model_spec import Contract
-from .classifier import Classifier
-from .errors import DataError
-from .evaluation import read
-from .system.text_table import percent
+from .. import backends, datasets
+from ..bundle import Artifact
+from ..bundle.model_spec import Contract
+from ..classifier import Classifier
+from ..errors import DataError
+from ..evaluation import read
+from ..system.text_table import percent
+from . import spec_inference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .datasets import Source, Split
+    from ..datasets import Source, Split
 
 SAMPLE = 500
 # Of 500 images one point is five: fewer tell nothing.
@@ -76,7 +77,7 @@ class Trial:
         c = self.contract
         name = self.artifact.path.name
         size = f"{c.height}×{c.width}×{c.channels}"
-        pixels = self.chosen or foreign.name_of(c.scaling)
+        pixels = self.chosen or spec_inference.name_of(c.scaling)
         line = f"{name}: {size} ({self.fitting}), {len(c.labels)} {c.output}, pixels {pixels}"
         if self.found != "tried":
             line += {"file": ", as the file says", "given": ", as given"}[self.found]
@@ -139,7 +140,7 @@ def find(artifact: Artifact, runtime: backends.Runtime, split: Split) -> Trial:
     classifier = Classifier.from_artifact(artifact, runtime)
     if classifier.scaling_from == "given":
         return Trial(artifact, classifier.contract, "given")
-    choices = foreign.candidates(classifier.session.input, classifier.contract.channels)
+    choices = spec_inference.candidates(classifier.session.input, classifier.contract.channels)
     scores = {}
     for name, scaling in choices.items():
         classifier.rescale(scaling)

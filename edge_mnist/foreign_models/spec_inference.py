@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .backends import Tensor
-from .bundle.model_spec import Contract, Scaling
+from ..backends import Tensor
+from ..bundle.model_spec import Contract, Scaling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,10 +67,10 @@ def candidates(tensor: Tensor, channels: int) -> dict[str, Scaling]:
 def labels_of(content: bytes, format: str) -> tuple[str, ...]:
     """Return what a file names its outputs; nothing where it does not."""
     if format == "tflite":
-        from .backends import _tflite_file
+        from . import tflite_labels
 
-        return _tflite_file.labels(content)
-    from .backends import onnx_file
+        return tflite_labels.labels(content)
+    from ..backends import onnx_file
 
     return onnx_file.labels(content)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import ModelError
-from ._malformed import Malformed
+from .malformed import Malformed
 
 _NAMES = {"tflite": "TFLite", "onnx": "ONNX"}
 # Whether a file may do harm in this process, which then is one of its own.
@@ -26,9 +26,9 @@ def check(
     """
     try:
         if not _harmless(content, format, path) and not here:
-            from . import _quarantine
+            from . import sandbox
 
-            _quarantine.check(path, content, backend=backend, threads=threads)
+            sandbox.check(path, content, backend=backend, threads=threads)
     except Malformed as error:
         raise ModelError(
             f"Expected a sound {_NAMES[format]} model, got {name} with {error}; {error.remedy}"
@@ -37,9 +37,9 @@ def check(
 
 def _harmless(content: bytes, format: str, path: Path) -> bool:
     if format == "tflite":
-        from . import _tflite_check
+        from . import tflite_check
 
-        return _tflite_check.check(content)
-    from . import _onnx_check
+        return tflite_check.check(content)
+    from . import onnx_check
 
-    return _onnx_check.check(content, path)
+    return onnx_check.check(content, path)

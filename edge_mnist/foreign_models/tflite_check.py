@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ._flatbuffer import Table, root
-from ._malformed import MOST_BYTES, Malformed, TooLarge
-from ._tflite_ops import harmless
+from .flatbuffer import Table, root
+from .malformed import MOST_BYTES, Malformed, TooLarge
+from .tflite_operators import harmless
 
 # Fifty times the largest classifier for a Raspberry Pi; each costs a look.
 _MOST_PARTS = 20_000

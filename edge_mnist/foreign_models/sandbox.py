@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..bundle import Artifact, sha256
 from ..errors import EdgeMnistError
-from ._malformed import Malformed
+from .malformed import Malformed
 
 # So that what is read past an end, before it was written or after it was freed, is no zero, which
 # may do no harm here and end the next process: glibc fills what it hands out and takes back, keeps
@@ -90,11 +90,12 @@ class _Given(Artifact):
 
 def _main(backend: str, threads: str, path: str) -> None:
     """Load and run the file on standard input; an error that is raised is no harm."""
+    from ..backends import RUNTIMES
     from ..classifier import Classifier
-    from . import RUNTIMES, _bare
+    from . import check as checking
 
     _limit_memory()
-    _bare.here = True
+    checking.here = True
     runtime = RUNTIMES[backend]
     _Given.content = sys.stdin.buffer.read()
     artifact = _Given(path, runtime.format, "unknown", None)

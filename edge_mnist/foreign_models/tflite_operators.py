@@ -13,10 +13,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ._malformed import Malformed
+from .malformed import Malformed
 
 if TYPE_CHECKING:
-    from ._tflite_check import Operator, Tensor
+    from .tflite_check import Operator, Tensor
 
     Known = Callable[[Operator, tuple[Tensor, ...], Tensor], bool]
 

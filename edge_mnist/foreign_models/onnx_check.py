@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ._malformed import MOST_BYTES, Malformed, TooLarge
-from .onnx_file import _bytes, _fields
+from ..backends.onnx_file import _bytes, _fields
+from .malformed import MOST_BYTES, Malformed, TooLarge
 
 _MOST_NODES = 20_000
 _MOST_DIMENSIONS = 16
@@ -320,7 +320,7 @@ def _count(value: int | memoryview, width: int) -> int:
 
 def _integers(value: int | memoryview) -> Iterator[int]:
     """Yield the signed 64-bit integers of a field, packed or not."""
-    from .onnx_file import _varint
+    from ..backends.onnx_file import _varint
 
     if isinstance(value, int):
         yield _signed(value)
