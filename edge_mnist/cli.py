@@ -18,8 +18,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from . import __version__, rows
+from . import __version__
 from .backends import RUNTIMES
+from .classifier import prediction_json
 from .errors import EdgeMnistError, GateError, HostError, ImageError, ModelError, ServeError
 from .system.files import MAX_BYTES, PICTURES
 from .system.text_table import percent, table
@@ -292,7 +293,7 @@ def _words(prediction: Prediction) -> str:
 
 
 def _json_line(name: str, prediction: Prediction) -> str:
-    return json.dumps({"image": name, **rows.of_one(prediction)})
+    return json.dumps({"image": name, **prediction_json.of_one(prediction)})
 
 
 def _read_many(
@@ -302,9 +303,9 @@ def _read_many(
     sightings = classifier.predict_many(source)
     seen = [sighting.image for sighting in sightings if sighting.image is not None]
     if as_json:
-        return json.dumps({"image": name, **rows.of_many(sightings)}), seen
+        return json.dumps({"image": name, **prediction_json.of_many(sightings)}), seen
     predictions = [sighting.prediction for sighting in sightings]
-    digits = rows.digits(sightings)
+    digits = prediction_json.digits(sightings)
     confidences = ", ".join(percent(prediction.confidence) for prediction in predictions)
     return f"{name}: {digits} ({confidences})" if digits else f"{name}: no digit", seen
 

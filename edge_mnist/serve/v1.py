@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import rows
+from ..classifier import prediction_json
 from ..errors import ImageError
 from ..vision.decode import count_pixels
 from .limits import Limits, refuse_many
@@ -179,9 +179,9 @@ def _see(
 
 def _row(found: Sighting | list[Sighting], wanted: Wanted) -> dict[str, Any]:
     if not isinstance(found, list):
-        row = rows.of_one(found.prediction)
+        row = prediction_json.of_one(found.prediction)
         return row | {"seen": _seen(found)} if wanted.seen else row
-    row = rows.of_many(found)
+    row = prediction_json.of_many(found)
     if wanted.seen:
         for one, sighting in zip(row["predictions"], found, strict=True):
             one["seen"] = _seen(sighting)

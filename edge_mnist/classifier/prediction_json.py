@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .classifier import Prediction, Sighting
+    from . import Prediction, Sighting
 
 
 def of_one(prediction: Prediction) -> dict[str, Any]:

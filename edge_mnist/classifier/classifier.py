@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from . import backends
-from .backends import tensor_layout
-from .backends.quantized_io import Engine
-from .bundle import PRECISIONS, Artifact, find_artifacts
-from .bundle.model_spec import Contract, Scaling
-from .errors import BackendError, ImageError, ModelError, NoDigitError
+from .. import backends
+from ..backends import tensor_layout
+from ..backends.quantized_io import Engine
+from ..bundle import PRECISIONS, Artifact, find_artifacts
+from ..bundle.model_spec import Contract, Scaling
+from ..errors import BackendError, ImageError, ModelError, NoDigitError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .vision.decode import Picture
+    from ..vision.decode import Picture
 
 # More than any device has processors; ONNX Runtime hangs over some ten thousands.
 _MOST_THREADS = 256
@@ -143,7 +143,7 @@ class Classifier:
 
         Returns the shape of what it answers for its smallest batch.
         """
-        from .foreign_models import spec_inference
+        from ..foreign_models import spec_inference
 
         read = self._layout
         told, sure = spec_inference.scaling_of(self.session.input)
@@ -270,7 +270,7 @@ class Classifier:
                 f"{self.artifact.name} with {self.contract.channels} channels and the labels "
                 f"{', '.join(self.labels[:3])}, …; use predict on one picture each."
             )
-        from .vision.multi_digit import read
+        from ..vision.multi_digit import read
 
         return read(self, picture)
 
@@ -319,7 +319,7 @@ class Classifier:
         if _is_uint8(image) and image.shape == (*self._shape, 1):
             return image[..., 0]
         # Pillow is needed only for pictures.
-        from .vision.preprocess import preprocess
+        from ..vision.preprocess import preprocess
 
         return preprocess(image, self.contract)
 
