@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import backends
-from .bundle import Artifact
-from .classifier import Classifier, choose
-from .errors import ModelError
+from .. import backends
+from ..bundle import Artifact
+from ..classifier import Classifier, choose
+from ..errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .datasets import Split
-    from .datasets.paper import Drawn
+    from ..datasets import Split
+    from ..datasets.paper import Drawn
 
 _PART = 500
 
@@ -84,7 +84,7 @@ def read(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float3
     if contract.shape == images.shape[1:]:
         return classifier.predict_probabilities(images)
     # Pillow is needed only to resize; in parts, because the resized images may be large.
-    from .vision.preprocess import fit
+    from ..vision.preprocess import fit
 
     parts = [images[start : start + _PART] for start in range(0, len(images), _PART)]
     return np.concatenate([classifier.predict_probabilities(fit(p, contract)) for p in parts])
