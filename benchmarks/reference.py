@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from edge_mnist.benchmark.stats import rounded
+from edge_mnist.benchmark.statistics import rounded
 from edge_mnist.system.files import write_atomically
 
 FOLDER = Path(__file__).with_name("reference")

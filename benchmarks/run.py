@@ -30,7 +30,7 @@ from show import draw, table, write_between
 
 from edge_mnist import datasets
 from edge_mnist.backends.environment import environment
-from edge_mnist.benchmark.stats import summary
+from edge_mnist.benchmark.statistics import summary
 from edge_mnist.errors import EdgeMnistError
 from edge_mnist.system.files import write_atomically
 

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from edge_mnist.benchmark.stats import rounded
+from edge_mnist.benchmark.statistics import rounded
 from edge_mnist.errors import EdgeMnistError
 from edge_mnist.system.files import write_atomically
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DataError, GateError
 from ..system.text_table import table
-from .stats import interval, medians_ns, resampled
+from .statistics import interval, medians_ns, resampled
 
 # 1: as in 0.1.0. Keys are only ever added; a number above 1 would mean that one has changed its
 # meaning or is gone. schema-1.json describes it.

@@ -14,11 +14,11 @@ from ..bundle import SHIPPED, Artifact, read_bundle, sha256
 from ..errors import BundleError, ModelError
 from ..system import machine
 from ..system.text_table import percent, table
-from . import choice, measure, taints
+from . import pareto, quality_flags, runner
 from .compare import SCHEMA
-from .measure import Group, Job, Progress, Track
 from .plan import Plan
-from .stats import median_ns, rounded, summary
+from .runner import Group, Job, Progress, Track
+from .statistics import median_ns, rounded, summary
 
 # What stands for nothing in a table.
 NONE = "–"
@@ -44,7 +44,7 @@ def run(
     """
     before = machine.read()
     named = [Job(artifact, runtime, threads) for artifact, runtime, threads in jobs]
-    groups = measure.measure(named, plan, show=show)
+    groups = runner.measure(named, plan, show=show)
     document = _document(groups, plan, before)
     if not document["results"]:
         failed = document["failed"][0]
@@ -62,7 +62,7 @@ def _document(groups: list[Group], plan: Plan, before: machine.Reading) -> dict[
         for track in group.tracks
         if not track.error
     ]
-    for result, best in zip(results, choice.pareto(results), strict=True):
+    for result, best in zip(results, pareto.pareto(results), strict=True):
         result["pareto"] = best
     where = environment()
     return {
@@ -87,7 +87,7 @@ def _document(groups: list[Group], plan: Plan, before: machine.Reading) -> dict[
             for track in group.tracks
             if track.error
         ],
-        "notes": choice.slower_than_float(results, where["cpu_features"], where["machine"]),
+        "notes": pareto.slower_than_float(results, where["cpu_features"], where["machine"]),
     }
 
 
@@ -141,10 +141,10 @@ def _result(track: Track, group: Group, plan: Plan) -> dict[str, Any]:
         "group": track.group,
     }
     readings = [reading for _, reading in group.readings]
-    row["tainted"] = taints.of_row(row, track.rounds["predict"]) + taints.of_machine(
+    row["tainted"] = quality_flags.of_row(row, track.rounds["predict"]) + quality_flags.of_machine(
         readings, own_s=group.own_s, wall_s=group.wall_s
     )
-    count = measure.windows(len(track.starts_s), lasting=plan.duration_s is not None)
+    count = runner.windows(len(track.starts_s), lasting=plan.duration_s is not None)
     row["windows"] = _windows(track, group.wall_s, count)
     row["samples_ns"] = track.rounds
     return row
@@ -190,11 +190,11 @@ def files(
     if json_file:
         yield json_file, as_json(document)
     if csv_file:
-        from .sheet import as_csv
+        from .csv_report import as_csv
 
         yield csv_file, as_csv(document)
     if html_file:
-        from .page import as_html
+        from .html_report import as_html
 
         yield html_file, as_html(document)
 
@@ -232,7 +232,7 @@ def text(document: dict[str, Any]) -> str:
         "",
         table(HEADER, [cells(row) for row in results]),
         "",
-        f"* Pareto-best: no other row is better in one of {choice.OVER} and as good in the rest."
+        f"* Pareto-best: no other row is better in one of {pareto.OVER} and as good in the rest."
         + (" ! Tainted: in doubt." if any(row["tainted"] for row in results) else ""),
     ]
     return "\n".join([*lines, *remarks(document), *_sustained(document)])

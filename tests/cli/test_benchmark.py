@@ -22,7 +22,7 @@ import jsonschema
 import pytest
 
 from edge_mnist import backends
-from edge_mnist.benchmark.page import as_html
+from edge_mnist.benchmark.html_report import as_html
 from tests.conftest import REPOSITORY, WHOLE, Cli, error_line
 
 SCHEMA = json.loads((files("edge_mnist.benchmark") / "schema-1.json").read_text(encoding="utf-8"))

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from edge_mnist import backends
-from edge_mnist.benchmark import choice, measure, plan, report, taints
+from edge_mnist.benchmark import pareto, plan, quality_flags, report, runner
 from edge_mnist.benchmark.compare import Change, compare
-from edge_mnist.benchmark.stats import interval, resampled, rounded, summary
+from edge_mnist.benchmark.statistics import interval, resampled, rounded, summary
 from edge_mnist.bundle import find_artifacts
 from edge_mnist.errors import DataError, GateError, ModelError
 from edge_mnist.system import machine
@@ -127,10 +127,10 @@ def test_other_durations_are_refused(text: str) -> None:
 
 def test_what_memory_does_not_hold_together_is_measured_in_groups() -> None:
     (artifact, *_) = find_artifacts()
-    jobs = [measure.Job(artifact, backends.installed("tflite")[0], n) for n in range(1, 6)]
+    jobs = [runner.Job(artifact, backends.installed("tflite")[0], n) for n in range(1, 6)]
 
     def sizes(available_mb: float | None) -> list[int]:
-        return [len(group) for group in measure.groups(jobs, available_mb=available_mb)]
+        return [len(group) for group in runner.groups(jobs, available_mb=available_mb)]
 
     assert sizes(8000) == sizes(None) == [5]
     assert sizes(400) == [3, 2]
@@ -255,29 +255,29 @@ QUIET = machine.Reading(1500.0, 50.0, (), (), 0, 0, 100.0, 0.0, 0.1)
 def test_what_the_machine_did_taints(last: dict[str, Any], expected: str | None) -> None:
     """Ten seconds, all of one processor used by the benchmark itself."""
     end = replace(QUIET, **{"busy_s": 110.0} | last)
-    found = taints.of_machine([QUIET, end], own_s=10, wall_s=10)
+    found = quality_flags.of_machine([QUIET, end], own_s=10, wall_s=10)
     assert found == ([expected] if expected else [])
 
 
 def test_throttling_in_the_middle_is_not_forgotten() -> None:
     middle = replace(QUIET, throttled=("throttled",), frequency_mhz=600.0)
-    found = taints.of_machine([QUIET, middle, QUIET], own_s=0, wall_s=10)
+    found = quality_flags.of_machine([QUIET, middle, QUIET], own_s=0, wall_s=10)
     assert found == ["throttled: throttled", "frequency moved: 600 to 1500 MHz"]
 
 
 def test_what_the_samples_show_taints() -> None:
     steady: Rounds = [[20_000, 20_100, 20_200]] * 30
     row: dict[str, Any] = {"predict_us": summary(steady), "warm_up": {"stable": True}}
-    assert taints.of_row(row, steady) == []
+    assert quality_flags.of_row(row, steady) == []
     drifting = [[20_000 + 100 * index] * 3 for index in range(30)]
     row = {"predict_us": summary(drifting), "warm_up": {"stable": False, "seconds": 2.04}}
-    assert taints.of_row(row, drifting) == [
+    assert quality_flags.of_row(row, drifting) == [
         "drift: the last third was 10% slower than the first",
         "warm-up: not stable after 2.0 s",
     ]
     spread = [[20_000, 20_000, 20_000, 25_000]] * 30
     row = {"predict_us": summary(spread), "warm_up": {"stable": True}}
-    assert taints.of_row(row, spread) == ["spread: p90 is 25% over the median"]
+    assert quality_flags.of_row(row, spread) == ["spread: p90 is 25% over the median"]
 
 
 # ----- Choice ------------------------------------------------------------------------------------
@@ -309,15 +309,15 @@ def row(
 def test_pareto_best_is_what_nothing_beats() -> None:
     fast, small, right = row(us=10), row(size=100), row(accuracy=0.995)
     worse = row(us=11, size=2000)
-    assert choice.pareto([fast, small, right, worse]) == [True, True, True, False]
+    assert pareto.pareto([fast, small, right, worse]) == [True, True, True, False]
     # As fast within the noise, and smaller.
-    assert choice.pareto([row(size=2000), row(us=20.001, size=1000)]) == [False, True]
-    assert choice.pareto([row(), row()]) == [True, True]
+    assert pareto.pareto([row(size=2000), row(us=20.001, size=1000)]) == [False, True]
+    assert pareto.pareto([row(), row()]) == [True, True]
 
 
 def test_unknown_accuracy_is_compared_with_its_like() -> None:
     known, unknown, slow = row(us=5), row(us=10, accuracy=None), row(us=20, accuracy=None)
-    assert choice.pareto([known, unknown, slow]) == [True, True, False]
+    assert pareto.pareto([known, unknown, slow]) == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -333,12 +333,12 @@ def test_int8_that_is_slower_is_named_with_the_reason(
     features: list[str] | None, system: str, why: str
 ) -> None:
     plain, slow = row(us=20), row(us=25, precision="int8", label="i8.tflite")
-    (sentence,) = choice.slower_than_float([plain, slow], features, system)
+    (sentence,) = pareto.slower_than_float([plain, slow], features, system)
     assert sentence.startswith("i8.tflite takes 1.25 times as long as float32 here, on litert")
     assert why in sentence
-    assert choice.slower_than_float([plain, row(us=15, precision="int8")], features, system) == []
+    assert pareto.slower_than_float([plain, row(us=15, precision="int8")], features, system) == []
     elsewhere = row(us=25, precision="int8", threads=2)
-    assert choice.slower_than_float([plain, elsewhere], features, system) == []
+    assert pareto.slower_than_float([plain, elsewhere], features, system) == []
 
 
 # ----- Comparison --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .stats import interval, resampled
+from .statistics import interval, resampled
 
 OVER = "accuracy, p50 and size"
 # What processors have for sums of products of 8-bit integers.

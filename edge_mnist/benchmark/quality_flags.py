@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..system.machine import Reading
-from .stats import Rounds, medians_ns
+from .statistics import Rounds, medians_ns
 
 # Where the upper samples lie further above the median than this, the median is in doubt; pyperf
 # warns at the same of its standard deviation.

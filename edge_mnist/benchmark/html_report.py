@@ -10,14 +10,14 @@ from importlib.resources import files
 from typing import Any
 
 from . import plots, report
-from .choice import OVER
+from .pareto import OVER
 from .svg import escaped, tag
 
 
 def as_html(document: dict[str, Any]) -> str:
     """Return the page."""
     where = document["environment"]
-    style = (files(__package__) / "page.css").read_text(encoding="utf-8")
+    style = (files(__package__) / "html_report.css").read_text(encoding="utf-8")
     body = "".join(
         (
             _header(where, document),
