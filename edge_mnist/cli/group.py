@@ -18,25 +18,25 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from . import __version__
-from .backends import RUNTIMES
-from .classifier import prediction_json
-from .errors import EdgeMnistError, GateError, HostError, ImageError, ModelError, ServeError
-from .system.files import MAX_BYTES, PICTURES
-from .system.text_table import percent, table
+from .. import __version__
+from ..backends import RUNTIMES
+from ..classifier import prediction_json
+from ..errors import EdgeMnistError, GateError, HostError, ImageError, ModelError, ServeError
+from ..system.files import MAX_BYTES, PICTURES
+from ..system.text_table import percent, table
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from . import datasets
-    from .backends import Runtime
-    from .bundle import Artifact
-    from .bundle.model_spec import Scaling
-    from .classifier import Classifier, Prediction
-    from .evaluation import Evaluation
-    from .foreign_models.scaling_search import Trial
-    from .vision.model_inputs import SeenFolder
+    from .. import datasets
+    from ..backends import Runtime
+    from ..bundle import Artifact
+    from ..bundle.model_spec import Scaling
+    from ..classifier import Classifier, Prediction
+    from ..evaluation import Evaluation
+    from ..foreign_models.scaling_search import Trial
+    from ..vision.model_inputs import SeenFolder
 
 PLUGINS = "edge_mnist.commands"
 HOST_COMMANDS = {
@@ -140,7 +140,7 @@ def _threads(context: click.Context, parameter: click.Parameter, value: str) -> 
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    from .benchmark.plan import seconds
+    from ..benchmark.plan import seconds
 
     return None if value is None else seconds(value)
 
@@ -160,7 +160,7 @@ def _backend(default: str) -> Callable[[Callable[..., None]], Callable[..., None
 def _numbers(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[float, ...] | None:
-    from .bundle.model_spec import number
+    from ..bundle.model_spec import number
 
     try:
         return None if value is None else tuple(map(number, value.split(",")))
@@ -181,7 +181,7 @@ def _scaling(command: Callable[..., None]) -> Callable[..., None]:
         std: tuple[float, ...] | None,
         **rest: Any,
     ) -> None:
-        from .bundle.model_spec import Scaling
+        from ..bundle.model_spec import Scaling
 
         if scale is not None and len(scale) != 1:
             raise click.UsageError("Expected one number for --scale; --mean takes one a channel.")
@@ -200,13 +200,13 @@ def _scaling(command: Callable[..., None]) -> Callable[..., None]:
 
 def _artifacts(model: str | None, scaling: Scaling | None = None) -> tuple[Artifact, ...]:
     """Return MODEL's files; with no MODEL the newest bundle's, or the shipped one's."""
-    from .bundle import find_artifacts, newest_bundle
+    from ..bundle import find_artifacts, newest_bundle
 
     return find_artifacts(newest_bundle() if model is None else model, scaling=scaling)
 
 
 def _classifier(model: str | None, backend: str | None, scaling: Scaling | None) -> Classifier:
-    from .classifier import Classifier, choose
+    from ..classifier import Classifier, choose
 
     classifier = Classifier.from_artifact(*choose(_artifacts(model, scaling), backend=backend))
     if classifier.scaling_from == "assumed":
@@ -271,7 +271,7 @@ def predict(
 def _seen_folder(folder: Path | None, names: Sequence[str]) -> SeenFolder | None:
     if folder is None:
         return None
-    from .vision.model_inputs import SeenFolder
+    from ..vision.model_inputs import SeenFolder
 
     return SeenFolder(folder, [name for name in names if name != "-"])
 
@@ -360,9 +360,9 @@ def evaluate(
     How a file without a manifest takes its pixels is tried on 500 labelled images first. With
     --data paper the file that `predict` would use reads drawn photographs, whole pictures.
     """
-    from . import datasets, evaluation
-    from .classifier import Classifier, choose
-    from .foreign_models import scaling_search
+    from .. import datasets, evaluation
+    from ..classifier import Classifier, choose
+    from ..foreign_models import scaling_search
 
     artifacts = _artifacts(model, scaling)
     best = choose(artifacts, backend=backend)
@@ -398,8 +398,8 @@ def evaluate(
 
 def _evaluate_pictures(classifier: Classifier, limit: int | None, as_json: bool) -> None:
     """Print how many of the drawn photographs are read rightly, a condition a row."""
-    from .datasets import paper
-    from .evaluation import read_pictures
+    from ..datasets import paper
+    from ..evaluation import read_pictures
 
     counts = read_pictures(classifier, paper.pictures(limit or paper.COUNT))
     pictures, right, refused = (sum(column) for column in zip(*counts.values(), strict=True))
@@ -425,7 +425,7 @@ def _evaluations(
     pairs: Sequence[tuple[Artifact, Runtime]], split: datasets.Split
 ) -> list[Evaluation]:
     """Evaluate every pair; a file that one runtime cannot load is no reason to leave the rest."""
-    from .evaluation import evaluate
+    from ..evaluation import evaluate
 
     results, refusals = [], []
     for artifact, runtime in pairs:
@@ -492,9 +492,9 @@ def benchmark(
     All take turns, so that what drifts hits all alike. Exits with 1 where a row failed; what
     could be measured is printed and written all the same.
     """
-    from .benchmark import plan, report
-    from .evaluation import pairs
-    from .system.files import check_writable, write_atomically
+    from ..benchmark import plan, report
+    from ..evaluation import pairs
+    from ..system.files import check_writable, write_atomically
 
     if quick + (runs is not None) + (duration is not None) > 1:
         raise click.UsageError("Expected one of --quick, --runs and --duration, got several.")
@@ -555,7 +555,7 @@ def compare(old: Path, new: Path, fail_over: str) -> None:
     A change counts where its 99 % interval, and that of the quietest tenth of the rounds, lie
     beyond the limit.
     """
-    from .benchmark.compare import compare as compare_files
+    from ..benchmark.compare import compare as compare_files
 
     limit = _fraction(fail_over)
     comparison = compare_files(old, new)
@@ -620,8 +620,8 @@ def serve(
             f"Expected {' and '.join(missing)} to serve with, got none installed; install with: "
             f"pip install 'edge-mnist[serve]'"
         )
-    from .serve import server
-    from .serve.models import Source
+    from ..serve import server
+    from ..serve.models import Source
 
     server.serve(
         Source(model, backend, scaling),
@@ -635,7 +635,7 @@ def serve(
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 def doctor(as_json: bool) -> None:
     """Say what this machine can run, and what to install."""
-    from .backends.diagnosis import diagnose, text
+    from ..backends.diagnosis import diagnose, text
 
     diagnosis = diagnose()
     click.echo(json.dumps(diagnosis, indent=1) if as_json else text(diagnosis))
