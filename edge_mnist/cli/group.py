@@ -398,20 +398,21 @@ def evaluate(
 
 def _evaluate_pictures(classifier: Classifier, limit: int | None, as_json: bool) -> None:
     """Print how many of the drawn photographs are read rightly, a condition a row."""
-    from ..datasets import paper
+    from edge_mnist_export.data import drawn_photographs
+
     from ..evaluation import read_pictures
 
-    counts = read_pictures(classifier, paper.pictures(limit or paper.COUNT))
+    counts = read_pictures(classifier, drawn_photographs.pictures(limit or drawn_photographs.COUNT))
     pictures, right, refused = (sum(column) for column in zip(*counts.values(), strict=True))
     result: dict[str, Any] = {"file": classifier.artifact.name, "backend": classifier.backend}
     if as_json:
         conditions = {name: right / count for name, (count, right, _) in counts.items()}
         result |= {"accuracy": right / pictures, "errors": pictures - right, "refused": refused}
         result["conditions"] = conditions
-        document = {"data": paper.NAME, "images": pictures, "results": [result]}
+        document = {"data": drawn_photographs.NAME, "images": pictures, "results": [result]}
         click.echo(json.dumps(document))
         return
-    click.echo(f"{paper.NAME}, {pictures:,} pictures")
+    click.echo(f"{drawn_photographs.NAME}, {pictures:,} pictures")
     click.echo(f"{classifier.artifact.name} on {classifier.backend}\n")
     rows = [
         [name, str(count), percent(right / count), str(refused)]

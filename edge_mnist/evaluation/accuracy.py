@@ -16,8 +16,9 @@ from ..errors import ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge_mnist_export.data.drawn_photographs import Drawn
+
     from ..datasets import Split
-    from ..datasets.paper import Drawn
 
 _PART = 500
 

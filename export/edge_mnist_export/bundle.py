@@ -27,13 +27,13 @@ from edge_mnist.system.text_table import percent
 from . import quantization, refusal, verify
 from . import subject as subjects
 from .calibration import check_pixels, representative
+from .data.model_input import as_input
+from .data.validation import hold_out
 from .frameworks import converting, tool_versions
 from .gate import Gate, Verdict, check
-from .pixels import as_input
 from .subject import Subject
 from .targets import Target, loads_in
 from .timing import slower_than_float
-from .validation import hold_out
 
 Report = Callable[[str], None]
 # What trainers make of pixels; of several that fit equally the first is taken.

@@ -21,7 +21,7 @@ from edge_mnist.datasets import synthetic
 from edge_mnist.errors import ModelError
 
 from . import timing
-from .pixels import as_input
+from .data.model_input import as_input
 from .quantization import Scheme
 
 # The most accurate first; `seed` is larger, slower and less accurate than `edge`.

@@ -14,10 +14,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from edge_mnist import Classifier, ImageError, NoDigitError
-from edge_mnist.datasets import paper, synthetic
+from edge_mnist.datasets import synthetic
 from edge_mnist.evaluation import read_pictures
 from edge_mnist.vision.normalization import stroke_width
 from edge_mnist.vision.preprocess import preprocess
+from edge_mnist_export.data import drawn_photographs
 
 
 @pytest.fixture(scope="module")
@@ -295,14 +296,14 @@ def test_a_coloured_pen_as_bright_as_its_paper_is_seen(
 
 def test_the_paper_set_is_read() -> None:
     """Seed 0; tuning was on seed 1, but for two faults of rows. See the changelog."""
-    counts = read_pictures(Classifier(), paper.pictures(440))
+    counts = read_pictures(Classifier(), drawn_photographs.pictures(440))
     right = {name: right / count for name, (count, right, _) in counts.items()}
     assert sum(right.values()) / len(right) > 0.96
     assert min(right.values()) > 0.75, right
 
 
 def test_the_paper_set_is_the_same_every_time() -> None:
-    first, again = (list(paper.pictures(44)) for _ in range(2))
+    first, again = (list(drawn_photographs.pictures(44)) for _ in range(2))
     assert [one.text for one in first] == ["0"] * 22 + ["1"] * 22
     for one, other in zip(first, again, strict=True):
         same = (
@@ -313,7 +314,7 @@ def test_the_paper_set_is_the_same_every_time() -> None:
 
 
 def test_a_row_of_digits_is_read_left_to_right(classifier: Classifier) -> None:
-    drawn = list(paper.strings(12, seed=0))
+    drawn = list(drawn_photographs.strings(12, seed=0))
     sightings = [classifier.predict_many(one.picture) for one in drawn]
     read = ["".join(s.prediction.label or "?" for s in row) for row in sightings]
     assert sum(a == d.text for a, d in zip(read, drawn, strict=True)) >= 9
@@ -343,7 +344,7 @@ def touching(digits: tuple[int, ...], seed: int) -> Image.Image:
     height = 90
     row = np.zeros((150, 10), np.float32)
     for digit in digits:
-        cell = paper._ink((150, 260), digit, rng, height=height, width=8)
+        cell = drawn_photographs._ink((150, 260), digit, rng, height=height, width=8)
         columns = np.flatnonzero(cell.any(axis=0))
         cell = np.pad(cell[:, columns[0] : columns[-1] + 1], ((0, 0), (row.shape[1], 0)))
         row = np.pad(row, ((0, 0), (0, cell.shape[1] - row.shape[1])))
@@ -351,7 +352,9 @@ def touching(digits: tuple[int, ...], seed: int) -> Image.Image:
             cell = np.roll(cell, -1, axis=1)
         row = np.maximum(row, cell)
     ink = np.pad(row, 60)
-    return paper._image(paper._lay(ink, paper._paper(ink.shape, rng), 60))
+    return drawn_photographs._image(
+        drawn_photographs._lay(ink, drawn_photographs._paper(ink.shape, rng), 60)
+    )
 
 
 def test_digits_that_touch_are_taken_apart(classifier: Classifier) -> None:

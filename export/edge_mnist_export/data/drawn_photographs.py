@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from . import synthetic
+from edge_mnist.datasets import synthetic
 
 Floats: TypeAlias = NDArray[np.float32]
 Rng: TypeAlias = np.random.Generator
