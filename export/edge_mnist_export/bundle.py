@@ -24,13 +24,14 @@ from edge_mnist.foreign_models import scaling_search
 from edge_mnist.system.files import new_folder
 from edge_mnist.system.text_table import percent
 
-from . import quantization, refusal, verify
+from . import refusal, verify
 from . import subject as subjects
-from .calibration import check_pixels, representative
 from .data.model_input import as_input
 from .data.validation import hold_out
 from .frameworks import converting, tool_versions
 from .gate import Gate, Verdict, check
+from .quantization import search
+from .quantization.calibration import check_pixels, representative
 from .subject import Subject
 from .targets import Target, loads_in
 from .timing import slower_than_float
@@ -153,8 +154,8 @@ def _int8(
         return answers
 
     with converting("an int8 file"):
-        study = quantization.study(quantizers, held, keras_answers, contract, counts)
-    report(quantization.summary(study, held))
+        study = search.study(quantizers, held, keras_answers, contract, counts)
+    report(search.summary(study, held))
     trained_on = subject.training.get("data", {})
     document: dict[str, Any] = {
         "data": kept.name,
@@ -162,7 +163,7 @@ def _int8(
         "validation_images": len(held.images),
         # Of a model that came with no run nobody can tell what it has seen.
         "held_out_of_training": trained_on.get("sha256") == kept.sha256 or None,
-        **quantization.document(study),
+        **search.document(study),
     }
     makers: dict[str, Callable[..., bytes]] = {
         format: functools.partial(quantizer.quantize, study.chosen)

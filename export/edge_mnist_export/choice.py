@@ -22,7 +22,7 @@ from edge_mnist.errors import ModelError
 
 from . import timing
 from .data.model_input import as_input
-from .quantization import Scheme
+from .quantization.search import Scheme
 
 # The most accurate first; `seed` is larger, slower and less accurate than `edge`.
 ARCHITECTURES = ("accurate", "edge", "nano", "pico")

@@ -25,8 +25,8 @@ from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.errors import ModelError
 
 from .frameworks import quiet
-from .quantization import Scheme
-from .ranges import Range, observe
+from .quantization.ranges import Range, observe
+from .quantization.search import Scheme
 from .targets import Needs
 
 # The first opset whose QuantizeLinear takes a scale per channel; every later one only

@@ -21,8 +21,8 @@ from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.errors import ModelError
 
 from .frameworks import quiet
-from .quantization import Scheme
-from .ranges import Range, observe
+from .quantization.ranges import Range, observe
+from .quantization.search import Scheme
 from .targets import PER_CHANNEL_DENSE, Needs
 from .tflite_metadata import BUFFER, metadata, with_labels
 

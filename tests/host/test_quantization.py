@@ -11,10 +11,10 @@ import pytest
 from edge_mnist import Classifier, DataError
 from edge_mnist.bundle.model_spec import Contract, Scaling
 from edge_mnist.datasets import Split, find, load
-from edge_mnist_export.calibration import check_pixels, representative
 from edge_mnist_export.data.validation import hold_out
-from edge_mnist_export.quantization import Result, Scheme, Study, Trial, best, search
-from edge_mnist_export.ranges import METHODS, Statistics, observe
+from edge_mnist_export.quantization.calibration import check_pixels, representative
+from edge_mnist_export.quantization.ranges import METHODS, Statistics, observe
+from edge_mnist_export.quantization.search import Result, Scheme, Study, Trial, best, search
 
 
 def statistics(values: np.ndarray) -> Statistics:
