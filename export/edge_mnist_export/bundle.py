@@ -25,15 +25,15 @@ from edge_mnist.system.files import new_folder
 from edge_mnist.system.text_table import percent
 
 from . import refusal, verify
-from . import subject as subjects
+from .conversion import source_model as subjects
+from .conversion.source_model import Subject
+from .conversion.targets import Target, loads_in
 from .data.model_input import as_input
 from .data.validation import hold_out
 from .frameworks import converting, tool_versions
 from .gate import Gate, Verdict, check
 from .quantization import search
 from .quantization.calibration import check_pixels, representative
-from .subject import Subject
-from .targets import Target, loads_in
 from .timing import slower_than_float
 
 Report = Callable[[str], None]

@@ -52,7 +52,8 @@ def parse_size(text: str) -> int:
 
 def measure(archs: Sequence[str] = ARCHITECTURES) -> list[Candidate]:
     """Build every architecture and return what it costs, all timed in turn."""
-    from . import architectures, tflite
+    from . import architectures
+    from .conversion import tflite
 
     contract = Contract()
     images = synthetic.draw(np.arange(_IMAGES) % 10, seed=0)

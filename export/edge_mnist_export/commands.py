@@ -16,14 +16,14 @@ from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.errors import ModelError
 
 from . import recipes
+from .conversion.targets import TARGETS, Target
 from .gate import Gate
-from .targets import TARGETS, Target
 
 if TYPE_CHECKING:
     from edge_mnist import Classifier, datasets
 
+    from .conversion.source_model import Subject
     from .runs import Recipe, Run
-    from .subject import Subject
 
 _PATH = click.Path(path_type=Path)
 _DATA_HELP = "auto, mnist, synthetic (drawn by edge-mnist), or where MNIST is."
@@ -330,7 +330,7 @@ def export(
     Or export any Keras image classifier of a fixed size, MODEL.keras, with its --data. Every
     file is run on the whole test set by the device package before the bundle exists.
     """
-    from . import subject as subjects
+    from .conversion import source_model as subjects
 
     asked = {"float32": True, "float16": fp16, "dynamic": dynamic, "int8": int8}
     subject = subjects.find(run)
@@ -409,7 +409,7 @@ def quickstart(context: click.Context, data: str, epochs: int, out: Path | None)
     from edge_mnist import datasets
     from edge_mnist.cli import benchmark, evaluate
 
-    from . import subject as subjects
+    from .conversion import source_model as subjects
     from .runs import Recipe
 
     source = datasets.find(data)

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from edge_mnist import Classifier, __version__, datasets
 
 from . import architectures, curves, optimizers, runs
+from .conversion.source_model import weights_sha256
 from .data.model_input import as_input
 from .data.validation import hold_out
 from .frameworks import device, tool_versions
 from .lessons import Lessons, encode
 from .runs import Recipe, Run
-from .subject import weights_sha256
 
 Report = Callable[[str], None]
 Fit = Callable[[NDArray[np.uint8], NDArray[np.generic]], dict[str, float]]

@@ -273,7 +273,7 @@ def test_a_fixed_batch_is_fixed_and_answers_alike(
 def test_the_files_themselves_hold_their_labels(bundle: Path, tmp_path: Path) -> None:
     import onnx
 
-    from edge_mnist_export.onnx import finish
+    from edge_mnist_export.conversion.onnx import finish
 
     model = onnx.load(bundle / "model-int8.onnx")
     metadata = {entry.key: entry.value for entry in model.metadata_props}
@@ -300,7 +300,7 @@ def test_a_float_op_in_an_int8_tflite_file_is_named(bundle: Path) -> None:
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 
-    from edge_mnist_export.tflite import check_integer
+    from edge_mnist_export.conversion.tflite import check_integer
 
     content = (bundle / "model-int8.tflite").read_bytes()
     check_integer(content)
@@ -316,7 +316,7 @@ def test_a_float_op_in_an_int8_tflite_file_is_named(bundle: Path) -> None:
 def test_a_float_op_in_an_int8_onnx_file_is_named(bundle: Path) -> None:
     import onnx
 
-    from edge_mnist_export.onnx import check_integer
+    from edge_mnist_export.conversion.onnx import check_integer
 
     model = onnx.load(bundle / "model-int8.onnx")
     check_integer(model)

@@ -174,8 +174,8 @@ def test_a_scheme_decides_the_scales_of_both_formats_alike(run: Path) -> None:
     import onnx
     from ai_edge_litert.interpreter import Interpreter
 
-    from edge_mnist_export import onnx as to_onnx
-    from edge_mnist_export import tflite as to_tflite
+    from edge_mnist_export.conversion import onnx as to_onnx
+    from edge_mnist_export.conversion import tflite as to_tflite
 
     model = keras.saving.load_model(run / "model.keras", compile=False)
     images = load(find("synthetic"), "train", limit=40).images[..., np.newaxis] / np.float32(255)

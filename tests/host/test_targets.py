@@ -14,8 +14,8 @@ import pytest
 
 from edge_mnist.bundle import SHIPPED
 from edge_mnist.errors import ModelError
-from edge_mnist_export import targets
-from edge_mnist_export.targets import TARGETS
+from edge_mnist_export.conversion import targets
+from edge_mnist_export.conversion.targets import TARGETS
 from tests.conftest import REPOSITORY, Cli, error_line
 
 OLDEST = {"tflite-runtime": "2.14.0", "ai-edge-litert": "1.0.0", "onnxruntime": "1.15.0"}
@@ -248,7 +248,7 @@ def edited(source: Path, op: str, *, version: int = 1, number: int = 0, name: by
 
 
 def test_what_no_adaptation_helps_is_refused_by_name(bundle: Path) -> None:
-    from edge_mnist_export import tflite
+    from edge_mnist_export.conversion import tflite
 
     content = edited(bundle / "model-int8.tflite", "MAX_POOL_2D", version=4)
     needs = tflite.needs(content)

@@ -24,9 +24,9 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.errors import ModelError
 
-from .frameworks import quiet
-from .quantization.ranges import Range, observe
-from .quantization.search import Scheme
+from ..frameworks import quiet
+from ..quantization.ranges import Range, observe
+from ..quantization.search import Scheme
 from .targets import Needs
 
 # The first opset whose QuantizeLinear takes a scale per channel; every later one only

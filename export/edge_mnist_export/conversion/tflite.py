@@ -20,9 +20,9 @@ from tensorflow.lite.tools import flatbuffer_utils
 from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.errors import ModelError
 
-from .frameworks import quiet
-from .quantization.ranges import Range, observe
-from .quantization.search import Scheme
+from ..frameworks import quiet
+from ..quantization.ranges import Range, observe
+from ..quantization.search import Scheme
 from .targets import PER_CHANNEL_DENSE, Needs
 from .tflite_metadata import BUFFER, metadata, with_labels
 

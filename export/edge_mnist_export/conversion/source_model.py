@@ -13,7 +13,7 @@ from typing import Any
 from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.errors import BundleError, ModelError
 
-from . import runs
+from .. import runs
 
 
 @dataclass(frozen=True)
