@@ -24,17 +24,17 @@ from edge_mnist.foreign_models import scaling_search
 from edge_mnist.system.files import new_folder
 from edge_mnist.system.text_table import percent
 
-from . import refusal, verify
 from .conversion import source_model as subjects
 from .conversion.source_model import Subject
 from .conversion.targets import Target, loads_in
 from .data.model_input import as_input
 from .data.validation import hold_out
 from .frameworks import converting, tool_versions
-from .gate import Gate, Verdict, check
 from .quantization import search
 from .quantization.calibration import check_pixels, representative
-from .timing import slower_than_float
+from .verification import parity, rejection_threshold
+from .verification.gate import Gate, Verdict, check
+from .verification.latency import slower_than_float
 
 Report = Callable[[str], None]
 # What trainers make of pixels; of several that fit equally the first is taken.
@@ -85,7 +85,7 @@ def export(
         _check_fits(model, train)
         model = _answering_probabilities(model, train)
         contract = _contract(model, subject, train, report)
-        reference = verify.reference(model, test, contract.scaling)
+        reference = parity.reference(model, test, contract.scaling)
         # The converters are heavy: each is imported only when its format is asked for.
         converters = {name: importlib.import_module(f".{name}", __package__) for name in formats}
         kept, held = hold_out(train)
@@ -106,10 +106,10 @@ def export(
                 content, requirements = _fit(convert, converter, file, target, report)
                 content = converter.finish(content, contract, batch=batch)
                 artifact = _write(folder, format, precision, content, contract)
-                verdict = verify.verify(artifact, reference)
+                verdict = parity.verify(artifact, reference)
                 made.append(_Made(verdict, requirements))
         verdicts = [entry.verdict for entry in made]
-        show(verify.text(verdicts, reference))
+        show(parity.text(verdicts, reference))
         check(verdicts, gate)
         for line in slower_than_float([verdict.artifact for verdict in verdicts]):
             report(line)
@@ -178,7 +178,7 @@ def _refusal(
     """Choose below which confidence nothing is read, and say what the manifest says."""
     if not contract.digits:
         return {}
-    chosen = refusal.choose(model, contract, held, seed=seed)
+    chosen = rejection_threshold.choose(model, contract, held, seed=seed)
     if not chosen:
         return {}
     report(

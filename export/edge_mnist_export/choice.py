@@ -20,9 +20,9 @@ from edge_mnist.classifier import Classifier
 from edge_mnist.datasets import synthetic
 from edge_mnist.errors import ModelError
 
-from . import timing
 from .data.model_input import as_input
 from .quantization.search import Scheme
+from .verification import latency
 
 # The most accurate first; `seed` is larger, slower and less accurate than `edge`.
 ARCHITECTURES = ("accurate", "edge", "nano", "pico")
@@ -70,7 +70,7 @@ def measure(archs: Sequence[str] = ARCHITECTURES) -> list[Candidate]:
             path.write_bytes(tflite.finish(quantizer.quantize(Scheme(_IMAGES)), contract))
             artifact = Artifact(path, "tflite", "int8", contract)
             classifiers[arch] = Classifier.from_artifact(artifact, runtime)
-        times = timing.invoke_us(classifiers)
+        times = latency.invoke_us(classifiers)
         sizes = {arch: one.artifact.path.stat().st_size for arch, one in classifiers.items()}
     return [Candidate(arch, sizes[arch], times[arch]) for arch in archs]
 

@@ -17,7 +17,7 @@ from edge_mnist.errors import ModelError
 
 from . import recipes
 from .conversion.targets import TARGETS, Target
-from .gate import Gate
+from .verification.gate import Gate
 
 if TYPE_CHECKING:
     from edge_mnist import Classifier, datasets

@@ -11,7 +11,7 @@ import pytest
 from edge_mnist import GateError
 from edge_mnist.bundle import Artifact
 from edge_mnist.bundle.model_spec import Contract
-from edge_mnist_export.gate import Gate, Verdict, check, tolerance
+from edge_mnist_export.verification.gate import Gate, Verdict, check, tolerance
 
 
 def verdict(format: str = "onnx", **changes: object) -> Verdict:

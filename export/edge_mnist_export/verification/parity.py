@@ -16,7 +16,7 @@ from edge_mnist.datasets import Split
 from edge_mnist.evaluation import evaluate
 from edge_mnist.system.text_table import percent, table
 
-from .data.model_input import as_input
+from ..data.model_input import as_input
 from .gate import Verdict, tolerance
 
 

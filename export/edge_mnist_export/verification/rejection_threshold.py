@@ -18,7 +18,7 @@ from edge_mnist.datasets import Split
 from edge_mnist.errors import NoDigitError
 from edge_mnist.vision.preprocess import preprocess
 
-from .data.model_input import as_input
+from ..data.model_input import as_input
 
 # At least 0.995 is wanted on MNIST; people's own pictures are read with less confidence.
 KEPT = 0.997

@@ -1,0 +1,1 @@
+"""Artifacts and a Keras model in; parity, latency and the verdict of the gate out."""
