@@ -15,8 +15,8 @@ import click
 from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.errors import ModelError
 
-from . import recipes
 from .conversion.targets import TARGETS, Target
+from .training import recipes
 from .verification.gate import Gate
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _no_nan(context: click.Context, parameter: click.Parameter, value: float) ->
 def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
-    from .choice import parse_size
+    from .training.architecture_search import parse_size
 
     try:
         return parse_size(value)
@@ -162,9 +162,9 @@ def train(
     """
     from edge_mnist import datasets
 
-    from . import teacher as teachers
     from .frameworks import keras_backend
     from .runs import Recipe
+    from .training import distillation as teachers
 
     limited = max_bytes is not None or max_us is not None
     if arch and limited:
@@ -219,10 +219,12 @@ def _choose(backend: str, max_bytes: int | None, max_us: float | None) -> str:
             f"{backend}; give the --arch that they choose there."
         )
     load_keras(backend)
-    from . import choice
+    from .training import architecture_search
 
     _report("Made int8 untrained, weighed and timed here, on LiteRT with one thread:")
-    arch, lines = choice.choose(choice.measure(), max_bytes=max_bytes, max_us=max_us)
+    arch, lines = architecture_search.choose(
+        architecture_search.measure(), max_bytes=max_bytes, max_us=max_us
+    )
     for line in lines:
         _report(f"  {line}")
     return arch
@@ -236,7 +238,7 @@ def _train(
 
     folder = runs.place(recipe, out)
     load_keras(recipe.backend)
-    from .training import train
+    from .training.loop import train
 
     try:
         with runs.locked(folder):

@@ -196,13 +196,13 @@ def test_limits_choose_the_architecture_and_say_why(
     ("text", "size"), [("10KB", 10_000), ("10 kib", 10_240), ("1.5MB", 1_500_000), ("900", 900)]
 )
 def test_sizes_are_read_as_they_are_written(text: str, size: int) -> None:
-    from edge_mnist_export.choice import parse_size
+    from edge_mnist_export.training.architecture_search import parse_size
 
     assert parse_size(text) == size
 
 
 def test_the_most_accurate_that_fits_is_chosen() -> None:
-    from edge_mnist_export.choice import Candidate, choose
+    from edge_mnist_export.training.architecture_search import Candidate, choose
 
     candidates = [Candidate("a", 400, 50.0), Candidate("b", 25, 10.0), Candidate("c", 12, 7.0)]
     assert choose(candidates, max_bytes=25, max_us=None)[0] == "b"
@@ -237,7 +237,7 @@ def test_jax_trains_what_tensorflow_exports(cli: Cli, tmp_path: Path) -> None:
 SIDE_BY_SIDE = """
 import importlib, keras, numpy as np
 from edge_mnist_export import architectures, optimizers
-Epochs = importlib.import_module("edge_mnist_export.epochs_" + keras.backend.backend()).Epochs
+Epochs = importlib.import_module("edge_mnist_export.training.epochs_" + keras.backend.backend()).Epochs
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (300, 28, 28)).astype(np.uint8)
 labels = rng.integers(0, 10, 300).astype(np.uint8)
@@ -283,7 +283,7 @@ def test_muon_steps_a_kernel_equally_in_all_directions_and_the_rest_as_adam_does
     load_keras("tensorflow")
     import keras
 
-    from edge_mnist_export import optimizers
+    from edge_mnist_export.training import optimizers
 
     rng = np.random.default_rng(0)
     shapes = (3, 3, 4, 8), (16, 10), (8,)
@@ -302,7 +302,7 @@ def test_muon_steps_a_kernel_equally_in_all_directions_and_the_rest_as_adam_does
 
 
 def test_augmentation_moves_digits_and_keeps_them_whole() -> None:
-    from edge_mnist_export.augmentation import augment
+    from edge_mnist_export.training.augmentation import augment
 
     images = synthetic.draw(np.arange(10).repeat(30), seed=1)
     moved = augment(images, np.random.default_rng(0))
@@ -319,7 +319,7 @@ def test_augmentation_moves_digits_and_keeps_them_whole() -> None:
 
 
 def test_a_fifth_get_the_marks_of_a_camera_and_some_of_these_grain_all_over() -> None:
-    from edge_mnist_export.augmentation import photograph
+    from edge_mnist_export.training.augmentation import photograph
 
     images = synthetic.draw(np.arange(10).repeat(100), seed=1)
     marked = photograph(images, np.random.default_rng(0))
@@ -332,9 +332,9 @@ def test_a_fifth_get_the_marks_of_a_camera_and_some_of_these_grain_all_over() ->
 
 
 def test_a_teacher_is_asked_about_images_without_the_marks_of_a_camera() -> None:
-    from edge_mnist_export import augmentation
-    from edge_mnist_export.lessons import Lessons
     from edge_mnist_export.runs import Recipe
+    from edge_mnist_export.training import augmentation
+    from edge_mnist_export.training.epoch_data import Lessons
 
     kept = datasets.load(datasets.find("synthetic"), "train", limit=200)
     recipe = Recipe(
@@ -359,28 +359,28 @@ def test_a_teacher_is_asked_about_images_without_the_marks_of_a_camera() -> None
 
 
 def test_what_mnist_lacks_is_drawn_anew_every_time() -> None:
-    from edge_mnist_export import hands
+    from edge_mnist_export.training import outliers
 
-    images, targets = hands.draw(1800, np.random.default_rng(1))
-    assert images.shape == (hands.count(1800), 28, 28) == (500, 28, 28)
+    images, targets = outliers.draw(1800, np.random.default_rng(1))
+    assert images.shape == (outliers.count(1800), 28, 28) == (500, 28, 28)
     assert images.dtype == np.uint8
     assert images[:300].any(axis=(1, 2)).all()
     assert np.array_equal(targets.max(axis=1) == 1, np.arange(500) < 300)
     assert np.allclose(targets.sum(axis=1), 1)
-    again, _ = hands.draw(1800, np.random.default_rng(1))
-    other, _ = hands.draw(1800, np.random.default_rng(2))
+    again, _ = outliers.draw(1800, np.random.default_rng(1))
+    other, _ = outliers.draw(1800, np.random.default_rng(2))
     assert np.array_equal(images, again)
     assert not (images == other)[:300].all(axis=(1, 2)).any()
 
 
 def test_the_shipped_model_reads_other_hands_and_refuses_what_is_no_digit() -> None:
-    from edge_mnist_export import hands
+    from edge_mnist_export.training import outliers
 
     rng, classifier = np.random.default_rng(12345), Classifier()
-    images, labels = hands.other_digits(600, rng)
+    images, labels = outliers.other_digits(600, rng)
     read = [classifier.predict(image).digit for image in images]
     assert np.mean([digit == label for digit, label in zip(read, labels, strict=True)]) > 0.93
-    nothings = hands.no_digits(600, rng)
+    nothings = outliers.no_digits(600, rng)
     assert np.mean([classifier.predict(image).digit is None for image in nothings]) > 0.75
 
 

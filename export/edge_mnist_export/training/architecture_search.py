@@ -20,9 +20,9 @@ from edge_mnist.classifier import Classifier
 from edge_mnist.datasets import synthetic
 from edge_mnist.errors import ModelError
 
-from .data.model_input import as_input
-from .quantization.search import Scheme
-from .verification import latency
+from ..data.model_input import as_input
+from ..quantization.search import Scheme
+from ..verification import latency
 
 # The most accurate first; `seed` is larger, slower and less accurate than `edge`.
 ARCHITECTURES = ("accurate", "edge", "nano", "pico")
@@ -52,8 +52,8 @@ def parse_size(text: str) -> int:
 
 def measure(archs: Sequence[str] = ARCHITECTURES) -> list[Candidate]:
     """Build every architecture and return what it costs, all timed in turn."""
+    from ..conversion import tflite
     from . import architectures
-    from .conversion import tflite
 
     contract = Contract()
     images = synthetic.draw(np.arange(_IMAGES) % 10, seed=0)

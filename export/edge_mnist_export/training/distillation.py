@@ -8,7 +8,7 @@ from edge_mnist import Classifier, bundle, datasets
 from edge_mnist.backends.environment import usable_cpus
 from edge_mnist.errors import ModelError
 
-SHIPPED = Path(__file__).parent / "models" / "accurate"
+SHIPPED = Path(__file__).parent / "teachers" / "accurate"
 NONE = "none"
 # Measured with two; a bound for machines of many processors.
 _MOST_THREADS = 8

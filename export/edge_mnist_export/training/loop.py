@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from edge_mnist import Classifier, __version__, datasets
 
-from . import architectures, curves, optimizers, runs
-from .conversion.source_model import weights_sha256
-from .data.model_input import as_input
-from .data.validation import hold_out
-from .frameworks import device, tool_versions
-from .lessons import Lessons, encode
-from .runs import Recipe, Run
+from .. import runs
+from ..conversion.source_model import weights_sha256
+from ..data.model_input import as_input
+from ..data.validation import hold_out
+from ..frameworks import device, tool_versions
+from ..runs import Recipe, Run
+from . import architectures, curves, optimizers
+from .epoch_data import Lessons, encode
 
 Report = Callable[[str], None]
 Fit = Callable[[NDArray[np.uint8], NDArray[np.generic]], dict[str, float]]

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from edge_mnist import Classifier
 from edge_mnist.datasets import Split
 
-from . import hands
+from ..runs import Recipe
+from . import outliers
 from .augmentation import augment, photograph
-from .runs import Recipe
 
 Images = NDArray[np.uint8]
 Targets = NDArray[np.generic]
@@ -34,7 +34,7 @@ class Lessons:
     def __len__(self) -> int:
         """Return the images of an epoch."""
         images = len(self._kept.images)
-        return images + (hands.count(images) if self._recipe.augment else 0)
+        return images + (outliers.count(images) if self._recipe.augment else 0)
 
     def epoch(self, number: int) -> tuple[Images, Targets]:
         """Return images (n, h, w) uint8 and targets: labels (n,), or probabilities (n, 10)."""
@@ -54,7 +54,7 @@ class Lessons:
 
     def _draw(self, variant: int) -> tuple[Images, Targets]:
         rng = np.random.default_rng([self._recipe.seed, variant, 1])
-        drawn, their_targets = hands.draw(len(self._kept.images), rng)
+        drawn, their_targets = outliers.draw(len(self._kept.images), rng)
         varied = augment(np.concatenate([self._kept.images, drawn]), rng)
         images = photograph(varied, rng)
         if self._teacher:
