@@ -87,7 +87,9 @@ def export(
         contract = _contract(model, subject, train, report)
         reference = parity.reference(model, test, contract.scaling)
         # The converters are heavy: each is imported only when its format is asked for.
-        converters = {name: importlib.import_module(f".{name}", __package__) for name in formats}
+        converters = {
+            name: importlib.import_module(f".conversion.{name}", __package__) for name in formats
+        }
         kept, held = hold_out(train)
         int8: Mapping[str, Callable[..., bytes]] = {}
         calibration: dict[str, Any] = {}

@@ -15,15 +15,15 @@ import click
 from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.errors import ModelError
 
-from .conversion.targets import TARGETS, Target
-from .training import recipes
-from .verification.gate import Gate
+from ..conversion.targets import TARGETS, Target
+from ..training import recipes
+from ..verification.gate import Gate
 
 if TYPE_CHECKING:
     from edge_mnist import Classifier, datasets
 
-    from .conversion.source_model import Subject
-    from .runs import Recipe, Run
+    from ..conversion.source_model import Subject
+    from ..runs import Recipe, Run
 
 _PATH = click.Path(path_type=Path)
 _DATA_HELP = "auto, mnist, synthetic (drawn by edge-mnist), or where MNIST is."
@@ -81,7 +81,7 @@ def _no_nan(context: click.Context, parameter: click.Parameter, value: float) ->
 def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
-    from .training.architecture_search import parse_size
+    from ..training.architecture_search import parse_size
 
     try:
         return parse_size(value)
@@ -162,9 +162,9 @@ def train(
     """
     from edge_mnist import datasets
 
-    from .frameworks import keras_backend
-    from .runs import Recipe
-    from .training import distillation as teachers
+    from ..frameworks import keras_backend
+    from ..runs import Recipe
+    from ..training import distillation as teachers
 
     limited = max_bytes is not None or max_us is not None
     if arch and limited:
@@ -211,7 +211,7 @@ def train(
 
 
 def _choose(backend: str, max_bytes: int | None, max_us: float | None) -> str:
-    from .frameworks import load_keras
+    from ..frameworks import load_keras
 
     if backend != "tensorflow":
         raise click.UsageError(
@@ -219,7 +219,7 @@ def _choose(backend: str, max_bytes: int | None, max_us: float | None) -> str:
             f"{backend}; give the --arch that they choose there."
         )
     load_keras(backend)
-    from .training import architecture_search
+    from ..training import architecture_search
 
     _report("Made int8 untrained, weighed and timed here, on LiteRT with one thread:")
     arch, lines = architecture_search.choose(
@@ -233,12 +233,12 @@ def _choose(backend: str, max_bytes: int | None, max_us: float | None) -> str:
 def _train(
     recipe: Recipe, source: datasets.Source, out: Path | None, teacher: Classifier | None = None
 ) -> Run:
-    from . import runs
-    from .frameworks import load_keras
+    from .. import runs
+    from ..frameworks import load_keras
 
     folder = runs.place(recipe, out)
     load_keras(recipe.backend)
-    from .training.loop import train
+    from ..training.loop import train
 
     try:
         with runs.locked(folder):
@@ -332,7 +332,7 @@ def export(
     Or export any Keras image classifier of a fixed size, MODEL.keras, with its --data. Every
     file is run on the whole test set by the device package before the bundle exists.
     """
-    from .conversion import source_model as subjects
+    from ..conversion import source_model as subjects
 
     asked = {"float32": True, "float16": fp16, "dynamic": dynamic, "int8": int8}
     subject = subjects.find(run)
@@ -379,14 +379,14 @@ def _export(
     from edge_mnist import datasets
     from edge_mnist.system.files import check_free
 
-    from .frameworks import load_keras
+    from ..frameworks import load_keras
 
     check_free(out)
     source = datasets.find(data or subject.data or "auto", own=True)
     load_keras("tensorflow")  # The converters read TensorFlow graphs, whatever trained the model.
-    from . import bundle
+    from .. import pipeline
 
-    bundle.export(
+    pipeline.export(
         subject,
         source,
         out,
@@ -411,8 +411,8 @@ def quickstart(context: click.Context, data: str, epochs: int, out: Path | None)
     from edge_mnist import datasets
     from edge_mnist.cli import benchmark, evaluate
 
-    from .conversion import source_model as subjects
-    from .runs import Recipe
+    from ..conversion import source_model as subjects
+    from ..runs import Recipe
 
     source = datasets.find(data)
     recipe = Recipe(
