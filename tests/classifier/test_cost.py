@@ -17,7 +17,7 @@ import pytest
 from edge_mnist import Classifier, backends
 from edge_mnist.bundle import SHIPPED
 from edge_mnist.datasets import synthetic
-from tests.device import hand_written
+from tests.classifier import hand_written
 
 BACKENDS = [runtime.backend for runtime in backends.installed()]
 BLANK = "import numpy; from edge_mnist import Classifier; "

@@ -24,7 +24,7 @@ from edge_mnist.bundle import read_bundle
 from edge_mnist.errors import BundleError, EdgeMnistError
 from edge_mnist.foreign_models import sandbox
 from tests.conftest import WHOLE
-from tests.device.mutation import mutate
+from tests.foreign_models.mutation import mutate
 
 # No file here is worth more: most take a few milliseconds.
 SECONDS = 10.0

@@ -2,7 +2,7 @@
 
 By hand, for more files than the tests have time for:
 
-    python -m tests.device.hostile KIND SEED COUNT FOLDER BACKEND
+    python -m tests.foreign_models.hostile KIND SEED COUNT FOLDER BACKEND
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def campaign(
         arguments = map(str, (kind, seed, start, count, folder, backend))
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             done = subprocess.run(
-                [python, "-m", "tests.device.hostile_worker", *arguments],
+                [python, "-m", "tests.foreign_models.hostile_worker", *arguments],
                 cwd=ROOT,
                 stdout=out,
                 stderr=err,

@@ -19,7 +19,7 @@ from edge_mnist import Classifier, datasets
 from edge_mnist.datasets import synthetic
 from edge_mnist.errors import ModelError
 from tests.conftest import Cli, error_line
-from tests.host.conftest import SMALL
+from tests.export.conftest import SMALL
 
 COMMAND = Path(sys.executable).with_name("edge-mnist")
 

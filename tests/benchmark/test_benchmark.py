@@ -25,7 +25,7 @@ from edge_mnist.bundle import find_artifacts
 from edge_mnist.errors import DataError, GateError, ModelError
 from edge_mnist.system import machine
 from tests.conftest import WHOLE
-from tests.device.test_hostile import SPLIT, uncommon
+from tests.foreign_models.test_hostile import SPLIT, uncommon
 
 Rounds = list[list[int]]
 

@@ -1,7 +1,7 @@
 """Spoilt and hostile files: refused in one line, never the end of the process.
 
 What is spoilt is drawn from a seed; a failure says which file of it, and
-`python -m tests.device.hostile` tries many more than there is time for here.
+`python -m tests.foreign_models.hostile` tries many more than there is time for here.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from edge_mnist.foreign_models.malformed import Malformed
 from edge_mnist.foreign_models.tflite_labels import labels
 from edge_mnist.foreign_models.tflite_operators import harmless
 from tests.conftest import REPOSITORY, WHOLE, error_line
-from tests.device.hostile import campaign
-from tests.device.mutation import _varint
+from tests.foreign_models.hostile import campaign
+from tests.foreign_models.mutation import _varint
 
 # KIND, SEED, COUNT: 11,500 files in all.
 CAMPAIGNS = [

@@ -15,7 +15,7 @@ from edge_mnist.bundle import read_bundle
 from edge_mnist.bundle.model_spec import Contract
 from edge_mnist.datasets import find, load
 from tests.conftest import Cli, error_line
-from tests.host.conftest import EVERYTHING
+from tests.export.conftest import EVERYTHING
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 FILES = [(precision, format) for format in ("tflite", "onnx") for precision in PRECISIONS]
