@@ -69,7 +69,7 @@ class Classifier:
         threads: threads that the runtime may use.
         scale, mean, std: for a file without a manifest, how a pixel in 0…255 becomes a value:
             `(pixel * scale - mean) / std`; mean and std are one number, or one a channel.
-            None for what the file says, or else 0…1: see `edge_mnist.foreign`.
+            None for what the file says, or else 0…1: see `edge_mnist.foreign_models`.
 
     Raises:
         BundleError, ModelError: the model is missing, broken or not an image classifier.

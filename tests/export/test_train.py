@@ -236,8 +236,9 @@ def test_jax_trains_what_tensorflow_exports(cli: Cli, tmp_path: Path) -> None:
 
 SIDE_BY_SIDE = """
 import importlib, keras, numpy as np
-from edge_mnist_export import architectures, optimizers
-Epochs = importlib.import_module("edge_mnist_export.training.epochs_" + keras.backend.backend()).Epochs
+from edge_mnist_export.training import architectures, optimizers
+name = "edge_mnist_export.training.epochs_" + keras.backend.backend()
+Epochs = importlib.import_module(name).Epochs
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (300, 28, 28)).astype(np.uint8)
 labels = rng.integers(0, 10, 300).astype(np.uint8)

@@ -374,7 +374,7 @@ def peak():
     line = next(l for l in open("/proc/self/status") if l.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
 classifier, content = Classifier(), open(sys.argv[1], "rb").read()
-import edge_mnist.preprocess
+import edge_mnist.vision.preprocess
 before = peak()
 try:
     prediction = classifier.predict(content)

@@ -505,7 +505,7 @@ def test_of_several_outputs_the_scores_are_taken(tmp_path: Path, digits: Images)
 @pytest.mark.parametrize(
     ("shape", "output", "format", "expected"),
     [
-        # Ambiguous shapes, by the rules of `edge_mnist.layout`: (h, w, c, channels first, batch).
+        # Ambiguous shapes, by the rules of `edge_mnist.backends.tensor_layout`: (h, w, c, channels first, batch).
         ((1, 3, 32, 3), (1, 10), "tflite", None),
         ((1, 3, 32, 3), (1, 10), "onnx", None),
         ((1, 3, 32, 32), (1, 10), "tflite", (32, 32, 3, True, 1)),
