@@ -30,8 +30,8 @@ from PIL import Image, ImageFilter
 from show import write_between
 
 from edge_mnist import Classifier, datasets
-from edge_mnist.backends.environment import cpu_model
 from edge_mnist.bundle import read_bundle
+from edge_mnist.system.info import cpu_model
 from edge_mnist.system.text_table import percent
 
 Images = NDArray[np.uint8]

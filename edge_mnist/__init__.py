@@ -25,7 +25,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .classifier import Classifier, Prediction, Sighting
+    from .classifier import Classifier, Detection, Prediction
 
 __version__ = "0.1.0"
 
@@ -34,6 +34,7 @@ __all__ = [
     "BundleError",
     "Classifier",
     "DataError",
+    "Detection",
     "EdgeMnistError",
     "GateError",
     "HostError",
@@ -43,13 +44,12 @@ __all__ = [
     "OutputError",
     "Prediction",
     "ServeError",
-    "Sighting",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # numpy is needed only by those who classify, not by `edge-mnist --help`.
-    if name in ("Classifier", "Prediction", "Sighting"):
+    if name in ("Classifier", "Prediction", "Detection"):
         from . import classifier
 
         return getattr(classifier, name)

@@ -20,17 +20,36 @@ from __future__ import annotations
 
 
 class EdgeMnistError(Exception):
-    """Base of every error raised on purpose; `exit_status` is the command line's."""
+    """Base of every error raised on purpose.
 
+    Args:
+        message: one line: what was expected, what came, what to do. Its wording may change.
+        code: a stable name of the cause, such as "bundle-hash"; by default the class's own.
+
+    Attributes:
+        code: for scripts and tests, which should not match the message.
+        exit_status: the command line's.
+    """
+
+    code = "error"
     exit_status = 2
+
+    def __init__(self, message: str = "", *, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
 
 
 class DataError(EdgeMnistError):
     """A data set is missing, foreign, truncated or malformed."""
 
+    code = "data"
+
 
 class ImageError(EdgeMnistError):
     """A picture cannot be read, is too large, or holds no digit."""
+
+    code = "image"
 
 
 class NoDigitError(ImageError):
@@ -38,7 +57,8 @@ class NoDigitError(ImageError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"Expected a digit, got {reason}; write it larger or darker, or come closer."
+            f"Expected a digit, got {reason}; write it larger or darker, or come closer.",
+            code="no-digit",
         )
         self.reason = reason
 
@@ -46,28 +66,41 @@ class NoDigitError(ImageError):
 class BundleError(EdgeMnistError):
     """A bundle is missing, broken, or does not match its manifest."""
 
+    code = "bundle"
+
 
 class ModelError(EdgeMnistError):
     """A model file cannot be loaded, or does not map one image to digit probabilities."""
+
+    code = "model"
 
 
 class BackendError(EdgeMnistError):
     """A runtime is not installed, unknown, or not fit for the file."""
 
+    code = "backend"
+
 
 class OutputError(EdgeMnistError):
     """An output cannot be written, or its place is taken."""
+
+    code = "output"
 
 
 class ServeError(EdgeMnistError):
     """The page and API cannot be served: the extra is missing, or the address is taken."""
 
+    code = "serve"
+
 
 class HostError(EdgeMnistError):
     """A host command was asked for where the host package is not installed."""
+
+    code = "host"
 
 
 class GateError(EdgeMnistError):
     """A check failed: the accuracy of an export, or a benchmark that regressed."""
 
+    code = "gate"
     exit_status = 1

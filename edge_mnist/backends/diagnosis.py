@@ -11,7 +11,8 @@ from .. import backends
 from ..bundle import find_artifacts
 from ..classifier import choose
 from ..errors import EdgeMnistError
-from .environment import distribution_version, environment
+from ..system.info import distribution_version
+from .environment import environment
 
 
 def diagnose() -> dict[str, Any]:

@@ -13,9 +13,9 @@ from ..errors import ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..bundle.model_spec import Contract
+    from ..bundle.model_spec import ModelSpec
     from . import Run, Session, Tensor
-    from .tensor_layout import Layout
+    from .tensor_layout import TensorLayout
 
 # How many images an open-batch model is given at once: the best of 1 to 256, and little for a
 # small processor's cache. docs/performance.md has the table.
@@ -24,13 +24,13 @@ BATCH = 32
 _LEAST_SPAN = 64
 
 
-class Engine:
+class QuantizedIO:
     """A session, the layout of its input, and a table of what each pixel value becomes.
 
     Threads that share it take turns. `use` comes first, and `bind` before `one` and `many`.
     """
 
-    def __init__(self, session: Session, layout: Layout) -> None:
+    def __init__(self, session: Session, layout: TensorLayout) -> None:
         self._session = session
         self._batch, self._tail = layout.batch, layout.tail
         self._count = max(1, layout.batch)
@@ -38,13 +38,13 @@ class Engine:
         self._values = _output_values(session.output)
         self._lock = _thread.allocate_lock()
 
-    def use(self, contract: Contract) -> None:
-        """Take pixels as `contract` says. Raises ModelError where the input cannot."""
-        self._shape = contract.shape
-        self._table = _pixel_values(self._session.input, contract)
+    def use(self, spec: ModelSpec) -> None:
+        """Take pixels as `spec` says. Raises ModelError where the input cannot."""
+        self._shape = spec.shape
+        self._table = _pixel_values(self._session.input, spec)
         self._channel: NDArray[np.intp] | None = None
         if self._table is not None and self._table.ndim == 2:
-            channels = np.broadcast_to(np.arange(contract.channels), contract.shape)
+            channels = np.broadcast_to(np.arange(spec.channels), spec.shape)
             arranged = channels.transpose(2, 0, 1) if self._transposed else channels
             self._channel = arranged.reshape(-1, *self._tail)
 
@@ -70,7 +70,7 @@ class Engine:
         self._lock = _thread.allocate_lock()
 
     def one(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the values (classes,) for an image of the contract's shape."""
+        """Return the values (classes,) for an image of the spec's shape."""
         with self._lock:
             return self._read(self._run(self._values_of(pixels)))
 
@@ -83,7 +83,7 @@ class Engine:
         return self._values_of, self._run, self._read
 
     def many(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the values (n, classes) for images (n, …) of the contract's shape."""
+        """Return the values (n, classes) for images (n, …) of the spec's shape."""
         size = BATCH if self._batch == -1 else self._batch
         answer = self._one_by_one if size == 1 else self._together
         step = BATCH if size == 1 else size
@@ -96,7 +96,7 @@ class Engine:
             return self._session.run(self.encode(images))
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.generic]:
-        """Return pixels (n, …) uint8 of the contract's shape as the model's input takes them.
+        """Return pixels (n, …) uint8 of the spec's shape as the model's input takes them.
 
         A fixed batch is filled up with black images.
         """
@@ -177,14 +177,14 @@ def _output_values(tensor: Tensor) -> NDArray[np.float32] | tuple[np.float32, np
     return cast("NDArray[np.float32]", (outputs - zero_point) * scale)
 
 
-def _pixel_values(tensor: Tensor, contract: Contract) -> NDArray[np.generic] | None:
+def _pixel_values(tensor: Tensor, spec: ModelSpec) -> NDArray[np.generic] | None:
     """Return the input value of each of the 256 pixel values; None where they are the same.
 
     (256,), or (256, channels) where these differ. Quantization is
     `q = round(value / scale) + zero_point`, cut to the dtype's range. A table serves every
     dtype, so that integer models see no float.
     """
-    values = _values(contract)
+    values = _values(spec)
     dtype = np.dtype(tensor.dtype) if tensor.dtype.startswith(("float", "int", "uint")) else None
     if dtype is None:
         raise ModelError(
@@ -204,13 +204,13 @@ def _pixel_values(tensor: Tensor, contract: Contract) -> NDArray[np.generic] | N
     return None if dtype == np.uint8 and np.array_equal(table, np.arange(256)) else table
 
 
-def _values(contract: Contract) -> NDArray[np.float64]:
+def _values(spec: ModelSpec) -> NDArray[np.float64]:
     """Return the float value of each of the 256 pixel values: (256,) or (256, channels)."""
-    scaling = contract.scaling
+    scaling = spec.scaling
     counts = {len(scaling.mean), len(scaling.std)} - {1}
-    if counts - {contract.channels}:
+    if counts - {spec.channels}:
         raise ModelError(
-            f"Expected one mean and deviation, or one for each of {contract.channels} channels, "
+            f"Expected one mean and deviation, or one for each of {spec.channels} channels, "
             f"got {scaling.options}."
         )
     mean, std = np.array(scaling.mean), np.array(scaling.std)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from ..bundle.model_spec import Contract
+from ..bundle.model_spec import ModelSpec
 from ..errors import ModelError
 from . import Tensor
 
@@ -25,7 +25,7 @@ _LEAST, _MOST = 8, 4096
 _OPEN = -1
 
 
-class Layout(NamedTuple):
+class TensorLayout(NamedTuple):
     """The images an input takes: `batch` at once, -1 for any number; 1 too without a batch axis.
 
     `tail` is the input's shape without its first axis and without open sizes.
@@ -39,13 +39,13 @@ class Layout(NamedTuple):
     tail: tuple[int, ...]
 
 
-def find(
-    tensor: Tensor, output: Tensor, *, format: str, name: str, contract: Contract | None = None
-) -> Layout:
-    """Return the layout of an input; `contract` is what a manifest says of the size, if any.
+def infer_layout(
+    tensor: Tensor, output: Tensor, *, format: str, name: str, spec: ModelSpec | None = None
+) -> TensorLayout:
+    """Return the layout of an input; `spec` is what a manifest says of the size, if any.
 
     Raises:
-        ModelError: the shape is not that of an image, or not of the contract's.
+        ModelError: the shape is not that of an image, or not of the spec's.
     """
     shape = tensor.shape
     if not shape and format == "onnx":
@@ -53,13 +53,13 @@ def find(
     batched = _has_batch(shape, output.shape)
     rest = shape[1:] if batched else shape
     batch = shape[0] if batched else 1
-    read = _known(rest, contract) if contract else _image(rest, format)
+    read = _known(rest, spec) if spec else _image(rest, format)
     if batch != _OPEN and not 1 <= batch <= _MOST:
         read = None
     if read is None:
         expected = (
-            f"{contract.height}×{contract.width}×{contract.channels} image"
-            if contract
+            f"{spec.height}×{spec.width}×{spec.channels} image"
+            if spec
             else f"image of {_LEAST} to {_MOST} pixels a side and 1 or 3 channels"
         )
         raise ModelError(
@@ -69,7 +69,7 @@ def find(
     sides = iter((channels, height, width) if first else (height, width, channels))
     # An open size can only be a side: a flat image and a channel axis have known ones.
     closed = tuple(next(sides) for _ in rest) if _OPEN in rest else rest
-    return Layout(height, width, channels, first, batch, closed if batched else closed[1:])
+    return TensorLayout(height, width, channels, first, batch, closed if batched else closed[1:])
 
 
 def _has_batch(shape: tuple[int, ...], output: tuple[int, ...]) -> bool:
@@ -117,9 +117,9 @@ def _sides(
     return (height, width, channels, first) if fits else None
 
 
-def _known(rest: tuple[int, ...], contract: Contract) -> tuple[int, int, int, bool] | None:
-    """Return the contract's size if `rest` holds it, an open size being any."""
-    height, width, channels = contract.height, contract.width, contract.channels
+def _known(rest: tuple[int, ...], spec: ModelSpec) -> tuple[int, int, int, bool] | None:
+    """Return the spec's size if `rest` holds it, an open size being any."""
+    height, width, channels = spec.height, spec.width, spec.channels
     shapes: list[tuple[tuple[int, ...], bool]] = [
         ((height, width, channels), False),
         ((channels, height, width), True),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..system.machine import Reading
+from ..system.machine import SensorReading
 from .statistics import Rounds, medians_ns
 
 # Where the upper samples lie further above the median than this, the median is in doubt; pyperf
@@ -47,7 +47,7 @@ def _drift(rounds: Rounds) -> float:
     return float(np.median(medians[-third:]) / np.median(medians[:third]) - 1)
 
 
-def of_machine(readings: Sequence[Reading], *, own_s: float, wall_s: float) -> list[str]:
+def of_machine(readings: Sequence[SensorReading], *, own_s: float, wall_s: float) -> list[str]:
     """Return what is wrong with the time that was measured in: all rows that took turns in it.
 
     Args:
@@ -72,7 +72,7 @@ def of_machine(readings: Sequence[Reading], *, own_s: float, wall_s: float) -> l
     return reasons
 
 
-def _throttling(readings: Sequence[Reading]) -> list[str]:
+def _throttling(readings: Sequence[SensorReading]) -> list[str]:
     first, last = readings[0], readings[-1]
     seen = {name for reading in readings for name in reading.throttled or ()}
     # Between two readings it may have come and gone.

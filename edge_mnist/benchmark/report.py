@@ -42,7 +42,7 @@ def run(
     Raises:
         ModelError: not one of them could be measured.
     """
-    before = machine.read()
+    before = machine.read_sensors()
     named = [Job(artifact, runtime, threads) for artifact, runtime, threads in jobs]
     groups = runner.measure(named, plan, show=show)
     document = _document(groups, plan, before)
@@ -54,7 +54,7 @@ def run(
     return document
 
 
-def _document(groups: list[Group], plan: Plan, before: machine.Reading) -> dict[str, Any]:
+def _document(groups: list[Group], plan: Plan, before: machine.SensorReading) -> dict[str, Any]:
     label = labels([track.job for group in groups for track in group.tracks])
     results = [
         {**_key(track.job), "label": label[track.job.artifact.path], **_result(track, group, plan)}
@@ -172,7 +172,7 @@ def stated_accuracy(artifact: Artifact) -> dict[str, Any]:
     Nothing is evaluated here: `edge-mnist evaluate` is for that.
     """
     nothing = {"accuracy": None, "accuracy_data": None}
-    if artifact.contract is None:
+    if artifact.spec is None:
         return nothing
     try:
         manifest = read_bundle(artifact.path.parent).manifest

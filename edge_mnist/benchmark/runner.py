@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import backends
-from ..backends.environment import memory_mb
 from ..bundle import Artifact
 from ..errors import EdgeMnistError, ModelError
 from ..system import machine
+from ..system.info import memory_mb
 from . import worker
 from .plan import STABLE_VARIATION, STABLE_WINDOWS, WINDOW_S, Plan
 
@@ -83,7 +83,7 @@ class Group:
     """
 
     tracks: list[Track]
-    readings: list[tuple[float, machine.Reading]]
+    readings: list[tuple[float, machine.SensorReading]]
     own_s: float
     wall_s: float
 
@@ -286,7 +286,7 @@ class _Phase:
         self._lasting_s, self._rounds = lasting_s, rounds
         self._windows = windows(rounds, lasting=lasting_s is not None)
         self._start, self._cpu_s = time.perf_counter(), time.process_time()
-        self._readings = [(0.0, machine.read())]
+        self._readings = [(0.0, machine.read_sensors())]
 
     def now_s(self) -> float:
         """Return the seconds since it began."""
@@ -301,11 +301,11 @@ class _Phase:
     def look(self, part: float) -> None:
         """Read the machine once a window."""
         if part * self._windows >= len(self._readings):
-            self._readings.append((round(self.now_s(), 3), machine.read()))
+            self._readings.append((round(self.now_s(), 3), machine.read_sensors()))
 
     def group(self, tracks: list[Track]) -> Group:
         """Return all that was measured."""
-        wall_s, last = self.now_s(), machine.read()
+        wall_s, last = self.now_s(), machine.read_sensors()
         own_s = time.process_time() - self._cpu_s + sum(track.cpu_s for track in tracks)
         return Group(tracks, [*self._readings, (round(wall_s, 3), last)], own_s, wall_s)
 

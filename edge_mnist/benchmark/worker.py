@@ -44,7 +44,7 @@ _UNCOUNTED_NS = 5_000_000
 _clock = time.perf_counter_ns
 
 
-class Subject:
+class MeasuredModel:
     """A loaded classifier and the image that it is given again and again.
 
     What the pixels are does not change the time of these models; a seed makes them repeatable.
@@ -143,8 +143,8 @@ def _variation(values: Sequence[float]) -> float:
 
 def load(
     *, file: str, backend: str, threads: int, scaling: dict[str, Any] | None
-) -> tuple[Subject, dict[str, Any]]:
-    """Import, load and predict once; return the subject and what that took."""
+) -> tuple[MeasuredModel, dict[str, Any]]:
+    """Import, load and predict once; return the model and what that took."""
     import importlib
 
     start = _clock()
@@ -167,11 +167,11 @@ def load(
     start = _clock()
     classifier = Classifier.from_artifact(artifact, backends.get(backend), threads=threads)
     load_ns = _clock() - start
-    image = np.random.default_rng(0).integers(0, 256, classifier.contract.shape, np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, classifier.spec.shape, np.uint8)
     start = _clock()
     classifier.predict(image)
     first_ns = _clock() - start
-    return Subject(classifier, image), {
+    return MeasuredModel(classifier, image), {
         "import_ms": round(import_ns / 1e6, 2),
         "load_ms": round(load_ns / 1e6, 3),
         "first_us": round(first_ns / 1e3, 2),
@@ -198,8 +198,8 @@ def peak_rss_mb() -> float | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)
 
 
-def _answer_to(subject: Subject, request: dict[str, Any]) -> Any:
-    return (subject.warm_up if request.pop("do") == "warm_up" else subject.turn)(**request)
+def _answer_to(model: MeasuredModel, request: dict[str, Any]) -> Any:
+    return (model.warm_up if request.pop("do") == "warm_up" else model.turn)(**request)
 
 
 def _own_output() -> IO[str]:
@@ -220,10 +220,10 @@ def main() -> None:
         answers.flush()
 
     try:
-        subject, loaded = load(**json.loads(sys.stdin.readline()))
+        model, loaded = load(**json.loads(sys.stdin.readline()))
         answer(loaded)
         for line in sys.stdin:
-            answer(_answer_to(subject, json.loads(line)))
+            answer(_answer_to(model, json.loads(line)))
     except EdgeMnistError as error:
         answer({"error": str(error)})
 

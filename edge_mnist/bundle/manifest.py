@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import BundleError, ModelError
-from .model_spec import Contract, Scaling, from_manifest
+from .model_spec import ModelSpec, Scaling, from_manifest
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -44,14 +44,14 @@ def __getattr__(name: str) -> Any:
 class Artifact(NamedTuple):
     """One model file.
 
-    `contract`, `size_bytes` and `sha256` are None where no manifest vouches for it; `scaling` is
+    `spec`, `size_bytes` and `sha256` are None where no manifest vouches for it; `scaling` is
     then what the caller knows of its pixels, if anything.
     """
 
     file: File
     format: str
     precision: str
-    contract: Contract | None
+    spec: ModelSpec | None
     size_bytes: int | None = None
     sha256: str | None = None
     scaling: Scaling | None = None
@@ -124,8 +124,8 @@ def read_bundle(folder: File) -> Bundle:
     path = os.path.join(folder, MANIFEST)
     manifest = _parse(path)
     try:
-        contract = from_manifest(manifest)
-        artifacts = tuple(_artifact(folder, entry, contract) for entry in manifest["artifacts"])
+        spec = from_manifest(manifest)
+        artifacts = tuple(_artifact(folder, entry, spec) for entry in manifest["artifacts"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ModelError) as error:
         raise BundleError(
             f"Expected {path} to follow schema {SCHEMA}, got a wrong or missing "
@@ -165,7 +165,7 @@ def find_artifacts(
             f"Expected the path of a bundle, a .tflite or an .onnx file, got {str(model)[:80]!r} "
             f"({type(error).__name__})."
         ) from error
-    if scaling is not None and artifacts[0].contract is not None:
+    if scaling is not None and artifacts[0].spec is not None:
         raise ModelError(
             f"Expected a scale, mean or deviation only for a file without a manifest, got "
             f"{path}, whose manifest says how pixels are scaled; leave them out."
@@ -237,7 +237,7 @@ def _parse(path: str) -> Mapping[str, Any]:
     return manifest
 
 
-def _artifact(folder: File, entry: Mapping[str, Any], contract: Contract) -> Artifact:
+def _artifact(folder: File, entry: Mapping[str, Any], spec: ModelSpec) -> Artifact:
     name = str(entry["file"])
     # A manifest may come from anywhere: it names files of its own folder, never others.
     possible = 0 < len(os.fsencode(name)) < 256 and "\0" not in name
@@ -248,7 +248,7 @@ def _artifact(folder: File, entry: Mapping[str, Any], contract: Contract) -> Art
         file=os.path.join(folder, name),
         format=str(entry["format"]),
         precision=str(entry["precision"]),
-        contract=contract,
+        spec=spec,
         size_bytes=int(entry["size_bytes"]),
         sha256=str(entry["sha256"]),
     )

@@ -92,7 +92,7 @@ class Scaling(_Scaling):
         return " ".join(parts)
 
 
-class Contract(NamedTuple):
+class ModelSpec(NamedTuple):
     """What a model takes and answers.
 
     Pixels are white ink on black, as in MNIST, or whatever pictures the model was trained on.
@@ -131,8 +131,8 @@ class Contract(NamedTuple):
         return self.channels == 1 and self.labels == DIGITS
 
 
-def from_manifest(manifest: Mapping[str, Any]) -> Contract:
-    """Return the contract that a manifest of schema 1 states.
+def from_manifest(manifest: Mapping[str, Any]) -> ModelSpec:
+    """Return the spec that a manifest of schema 1 states.
 
     `input.range` is what pixel 0 and pixel 255 become; `input.mean` and `input.std`, optional
     lists of one number or one a channel, are taken after that; `output` and `refusal` are
@@ -149,7 +149,7 @@ def from_manifest(manifest: Mapping[str, Any]) -> Contract:
     channels = int(entry["channels"])
     mean, std = (_numbers(entry.get(key, one)) for key, one in (("mean", 0.0), ("std", 1.0)))
     labels = tuple(str(label) for label in manifest["labels"])
-    contract = Contract(
+    spec = ModelSpec(
         int(entry["height"]),
         int(entry["width"]),
         channels,
@@ -158,14 +158,14 @@ def from_manifest(manifest: Mapping[str, Any]) -> Contract:
         str(manifest.get("output", "probabilities")),
         float(manifest.get("refusal", {}).get("threshold", 0)),
     )
-    if not 0 <= contract.threshold < 1:
-        raise ValueError(f"threshold {contract.threshold!r}")
+    if not 0 <= spec.threshold < 1:
+        raise ValueError(f"threshold {spec.threshold!r}")
     fits = channels in (1, 3) and {len(mean), len(std)} <= {1, channels}
-    if not fits or min(contract.height, contract.width) < 1 or len(labels) < 2:
+    if not fits or min(spec.height, spec.width) < 1 or len(labels) < 2:
         raise ValueError(f"input {dict(entry)!r} with {len(labels)} labels")
-    if contract.output not in OUTPUTS:
-        raise ValueError(f"output {contract.output!r}")
-    return contract
+    if spec.output not in OUTPUTS:
+        raise ValueError(f"output {spec.output!r}")
+    return spec
 
 
 def number(text: str) -> float:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .classifier import Classifier, Prediction, Sighting, choose
+from .classifier import Classifier, Detection, Prediction, choose
 
-__all__ = ["Classifier", "Prediction", "Sighting", "choose"]
+__all__ = ["Classifier", "Detection", "Prediction", "choose"]

@@ -12,9 +12,9 @@ import numpy as np
 
 from .. import backends
 from ..backends import tensor_layout
-from ..backends.quantized_io import Engine
+from ..backends.quantized_io import QuantizedIO
 from ..bundle import PRECISIONS, Artifact, find_artifacts
-from ..bundle.model_spec import Contract, Scaling
+from ..bundle.model_spec import ModelSpec, Scaling
 from ..errors import BackendError, ImageError, ModelError, NoDigitError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Prediction(NamedTuple):
     reason: str | None = None
 
 
-class Sighting(NamedTuple):
+class Detection(NamedTuple):
     """What was read, and of what: `image` is what the model saw, None where it saw nothing.
 
     `box` is (left, top, right, bottom) in pixels of the picture, upright, where that was looked
@@ -93,7 +93,7 @@ class Classifier:
 
     def __reduce__(self) -> tuple[Any, ...]:
         artifact = self.artifact._replace(file=os.path.abspath(self.artifact.file))
-        return _reopen, (artifact, self.backend, self._threads, self.contract, self.scaling_from)
+        return _reopen, (artifact, self.backend, self._threads, self.spec, self.scaling_from)
 
     @classmethod
     def from_artifact(
@@ -109,7 +109,7 @@ class Classifier:
             raise BackendError(f"Expected 1 to {_MOST_THREADS} threads, got {threads!r}.")
         self.artifact = artifact
         self.backend = runtime.backend
-        known, name = artifact.contract, artifact.name
+        known, name = artifact.spec, artifact.name
         content = artifact.read()
         self.session = backends.load(
             runtime,
@@ -118,40 +118,40 @@ class Classifier:
             threads=threads,
             path=artifact.file if known is None else None,
         )
-        self._layout = tensor_layout.find(
+        self._tensor_layout = tensor_layout.infer_layout(
             self.session.input,
             self.session.output,
             format=artifact.format,
             name=name,
-            contract=known,
+            spec=known,
         )
-        self._engine = Engine(self.session, self._layout)
+        self._io = QuantizedIO(self.session, self._tensor_layout)
         self._threads = threads
         if known is None:
-            self._output_shape = self._read_contract(artifact.scaling, content)
+            self._output_shape = self._infer_spec(artifact.scaling, content)
         else:
             _check_labels(self.session.output, known, name)
             self.scaling_from = "manifest"
             self._use(known)
-            batch = max(1, self._layout.batch)
+            batch = max(1, self._tensor_layout.batch)
             self._output_shape = (batch, *self.session.output.shape[1:])
-        self._engine.bind(self._output_shape)
+        self._io.bind(self._output_shape)
         _ALIVE.add(self)
 
-    def _read_contract(self, given: Scaling | None, content: bytes) -> tuple[int, ...]:
-        """Find the contract of a file without a manifest, by asking it a few patterns.
+    def _infer_spec(self, given: Scaling | None, content: bytes) -> tuple[int, ...]:
+        """Find the spec of a file without a manifest, by asking it a few patterns.
 
         Returns the shape of what it answers for its smallest batch.
         """
         from ..foreign_models import spec_inference
 
-        read = self._layout
+        read = self._tensor_layout
         told, sure = spec_inference.scaling_of(self.session.input)
         self.scaling_from = "given" if given else "file" if sure else "assumed"
         size = (read.height, read.width, read.channels)
         # Of the output nothing is known yet, so that it comes as it is.
-        self._use(Contract(*size, given or told))
-        patterns = spec_inference.patterns(self.contract)
+        self._use(ModelSpec(*size, given or told))
+        patterns = spec_inference.patterns(self.spec)
         asked = [self._ask(pattern[np.newaxis]) for pattern in patterns]
         one_by_one, shape = np.concatenate([values for values, _ in asked]), asked[0][1]
         if not np.isfinite(one_by_one).any():
@@ -160,12 +160,12 @@ class Classifier:
                 f"{self.artifact.name}."
             )
         if read.batch == -1 and not self._takes_batches(patterns, one_by_one):
-            self._engine.close_batch()
+            self._io.close_batch()
         kind = spec_inference.kind_of(one_by_one, self.session.output)
         labels = spec_inference.labels_of(content, self.artifact.format)
         if len(labels) != one_by_one.shape[1]:
             labels = tuple(map(str, range(one_by_one.shape[1])))
-        self._use(self.contract._replace(labels=labels, output=kind))
+        self._use(self.spec._replace(labels=labels, output=kind))
         return shape
 
     def _takes_batches(self, patterns: NDArray[np.uint8], expected: NDArray[np.float32]) -> bool:
@@ -181,8 +181,8 @@ class Classifier:
 
     def _ask(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, ...]]:
         """Return the values (n, classes) of a model of unknown output, and its raw shape."""
-        count = max(len(images), self._layout.batch)
-        output = np.asarray(self._engine.run(images))
+        count = max(len(images), self._tensor_layout.batch)
+        output = np.asarray(self._io.run(images))
         several = output.shape[1:] if output.shape[:1] == (count,) else output.shape
         classes = [size for size in several if size != 1]
         if len(classes) != 1 or output.size != count * classes[0]:
@@ -190,28 +190,28 @@ class Classifier:
                 f"Expected an output of two scores or more for every image, got shape "
                 f"{output.shape} for {count} in {self.artifact.name}."
             )
-        values = self._engine.dequantize(output).reshape(count, -1)
+        values = self._io.dequantize(output).reshape(count, -1)
         return values[: len(images)], output.shape
 
     def rescale(self, scaling: Scaling) -> None:
         """Take pixels in this scaling from now on: for a file that tells nothing of its own."""
-        self._use(self.contract._replace(scaling=scaling))
-        self._engine.bind(self._output_shape)
+        self._use(self.spec._replace(scaling=scaling))
+        self._io.bind(self._output_shape)
 
-    def _use(self, contract: Contract) -> None:
-        self.contract = contract
-        self.labels = contract.labels
-        self._shape = contract.shape
-        self._kind = contract.output
-        self._threshold = contract.threshold
-        self._engine.use(contract)
+    def _use(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self.labels = spec.labels
+        self._shape = spec.shape
+        self._kind = spec.output
+        self._threshold = spec.threshold
+        self._io.use(spec)
 
     def predict(self, image: Picture) -> Prediction:
         """Read the digit in a picture.
 
         Args:
             image: a path, an encoded picture's bytes, a PIL image or an array. A uint8 array of
-                the model's own size, (28, 28) or what `contract.shape` says, is taken as it
+                the model's own size, (28, 28) or what `spec.shape` says, is taken as it
                 stands: an MNIST image, white ink on black. Anything else goes through
                 `preprocess`: made as MNIST was where the model reads grey digits, and otherwise
                 resized whole.
@@ -221,7 +221,7 @@ class Classifier:
         """
         if not _is_uint8(image) or image.shape != self._shape:
             return self.see(image).prediction
-        return self._conclude(self._engine.one(image))
+        return self._conclude(self._io.one(image))
 
     def _conclude(self, probabilities: NDArray[np.float32]) -> Prediction:
         """Return what the values (classes,) of one image say."""
@@ -242,20 +242,20 @@ class Classifier:
         Postprocess: the raw output to a `Prediction`. They are there to be timed; unlike
         `predict` they check nothing, and threads do not take turns.
         """
-        preprocess, invoke, read = self._engine.steps
+        preprocess, invoke, read = self._io.steps
         conclude = self._conclude
         return preprocess, invoke, lambda output: conclude(read(output))
 
-    def see(self, image: Picture) -> Sighting:
+    def see(self, image: Picture) -> Detection:
         """Read the digit in a picture as `predict` does, and keep what the model saw of it."""
         try:
             pixels = self._pixels(image)
         except NoDigitError as error:
             nothing = np.zeros(len(self.labels), np.float32)
-            return Sighting(Prediction(None, 0.0, nothing, None, error.reason), None)
-        return Sighting(self.predict(pixels), pixels)
+            return Detection(Prediction(None, 0.0, nothing, None, error.reason), None)
+        return Detection(self.predict(pixels), pixels)
 
-    def predict_many(self, picture: Picture) -> list[Sighting]:
+    def predict_many(self, picture: Picture) -> list[Detection]:
         """Read several digits in one picture: left to right, and line after line from the top.
 
         Returns an empty list where there is no digit.
@@ -264,10 +264,10 @@ class Classifier:
             ImageError: the picture cannot be read, or is too large.
             ModelError: the model does not read grey digits.
         """
-        if not self.contract.digits:
+        if not self.spec.digits:
             raise ModelError(
                 f"Expected a model of grey digits 0 to 9 to read several in one picture, got "
-                f"{self.artifact.name} with {self.contract.channels} channels and the labels "
+                f"{self.artifact.name} with {self.spec.channels} channels and the labels "
                 f"{', '.join(self.labels[:3])}, …; use predict on one picture each."
             )
         from ..vision.multi_digit import read
@@ -309,7 +309,7 @@ class Classifier:
             )
         if not len(images):
             return np.empty((0, len(self.labels)), np.float32)
-        values = self._engine.many(images)
+        values = self._io.many(images)
         return values if self._kind == "probabilities" else _probabilities(values, self._kind)
 
     def _pixels(self, image: Picture) -> NDArray[np.uint8]:
@@ -321,20 +321,20 @@ class Classifier:
         # Pillow is needed only for pictures.
         from ..vision.preprocess import preprocess
 
-        return preprocess(image, self.contract)
+        return preprocess(image, self.spec)
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.generic]:
         """Return pixels (n, …) uint8 of the model's size as its input takes them."""
-        return self._engine.encode(images)
+        return self._io.encode(images)
 
 
 def _reopen(
-    artifact: Artifact, backend: str, threads: int, contract: Contract, scaling_from: str
+    artifact: Artifact, backend: str, threads: int, spec: ModelSpec, scaling_from: str
 ) -> Classifier:
     """Load a classifier again in another process, with what it had found out or been told."""
     classifier = Classifier.from_artifact(artifact, backends.get(backend), threads=threads)
-    if classifier.contract != contract:
-        classifier.rescale(contract.scaling)
+    if classifier.spec != spec:
+        classifier.rescale(spec.scaling)
     classifier.scaling_from = scaling_from
     return classifier
 
@@ -348,7 +348,7 @@ def _after_fork() -> None:
     """Make the classifiers of the parent process fit for this one: no thread came along."""
     for classifier in list(_ALIVE):
         if classifier._threads == 1:
-            classifier._engine.renew_lock()
+            classifier._io.renew_lock()
         else:
             _ABANDONED.append(classifier.session)
             function, arguments = classifier.__reduce__()
@@ -410,11 +410,11 @@ def _preference(artifact: Artifact) -> int:
     return PRECISIONS.index(artifact.precision) if known else len(PRECISIONS)
 
 
-def _check_labels(tensor: backends.Tensor, contract: Contract, name: str) -> None:
+def _check_labels(tensor: backends.Tensor, spec: ModelSpec, name: str) -> None:
     """Refuse an output that is not as many values as the manifest has labels."""
     sizes = [size for size in tensor.shape[1:] if size != 1]
-    if sizes != [len(contract.labels)]:
+    if sizes != [len(spec.labels)]:
         raise ModelError(
-            f"Expected an output of {len(contract.labels)} {contract.output}, got shape "
+            f"Expected an output of {len(spec.labels)} {spec.output}, got shape "
             f"{tensor.shape} in {name}."
         )

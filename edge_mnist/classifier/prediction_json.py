@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import Prediction, Sighting
+    from . import Detection, Prediction
 
 
 def of_one(prediction: Prediction) -> dict[str, Any]:
@@ -23,16 +23,16 @@ def of_one(prediction: Prediction) -> dict[str, Any]:
     return row
 
 
-def of_many(sightings: Sequence[Sighting]) -> dict[str, Any]:
+def of_many(detections: Sequence[Detection]) -> dict[str, Any]:
     """Return several digits of one picture; boxes are (left, top, right, bottom) in its pixels."""
     return {
-        "digits": digits(sightings),
-        "boxes": [sighting.box for sighting in sightings],
-        "predictions": [of_one(sighting.prediction) for sighting in sightings],
+        "digits": digits(detections),
+        "boxes": [detection.box for detection in detections],
+        "predictions": [of_one(detection.prediction) for detection in detections],
     }
 
 
-def digits(sightings: Sequence[Sighting]) -> str:
+def digits(detections: Sequence[Detection]) -> str:
     """Return what was read as text; ? stands for what is no digit to the model."""
-    labels = (sighting.prediction.label for sighting in sightings)
+    labels = (detection.prediction.label for detection in detections)
     return "".join("?" if label is None else label for label in labels)

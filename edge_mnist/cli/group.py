@@ -212,7 +212,7 @@ def _classifier(model: str | None, backend: str | None, scaling: Scaling | None)
     if classifier.scaling_from == "assumed":
         click.echo(
             f"edge-mnist: note: {model} does not say how it takes pixels; assumed is "
-            f"{classifier.contract.scaling.options}. To find out: edge-mnist evaluate {model}",
+            f"{classifier.spec.scaling.options}. To find out: edge-mnist evaluate {model}",
             err=True,
         )
     return classifier
@@ -280,10 +280,10 @@ def _read_one(
     classifier: Classifier, name: str, source: str | bytes, as_json: bool
 ) -> tuple[str, list[NDArray[np.uint8]]]:
     """Return the line to print, and what the model saw."""
-    sighting = classifier.see(source)
-    prediction = sighting.prediction
+    detection = classifier.see(source)
+    prediction = detection.prediction
     line = _json_line(name, prediction) if as_json else f"{name}: {_words(prediction)}"
-    return line, [] if sighting.image is None else [sighting.image]
+    return line, [] if detection.image is None else [detection.image]
 
 
 def _words(prediction: Prediction) -> str:
@@ -300,12 +300,12 @@ def _read_many(
     classifier: Classifier, name: str, source: str | bytes, as_json: bool
 ) -> tuple[str, list[NDArray[np.uint8]]]:
     """Return the line to print, and what the model saw; ? stands for what is no digit to it."""
-    sightings = classifier.predict_many(source)
-    seen = [sighting.image for sighting in sightings if sighting.image is not None]
+    detections = classifier.predict_many(source)
+    seen = [detection.image for detection in detections if detection.image is not None]
     if as_json:
-        return json.dumps({"image": name, **prediction_json.of_many(sightings)}), seen
-    predictions = [sighting.prediction for sighting in sightings]
-    digits = prediction_json.digits(sightings)
+        return json.dumps({"image": name, **prediction_json.of_many(detections)}), seen
+    predictions = [detection.prediction for detection in detections]
+    digits = prediction_json.digits(detections)
     confidences = ", ".join(percent(prediction.confidence) for prediction in predictions)
     return f"{name}: {digits} ({confidences})" if digits else f"{name}: no digit", seen
 
@@ -371,7 +371,7 @@ def evaluate(
         return
     pairs = list(evaluation.pairs(artifacts, backend))
     source = datasets.find(data, splits=("test",), own=True)
-    size = Classifier.from_artifact(*best).contract.size
+    size = Classifier.from_artifact(*best).spec.size
     split = datasets.load(source, "test", limit=limit, shape=size)
     pairs, trials = scaling_search.settle(pairs, source, split)
     results = _evaluations(pairs, split)

@@ -74,21 +74,21 @@ def read(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float3
     Raises:
         ModelError: the file's labels are not the digits.
     """
-    contract = classifier.contract
+    spec = classifier.spec
     if images.ndim == 4:
         return classifier.predict_probabilities(images)
-    if contract.labels != tuple(map(str, range(len(contract.labels)))):
+    if spec.labels != tuple(map(str, range(len(spec.labels)))):
         raise ModelError(
             f"Expected the labels 0, 1, … to evaluate on digits, got "
-            f"{', '.join(contract.labels[:3])}, … in {classifier.artifact.path.name}."
+            f"{', '.join(spec.labels[:3])}, … in {classifier.artifact.path.name}."
         )
-    if contract.shape == images.shape[1:]:
+    if spec.shape == images.shape[1:]:
         return classifier.predict_probabilities(images)
     # Pillow is needed only to resize; in parts, because the resized images may be large.
     from ..vision.preprocess import fit
 
     parts = [images[start : start + _PART] for start in range(0, len(images), _PART)]
-    return np.concatenate([classifier.predict_probabilities(fit(p, contract)) for p in parts])
+    return np.concatenate([classifier.predict_probabilities(fit(p, spec)) for p in parts])
 
 
 def read_pictures(

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import backends, datasets
 from ..bundle import Artifact
-from ..bundle.model_spec import Contract
+from ..bundle.model_spec import ModelSpec
 from ..classifier import Classifier
 from ..errors import DataError
 from ..evaluation import read
@@ -63,7 +63,7 @@ class Trial:
     """
 
     artifact: Artifact
-    contract: Contract
+    spec: ModelSpec
     found: str
     data: str | None = None
     images: int = 0
@@ -74,7 +74,7 @@ class Trial:
     @property
     def text(self) -> str:
         """Say it in a line."""
-        c = self.contract
+        c = self.spec
         name = self.artifact.path.name
         size = f"{c.height}×{c.width}×{c.channels}"
         pixels = self.chosen or spec_inference.name_of(c.scaling)
@@ -96,15 +96,15 @@ class Trial:
     @property
     def fitting(self) -> str:
         """How a 28×28 image became the model's."""
-        contract = self.contract
+        spec = self.spec
         ways = {(28, 28): "as it stands", (32, 32): "padded"}
-        way = ways.get((contract.height, contract.width), "resized")
-        return way if contract.channels == 1 else f"{way}, grey three times"
+        way = ways.get((spec.height, spec.width), "resized")
+        return way if spec.channels == 1 else f"{way}, grey three times"
 
     @property
     def document(self) -> dict[str, Any]:
         """The same for scripts."""
-        c = self.contract
+        c = self.spec
         return {
             "height": c.height,
             "width": c.width,
@@ -139,22 +139,22 @@ def find(artifact: Artifact, runtime: backends.Runtime, split: Split) -> Trial:
     """Try the usual scalings on labelled images, in a file that no manifest describes."""
     classifier = Classifier.from_artifact(artifact, runtime)
     if classifier.scaling_from == "given":
-        return Trial(artifact, classifier.contract, "given")
-    choices = spec_inference.candidates(classifier.session.input, classifier.contract.channels)
+        return Trial(artifact, classifier.spec, "given")
+    choices = spec_inference.candidates(classifier.session.input, classifier.spec.channels)
     scores = {}
     for name, scaling in choices.items():
         classifier.rescale(scaling)
         probabilities = read(classifier, split.images)
-        scores[name] = score(probabilities, split.labels, classifier.contract.output)
+        scores[name] = score(probabilities, split.labels, classifier.spec.output)
     chosen, *alike = best(scores)
     classifier.rescale(choices[chosen])
-    contract = classifier.contract
+    spec = classifier.spec
     if classifier.scaling_from == "file" and chosen == next(iter(choices)):
-        return Trial(artifact, contract, "file")
-    settled = artifact._replace(scaling=contract.scaling)
+        return Trial(artifact, spec, "file")
+    settled = artifact._replace(scaling=spec.scaling)
     return Trial(
         settled,
-        contract,
+        spec,
         "tried",
         data=split.name,
         images=len(split.images),
@@ -195,7 +195,7 @@ def settle(
     """Return the pairs with every file's scaling settled, and the trials of those without one."""
     trials: dict[Artifact, Trial] = {}
     for artifact, runtime in pairs:
-        if artifact.contract is None and artifact not in trials:
+        if artifact.spec is None and artifact not in trials:
             trials[artifact] = find(artifact, runtime, sample(source, test))
     settled = [(trials[a].artifact if a in trials else a, runtime) for a, runtime in pairs]
     return settled, list(trials.values())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..backends import Tensor
-from ..bundle.model_spec import Contract, Scaling
+from ..bundle.model_spec import ModelSpec, Scaling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,9 +107,9 @@ def name_of(scaling: Scaling) -> str:
     return next((name for name, one in known.items() if one == scaling), scaling.options)
 
 
-def patterns(contract: Contract) -> NDArray[np.uint8]:
-    """Return four images (4, *contract.shape): black, white, a ramp, and noise of a fixed seed."""
-    shape = contract.shape
+def patterns(spec: ModelSpec) -> NDArray[np.uint8]:
+    """Return four images (4, *spec.shape): black, white, a ramp, and noise of a fixed seed."""
+    shape = spec.shape
     ramp = np.linspace(0, 255, int(np.prod(shape))).reshape(shape)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return np.stack([np.zeros(shape), np.full(shape, 255), ramp, noise]).astype(np.uint8)

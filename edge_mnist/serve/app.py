@@ -117,7 +117,7 @@ class Service:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
         def work(content: bytes) -> tuple[int, Response]:
-            given = v1.read(content, media_type, classifier.contract.shape, self.limits)
+            given = v1.read(content, media_type, classifier.spec.shape, self.limits)
             document = {"model": name, **v1.answer(classifier, given, wanted)}
             return len(given), JSONResponse(document)
 
@@ -166,7 +166,7 @@ class Service:
         """`POST /v2/models/NAME/infer`."""
         name, classifier = self._named(request)
         length = request.headers.get(inference_protocol.HEADER)
-        shape = classifier.contract.shape
+        shape = classifier.spec.shape
 
         def work(content: bytes) -> tuple[int, bytes, int | None]:
             asked = inference_protocol.read(content, length, shape, self.limits)

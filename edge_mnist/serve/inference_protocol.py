@@ -55,9 +55,7 @@ def model_metadata(name: str, classifier: Classifier) -> dict[str, Any]:
         "name": name,
         "versions": [VERSION],
         "platform": f"{classifier.artifact.format}_{classifier.backend}",
-        "inputs": [
-            {"name": "image", "datatype": "UINT8", "shape": [-1, *classifier.contract.shape]}
-        ],
+        "inputs": [{"name": "image", "datatype": "UINT8", "shape": [-1, *classifier.spec.shape]}],
         "outputs": [
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(classifier.labels)]},
             {"name": "digit", "datatype": "INT64", "shape": [-1]},
@@ -123,7 +121,7 @@ def infer(classifier: Classifier, asked: Asked, name: str) -> tuple[bytes, int |
     """Return the body of the answer, and the length of its JSON if binary tensors follow."""
     probabilities = classifier.predict_probabilities(asked.images)
     digits = probabilities.argmax(axis=1).astype(np.int64)
-    digits[probabilities.max(axis=1) < classifier.contract.threshold] = -1
+    digits[probabilities.max(axis=1) < classifier.spec.threshold] = -1
     results: dict[str, NDArray[Any]] = {"probabilities": probabilities, "digit": digits}
     tensors, binaries = [], []
     for output, binary in asked.outputs.items():

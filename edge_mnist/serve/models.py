@@ -110,7 +110,7 @@ def describe(models: Models) -> dict[str, Any]:
 
 
 def _row(name: str, classifier: Classifier) -> dict[str, Any]:
-    artifact, contract = classifier.artifact, classifier.contract
+    artifact, spec = classifier.artifact, classifier.spec
     return {
         "name": name,
         "file": artifact.name,
@@ -120,8 +120,8 @@ def _row(name: str, classifier: Classifier) -> dict[str, Any]:
         "size_bytes": artifact.size_bytes,
         "sha256": artifact.sha256,
         **stated_accuracy(artifact),
-        "input": {"shape": list(contract.shape), "dtype": "uint8"},
-        "labels": list(contract.labels),
-        "threshold": contract.threshold,
-        "several": contract.digits,
+        "input": {"shape": list(spec.shape), "dtype": "uint8"},
+        "labels": list(spec.labels),
+        "threshold": spec.threshold,
+        "several": spec.digits,
     }

@@ -23,7 +23,7 @@ from .problems import RequestError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..classifier import Classifier, Sighting
+    from ..classifier import Classifier, Detection
 
     Given = bytes | NDArray[np.uint8]
 
@@ -168,7 +168,7 @@ def answer(classifier: Classifier, given: Sequence[Given], wanted: Wanted) -> di
 
 def _see(
     classifier: Classifier, picture: Given, wanted: Wanted, place: int
-) -> Sighting | list[Sighting]:
+) -> Detection | list[Detection]:
     try:
         return classifier.predict_many(picture) if wanted.many else classifier.see(picture)
     except ImageError as error:
@@ -177,20 +177,20 @@ def _see(
         raise ImageError(f"{error} It is images[{place}].") from error
 
 
-def _row(found: Sighting | list[Sighting], wanted: Wanted) -> dict[str, Any]:
+def _row(found: Detection | list[Detection], wanted: Wanted) -> dict[str, Any]:
     if not isinstance(found, list):
         row = prediction_json.of_one(found.prediction)
         return row | {"seen": _seen(found)} if wanted.seen else row
     row = prediction_json.of_many(found)
     if wanted.seen:
-        for one, sighting in zip(row["predictions"], found, strict=True):
-            one["seen"] = _seen(sighting)
+        for one, detection in zip(row["predictions"], found, strict=True):
+            one["seen"] = _seen(detection)
     return row
 
 
-def _seen(sighting: Sighting) -> dict[str, Any] | None:
+def _seen(detection: Detection) -> dict[str, Any] | None:
     """Return the pixels that went into the model; None where there was nothing to see."""
-    if sighting.image is None:
+    if detection.image is None:
         return None
-    pixels = base64.b64encode(sighting.image.tobytes()).decode()
-    return {"shape": list(sighting.image.shape), "pixels": pixels}
+    pixels = base64.b64encode(detection.image.tobytes()).decode()
+    return {"shape": list(detection.image.shape), "pixels": pixels}

@@ -32,7 +32,7 @@ _UNLIMITED = 1 << 60
 
 
 @dataclass(frozen=True)
-class Reading:
+class SensorReading:
     """One look at the machine.
 
     `frequency_mhz` is the fastest processor's; `throttled` names what slows it down now, and
@@ -56,11 +56,11 @@ class Reading:
         return asdict(self)
 
 
-def read(root: Path = ROOT) -> Reading:
+def read_sensors(root: Path = ROOT) -> SensorReading:
     """Look at the machine once; some milliseconds at most."""
     busy_s, steal_s = _processor_seconds(root)
     bits = _throttle_bits(root)
-    return Reading(
+    return SensorReading(
         frequency_mhz=_frequency_mhz(root),
         temperature_c=_temperature_c(root),
         throttled=_named(bits, 0),

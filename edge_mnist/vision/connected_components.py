@@ -45,7 +45,7 @@ class Components:
         return longer
 
 
-def find(mask: Mask, steep: Floats, *, least: int) -> Components:
+def label(mask: Mask, steep: Floats, *, least: int) -> Components:
     """Return the parts of `mask` (h, w) of `least` pixels and more."""
     runs, lengths, rows, starts = _runs(mask)
     count = int(runs.max()) + 1 if len(runs) else 0

@@ -63,7 +63,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Found:
+class Candidate:
     """A digit: its ink (h, w) in [0, 1], cut out, and where it was on the page, in pixels."""
 
     ink: Floats
@@ -71,7 +71,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Hypothesis:
     """One possibility of what is ink: its parts, with a score each."""
 
     dark: bool
@@ -81,7 +81,7 @@ class Reading:
     scores: Floats
 
 
-def digit(page: Image.Image) -> Found:
+def digit(page: Image.Image) -> Candidate:
     """Return the digit on a page (L or RGB).
 
     Raises:
@@ -102,7 +102,7 @@ def digit(page: Image.Image) -> Found:
     return _checked(again if _overlap(again.box, found.box) > 0.5 else found)
 
 
-def _checked(found: Found) -> Found:
+def _checked(found: Candidate) -> Candidate:
     """Refuse a tangle of strokes."""
     width = stroke_width(found.ink)
     length = float(found.ink.sum()) / max(width, 1e-6) / max(found.ink.shape)
@@ -128,33 +128,33 @@ def view(page: Image.Image, box: Box, zoom: float) -> View:
     return View(part.resize(size, way), left, top, part.width / size[0])
 
 
-def _digit(place: View, polarities: tuple[bool, ...] = (True, False)) -> tuple[Found, bool]:
+def _digit(place: View, polarities: tuple[bool, ...] = (True, False)) -> tuple[Candidate, bool]:
     """Return the digit in a view, and whether its ink is dark."""
-    reading, members = best(place, polarities)
-    return cut(place, reading, members), reading.dark
+    hypothesis, members = best(place, polarities)
+    return cut(place, hypothesis, members), hypothesis.dark
 
 
-def best(place: View, polarities: tuple[bool, ...] = (True, False)) -> tuple[Reading, Ints]:
+def best(place: View, polarities: tuple[bool, ...] = (True, False)) -> tuple[Hypothesis, Ints]:
     """Return what is ink in a view, and the parts that are the digit.
 
     Raises:
         NoDigitError: there is no ink, or nothing like a stroke.
     """
-    chosen: tuple[float, Reading, Ints] | None = None
+    chosen: tuple[float, Hypothesis, Ints] | None = None
     shade = foreground.grey(place.image, blur=0.8)
     contrast = 0.0
-    for reading in readings(shade, polarities):
-        contrast = max(contrast, float(reading.relief.height[::2, ::2].max()))
-        if not len(reading.parts):
+    for hypothesis in hypotheses(shade, polarities):
+        contrast = max(contrast, float(hypothesis.relief.height[::2, ::2].max()))
+        if not len(hypothesis.parts):
             continue
-        main = int(reading.scores.argmax())
-        members = _together(reading.parts, main)
-        score = float(reading.scores[members].sum())
+        main = int(hypothesis.scores.argmax())
+        members = _together(hypothesis.parts, main)
+        score = float(hypothesis.scores[members].sum())
         if chosen is not None and score <= chosen[0]:
             continue
-        score *= _likeness(reading, main, shade)
+        score *= _likeness(hypothesis, main, shade)
         if chosen is None or score > chosen[0]:
-            chosen = score, reading, members
+            chosen = score, hypothesis, members
     if chosen is None or chosen[0] <= 0:
         if contrast < 2 * LEAST_CONTRAST:
             raise NoDigitError(f"no ink: contrast {contrast:.2f} of 1")
@@ -166,9 +166,9 @@ def best(place: View, polarities: tuple[bool, ...] = (True, False)) -> tuple[Rea
     return chosen[1], chosen[2]
 
 
-def _likeness(reading: Reading, main: int, shade: Grey) -> float:
+def _likeness(hypothesis: Hypothesis, main: int, shade: Grey) -> float:
     """Less than 1 for a part that holds a wide even area, or whose surroundings are as itself."""
-    parts = reading.parts
+    parts = hypothesis.parts
     left, top, right, bottom = (int(value) for value in parts.boxes[main])
     side = max(right - left, bottom - top)
     own = parts.labels[top:bottom, left:right] == main
@@ -183,16 +183,16 @@ def _likeness(reading: Reading, main: int, shade: Grey) -> float:
     if ring:
         inked = float(np.median(shade[top:bottom, left:right][own]))
         beyond = float(np.median(np.concatenate(ring)))
-        step = beyond - inked if reading.dark else inked - beyond
+        step = beyond - inked if hypothesis.dark else inked - beyond
         # Uneven light moves both; half of what the ink stands out by is the least.
-        room = beyond if reading.dark else 255 - beyond
-        level = float(np.median(reading.relief.height[top:bottom, left:right][own]))
+        room = beyond if hypothesis.dark else 255 - beyond
+        level = float(np.median(hypothesis.relief.height[top:bottom, left:right][own]))
         if step < 0.4 * level * max(room, 40):
             likeness *= 0.2
     return likeness
 
 
-def readings(shade: Grey, polarities: tuple[bool, ...]) -> Iterator[Reading]:
+def hypotheses(shade: Grey, polarities: tuple[bool, ...]) -> Iterator[Hypothesis]:
     """Yield every possibility of what is ink."""
     steep = foreground.slope(shade)
     longer = max(shade.shape)
@@ -210,7 +210,7 @@ def readings(shade: Grey, polarities: tuple[bool, ...]) -> Iterator[Reading]:
                 continue
             levels = (low, max(_otsu(above), low))
             for level, trust in zip(levels, (0.9, 1.0), strict=True):
-                parts = connected_components.find(
+                parts = connected_components.label(
                     (relief.height > level) & ~printed, steep, least=_LEAST_AREA
                 )
                 scores = _scores(parts, shade) * np.float32(trust * (1 - 0.04 * number))
@@ -218,7 +218,7 @@ def readings(shade: Grey, polarities: tuple[bool, ...]) -> Iterator[Reading]:
                     # Of a stroke nearly as wide as the window some has become ground.
                     widths = 2 * parts.area / np.maximum(parts.outline, 1)
                     scores[widths > 0.4 * share * longer] *= 0.5
-                yield Reading(dark, relief, printed, parts, scores)
+                yield Hypothesis(dark, relief, printed, parts, scores)
 
 
 def _scores(parts: Components, shade: Grey) -> Floats:
@@ -298,19 +298,19 @@ def _together(
             box[:2], box[2:] = np.minimum(box[:2], one[:2]), np.maximum(box[2:], one[2:])
 
 
-def cut(place: View, reading: Reading, members: Ints) -> Found:
+def cut(place: View, hypothesis: Hypothesis, members: Ints) -> Candidate:
     """Return the ink of some parts, full where it is as strong as in most of them."""
-    parts, height = reading.parts, reading.relief.height
+    parts, height = hypothesis.parts, hypothesis.relief.height
     own = np.isin(parts.labels, members)
     level = float(np.quantile(height[own], 0.7))
     soft = np.clip((height / level - 0.25) / 0.5, 0, 1)
-    soft[~foreground.grow(own, 2) | reading.rules & ~own] = 0
+    soft[~foreground.grow(own, 2) | hypothesis.rules & ~own] = 0
     left, top, right, bottom = foreground.extent(soft)
     area, outline = parts.area[members].sum(), parts.outline[members].sum()
     if 2 * area / outline / max(bottom - top, right - left) > _BLOB:
         raise NoDigitError("no stroke: a blob as wide as it is long")
     box = np.array([left, top, right, bottom])
-    return Found(soft[top:bottom, left:right], place.on_page(box))
+    return Candidate(soft[top:bottom, left:right], place.on_page(box))
 
 
 def _grown(box: Box, margin: float) -> Box:

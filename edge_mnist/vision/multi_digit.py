@@ -13,9 +13,9 @@ from .decode import open_page
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..classifier import Classifier, Sighting
+    from ..classifier import Classifier, Detection
     from .decode import Picture
-    from .localization import Found, Reading
+    from .localization import Candidate, Hypothesis
 
 # A row of digits is searched in a larger picture than one digit, and enlarged further.
 _SEARCHED, _LARGEST, _TALL = 480, 1600, 70
@@ -25,7 +25,7 @@ _LOW = 0.4
 _SURE, _LIKELY = 0.9, 0.7
 
 
-def read(classifier: Classifier, picture: Picture) -> list[Sighting]:
+def read(classifier: Classifier, picture: Picture) -> list[Detection]:
     """Return the digits of a picture as a model reads them; `Classifier.predict_many` says more.
 
     Raises:
@@ -39,7 +39,7 @@ def read(classifier: Classifier, picture: Picture) -> list[Sighting]:
     return [one for whole in found for one in _read(classifier, whole, page.scale)]
 
 
-def _read(classifier: Classifier, whole: Found, scale: float) -> list[Sighting]:
+def _read(classifier: Classifier, whole: Candidate, scale: float) -> list[Detection]:
     """Return what was found as one digit, or as several that touch."""
     one = _see(classifier, whole, scale)
     sure = _confidence(one) > _SURE and not segmentation.is_wide(whole)
@@ -52,24 +52,24 @@ def _read(classifier: Classifier, whole: Found, scale: float) -> list[Sighting]:
     return several if all(_confidence(piece) > least for piece in several) else [one]
 
 
-def _confidence(sighting: Sighting) -> float:
-    prediction = sighting.prediction
+def _confidence(detection: Detection) -> float:
+    prediction = detection.prediction
     return 0.0 if prediction.digit is None else prediction.confidence
 
 
-def _see(classifier: Classifier, found: Found, scale: float) -> Sighting:
-    from ..classifier import Sighting
+def _see(classifier: Classifier, found: Candidate, scale: float) -> Detection:
+    from ..classifier import Detection
     from .preprocess import fit
 
-    image = fit(normalization.render(found.ink)[np.newaxis], classifier.contract)[0]
+    image = fit(normalization.render(found.ink)[np.newaxis], classifier.spec)[0]
     left, top, right, bottom = (round(value * scale) for value in found.box)
-    return Sighting(classifier.predict(image), image, (left, top, right, bottom))
+    return Detection(classifier.predict(image), image, (left, top, right, bottom))
 
 
-def _all(page: Image.Image) -> list[Found]:
+def _all(page: Image.Image) -> list[Candidate]:
     place = localization.whole(page, _SEARCHED)
-    reading, _ = localization.best(place)
-    found = _cut_all(place, reading)
+    hypothesis, _ = localization.best(place)
+    found = _cut_all(place, hypothesis)
     boxes = np.array([one.box for one in found])
     tall = float(np.median(boxes[:, 3] - boxes[:, 1]))
     low, high = boxes[:, :2].min(axis=0) - 0.6 * tall, boxes[:, 2:].max(axis=0) + 0.6 * tall
@@ -80,17 +80,17 @@ def _all(page: Image.Image) -> list[Found]:
         page, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), zoom
     )
     try:
-        again = _cut_all(near, localization.best(near, (reading.dark,))[0])
+        again = _cut_all(near, localization.best(near, (hypothesis.dark,))[0])
     except NoDigitError:
         return found
     return again if len(again) >= len(found) else found
 
 
-def _cut_all(place: localization.View, reading: Reading) -> list[Found]:
+def _cut_all(place: localization.View, hypothesis: Hypothesis) -> list[Candidate]:
     found = []
-    for members in localization.apart(reading.parts, reading.scores):
+    for members in localization.apart(hypothesis.parts, hypothesis.scores):
         try:
-            found.append(localization.cut(place, reading, members))
+            found.append(localization.cut(place, hypothesis, members))
         except NoDigitError:
             continue
     if not found:
@@ -99,9 +99,9 @@ def _cut_all(place: localization.View, reading: Reading) -> list[Found]:
     return [one for one in found if one.box[3] - one.box[1] > _LOW * usual]
 
 
-def _in_lines(found: list[Found]) -> list[Found]:
+def _in_lines(found: list[Candidate]) -> list[Candidate]:
     """Left to right within a line; a digit is of the line whose middle it reaches over."""
-    lines: list[list[Found]] = []
+    lines: list[list[Candidate]] = []
     for one in sorted(found, key=lambda one: one.box[1]):
         for line in lines:
             middle = float(np.mean([(other.box[1] + other.box[3]) / 2 for other in line]))

@@ -23,7 +23,7 @@ from .normalization import SIZE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..bundle.model_spec import Contract
+    from ..bundle.model_spec import ModelSpec
     from .decode import Page, Picture
 
 # What an MNIST image has: its ink this long, and its centre of mass so near the middle.
@@ -32,42 +32,42 @@ _LONG, _OFF = (16, 22), 2.5
 _INKED, _EVEN = 0.2, 0.1
 
 
-def preprocess(picture: Picture, contract: Contract | None = None) -> NDArray[np.uint8]:
+def preprocess(picture: Picture, spec: ModelSpec | None = None) -> NDArray[np.uint8]:
     """Return a picture as a model takes it, MNIST's way or resized whole: see above.
 
     Args:
         picture: a path, an encoded picture's bytes, a PIL image, or an array (h, w),
             (h, w, 3) or (h, w, 4): integer over its dtype's range, bool, or float in [0, 1].
-        contract: what the model takes; None for an MNIST image: (28, 28), white on black.
+        spec: what the model takes; None for an MNIST image: (28, 28), white on black.
 
     Returns:
-        uint8 of `contract.shape`.
+        uint8 of `spec.shape`.
 
     Raises:
         ImageError: it cannot be read, or is too large.
         NoDigitError: it holds no digit where one is wanted.
     """
-    if contract is None or contract.digits:
+    if spec is None or spec.digits:
         # An MNIST image stands as it is, also for a model of another size.
         mnist = picture if _is_mnist(picture) else _digit(picture)
-        return mnist if contract is None else fit(mnist[np.newaxis], contract)[0]
-    return _whole(open_picture(picture), contract)
+        return mnist if spec is None else fit(mnist[np.newaxis], spec)[0]
+    return _whole(open_picture(picture), spec)
 
 
-def fit(images: NDArray[np.uint8], contract: Contract) -> NDArray[np.uint8]:
-    """Return MNIST images (n, 28, 28) in a model's size and channels: (n, *contract.shape).
+def fit(images: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
+    """Return MNIST images (n, 28, 28) in a model's size and channels: (n, *spec.shape).
 
     32×32 by a border of two black pixels, another size bilinearly; grey three times for colour.
     """
-    height, width = contract.height, contract.width
+    height, width = spec.height, spec.width
     if (height, width) == (32, 32):
         images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
     elif (height, width) != (SIZE, SIZE):
         resized = [_resize(Image.fromarray(image), height, width) for image in images]
         images = np.array(resized, np.uint8).reshape(len(images), height, width)
-    if contract.channels == 1:
+    if spec.channels == 1:
         return images
-    return np.repeat(images[..., np.newaxis], contract.channels, axis=-1)
+    return np.repeat(images[..., np.newaxis], spec.channels, axis=-1)
 
 
 def _is_mnist(picture: Picture) -> TypeGuard[NDArray[np.uint8]]:
@@ -80,9 +80,9 @@ def _resize(image: Image.Image, height: int, width: int) -> NDArray[np.uint8]:
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _whole(image: Image.Image, contract: Contract) -> NDArray[np.uint8]:
-    image = eight_bits(image).convert("L" if contract.channels == 1 else "RGB")
-    return _resize(image, contract.height, contract.width)
+def _whole(image: Image.Image, spec: ModelSpec) -> NDArray[np.uint8]:
+    image = eight_bits(image).convert("L" if spec.channels == 1 else "RGB")
+    return _resize(image, spec.height, spec.width)
 
 
 def _digit(picture: Picture) -> NDArray[np.uint8]:

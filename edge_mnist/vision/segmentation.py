@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from .foreground import INKED, extent
-from .localization import Found
+from .localization import Candidate
 from .normalization import stroke_width
 
 if TYPE_CHECKING:
@@ -35,25 +35,25 @@ _NARROW, _WIDE, _LOW = 0.06, 1.35, 0.6
 _DOUBTED, _LEAST = 1.05, 0.8
 
 
-def is_wide(found: Found) -> bool:
+def is_wide(found: Candidate) -> bool:
     """Whether it is so wide that two digits have to be looked for."""
     height, width = found.ink.shape
     return bool(width > _DOUBTED * height)
 
 
-def may_be_two(found: Found) -> bool:
+def may_be_two(found: Candidate) -> bool:
     """Whether two digits may be as narrow."""
     height, width = found.ink.shape
     return bool(width > _LEAST * height)
 
 
-def split(found: Found, confidence: Callable[[Found], float]) -> list[Found]:
+def split(found: Candidate, confidence: Callable[[Candidate], float]) -> list[Candidate]:
     """Return the pieces, left to right, that are read best: several, or what was found itself.
 
     `confidence` is the model's, in [0, 1], of a piece; a way's is the product of its pieces'.
     """
     lines = _lines(found.ink)
-    best: list[tuple[float, list[Found]]] = [(0.0, [])]
+    best: list[tuple[float, list[Candidate]]] = [(0.0, [])]
     for end in range(1, len(lines)):
         ways = [(-math.inf, best[0][1])]
         for start in range(end):
@@ -65,7 +65,7 @@ def split(found: Found, confidence: Callable[[Found], float]) -> list[Found]:
     return best[-1][1] if len(best[-1][1]) > 1 else [found]
 
 
-def _usual(piece: Found) -> float:
+def _usual(piece: Candidate) -> float:
     """How far a shape so wide is one digit: 1, or from `_DOUBTED` to `_WIDE` down to 0.2."""
     height, width = piece.ink.shape
     return float(np.interp(width / height, (_DOUBTED, _WIDE), (1, 0.2)))
@@ -115,7 +115,7 @@ def _trace(came_from: Ints, end: int) -> Ints:
     return line
 
 
-def _between(found: Found, left: Ints, right: Ints) -> Found | None:
+def _between(found: Candidate, left: Ints, right: Ints) -> Candidate | None:
     """Return the ink between two lines, cut out; None where no digit has such a shape."""
     columns = np.arange(found.ink.shape[1])
     inside = (columns >= left[:, np.newaxis]) & (columns < right[:, np.newaxis])
@@ -129,4 +129,4 @@ def _between(found: Found, left: Ints, right: Ints) -> Found | None:
     step = (found.box[2] - found.box[0]) / width
     x, y = found.box[:2]
     box = (x + step * x0, y + step * y0, x + step * x1, y + step * y1)
-    return Found(ink[y0:y1, x0:x1], box)
+    return Candidate(ink[y0:y1, x0:x1], box)

@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 
-from edge_mnist.backends.environment import cpu_model, usable_cpus
 from edge_mnist.errors import EdgeMnistError, HostError, ModelError
+from edge_mnist.system.info import cpu_model, usable_cpus
 
 BACKENDS = ("tensorflow", "jax")
 

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from edge_mnist import __version__, datasets
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
-from edge_mnist.bundle.model_spec import Contract, Scaling
+from edge_mnist.bundle.model_spec import ModelSpec, Scaling
 from edge_mnist.errors import DataError, ModelError
 from edge_mnist.foreign_models import scaling_search
 from edge_mnist.system.files import new_folder
 from edge_mnist.system.text_table import percent
 
-from .conversion import source_model as subjects
-from .conversion.source_model import Subject
+from .conversion import source_model as source_models
+from .conversion.source_model import SourceModel
 from .conversion.targets import Target, loads_in
 from .data.model_input import as_input
 from .data.validation import hold_out
@@ -56,7 +56,7 @@ class _Made:
 
 
 def export(
-    subject: Subject,
+    subject: SourceModel,
     source: datasets.Source,
     out: Path,
     *,
@@ -78,14 +78,14 @@ def export(
         ModelError, OutputError, DataError: as the messages say.
     """
     with new_folder(out) as folder:
-        model = subjects.load(subject)
+        model = source_models.load(subject)
         shape = tuple(model.inputs[0].shape[1:])
         train = datasets.load(source, "train", limit=subject.limit, shape=shape)
         test = datasets.load(source, "test", shape=shape)
         _check_fits(model, train)
         model = _answering_probabilities(model, train)
-        contract = _contract(model, subject, train, report)
-        reference = parity.reference(model, test, contract.scaling)
+        spec = _model_spec(model, subject, train, report)
+        reference = parity.reference(model, test, spec.scaling)
         # The converters are heavy: each is imported only when its format is asked for.
         converters = {
             name: importlib.import_module(f".conversion.{name}", __package__) for name in formats
@@ -94,7 +94,7 @@ def export(
         int8: Mapping[str, Callable[..., bytes]] = {}
         calibration: dict[str, Any] = {}
         if "int8" in precisions:
-            int8, calibration = _int8(model, subject, contract, kept, held, converters, report)
+            int8, calibration = _int8(model, subject, spec, kept, held, converters, report)
         made = []
         for format, converter in converters.items():
             for precision in precisions:
@@ -106,8 +106,8 @@ def export(
                     convert = int8[format]
                 file = Path(f"model-{precision}.{format}")
                 content, requirements = _fit(convert, converter, file, target, report)
-                content = converter.finish(content, contract, batch=batch)
-                artifact = _write(folder, format, precision, content, contract)
+                content = converter.finish(content, spec, batch=batch)
+                artifact = _write(folder, format, precision, content, spec)
                 verdict = parity.verify(artifact, reference)
                 made.append(_Made(verdict, requirements))
         verdicts = [entry.verdict for entry in made]
@@ -116,7 +116,7 @@ def export(
         for line in slower_than_float([verdict.artifact for verdict in verdicts]):
             report(line)
         manifest = {
-            **_description(subject, model, contract),
+            **_description(subject, model, spec),
             "target": target.name,
             "evaluation": {
                 "data": test.name,
@@ -125,7 +125,7 @@ def export(
                 "keras_accuracy": reference.accuracy,
             },
             **calibration,
-            **_refusal(model, contract, held, subject.seed, report),
+            **_refusal(model, spec, held, subject.seed, report),
             "artifacts": [_entry(entry, batch) for entry in made],
             "tools": _tools(),
         }
@@ -134,8 +134,8 @@ def export(
 
 def _int8(
     model: Any,
-    subject: Subject,
-    contract: Contract,
+    subject: SourceModel,
+    spec: ModelSpec,
     kept: datasets.Split,
     held: datasets.Split,
     converters: Mapping[str, ModuleType],
@@ -143,20 +143,20 @@ def _int8(
 ) -> tuple[Mapping[str, Callable[..., bytes]], dict[str, Any]]:
     """Choose how int8 is made; return what makes it, by format, and what the manifest says."""
     images, counts = representative(kept, seed=subject.seed)
-    check_pixels(images, contract, kept.name)
+    check_pixels(images, spec, kept.name)
     report(f"Measuring activations on {len(images)} images of {kept.name}")
-    floats = as_input(images, contract.scaling)
+    floats = as_input(images, spec.scaling)
     quantizers = {}
     for format, converter in converters.items():
         with converting(f"model-int8.{format}"):
-            quantizers[format] = converter.Quantizer(model, floats, counts, contract.range)
+            quantizers[format] = converter.Quantizer(model, floats, counts, spec.range)
 
     def keras_answers(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        answers: NDArray[np.float32] = model.predict(as_input(images, contract.scaling), verbose=0)
+        answers: NDArray[np.float32] = model.predict(as_input(images, spec.scaling), verbose=0)
         return answers
 
     with converting("an int8 file"):
-        study = search.study(quantizers, held, keras_answers, contract, counts)
+        study = search.study(quantizers, held, keras_answers, spec, counts)
     report(search.summary(study, held))
     trained_on = subject.training.get("data", {})
     document: dict[str, Any] = {
@@ -175,12 +175,12 @@ def _int8(
 
 
 def _refusal(
-    model: Any, contract: Contract, held: datasets.Split, seed: int, report: Report
+    model: Any, spec: ModelSpec, held: datasets.Split, seed: int, report: Report
 ) -> dict[str, Any]:
     """Choose below which confidence nothing is read, and say what the manifest says."""
-    if not contract.digits:
+    if not spec.digits:
         return {}
-    chosen = rejection_threshold.choose(model, contract, held, seed=seed)
+    chosen = rejection_threshold.choose(model, spec, held, seed=seed)
     if not chosen:
         return {}
     report(
@@ -227,12 +227,14 @@ def _check_fits(model: Any, train: datasets.Split) -> None:
         )
 
 
-def _contract(model: Any, subject: Subject, train: datasets.Split, report: Report) -> Contract:
+def _model_spec(
+    model: Any, subject: SourceModel, train: datasets.Split, report: Report
+) -> ModelSpec:
     height, width, channels = model.inputs[0].shape[1:]
     scaling = subject.scaling or _find_scaling(model, train, report)
     if subject.scaling and subject.weights_sha256 is None:
         _check_scaling(model, scaling, train)
-    return Contract(height, width, channels, scaling, train.classes)
+    return ModelSpec(height, width, channels, scaling, train.classes)
 
 
 def _find_scaling(model: Any, train: datasets.Split, report: Report) -> Scaling:
@@ -297,7 +299,7 @@ def _answering_probabilities(model: Any, train: datasets.Split) -> Any:
     answers = model.predict(as_input(_sample(train)[0]), verbose=0)
     if not np.isfinite(answers).all():
         raise ModelError("Expected a model that answers with numbers, got NaN or infinity.")
-    if subjects.answers_probabilities(answers):
+    if source_models.answers_probabilities(answers):
         return model
     if answers.min() >= 0 and answers.max() <= 1 and np.ptp(answers) > 0:
         raise ModelError(
@@ -308,31 +310,29 @@ def _answering_probabilities(model: Any, train: datasets.Split) -> Any:
     return keras.Model(inputs, keras.layers.Softmax()(model(inputs)), name=model.name)
 
 
-def _write(
-    folder: Path, format: str, precision: str, content: bytes, contract: Contract
-) -> Artifact:
+def _write(folder: Path, format: str, precision: str, content: bytes, spec: ModelSpec) -> Artifact:
     path = folder / f"model-{precision}.{format}"
     path.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    return Artifact(path, format, precision, contract, len(content), digest)
+    return Artifact(path, format, precision, spec, len(content), digest)
 
 
-def _description(subject: Subject, model: Any, contract: Contract) -> dict[str, Any]:
+def _description(subject: SourceModel, model: Any, spec: ModelSpec) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "architecture": {
             "name": subject.name,
             "parameters": int(sum(np.prod(weight.shape) for weight in model.weights)),
         },
-        "labels": list(contract.labels),
+        "labels": list(spec.labels),
         "input": {
-            "height": contract.height,
-            "width": contract.width,
-            "channels": contract.channels,
-            "range": list(contract.range),
+            "height": spec.height,
+            "width": spec.width,
+            "channels": spec.channels,
+            "range": list(spec.range),
             "polarity": "white ink on black",
         },
-        "training": {**subject.training, "weights_sha256": subjects.weights_sha256(model)},
+        "training": {**subject.training, "weights_sha256": source_models.weights_sha256(model)},
     }
 
 

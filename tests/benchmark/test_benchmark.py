@@ -181,7 +181,7 @@ def tree(root: Path, files: dict[str, str]) -> Path:
 
 def test_a_raspberry_pi_is_read(tmp_path: Path) -> None:
     root = tree(tmp_path, PI)
-    reading = machine.read(root)
+    reading = machine.read_sensors(root)
     ticks = os.sysconf("SC_CLK_TCK")
     assert reading.frequency_mhz == 1500
     assert reading.temperature_c == pytest.approx(61.322)
@@ -200,15 +200,15 @@ def test_a_raspberry_pi_is_read(tmp_path: Path) -> None:
 
 def test_an_alarm_of_the_voltage_is_enough(tmp_path: Path) -> None:
     tree(tmp_path, {"sys/class/hwmon/hwmon1/name": "rpi_volt\n"})
-    assert machine.read(tmp_path).throttled == ()
+    assert machine.read_sensors(tmp_path).throttled == ()
     tree(tmp_path, {"sys/class/hwmon/hwmon1/in0_lcrit_alarm": "1\n"})
-    assert machine.read(tmp_path).throttled == ("under-voltage",)
+    assert machine.read_sensors(tmp_path).throttled == ("under-voltage",)
 
 
 def test_control_groups_of_version_1_and_hot_x86_cores_are_read(tmp_path: Path) -> None:
     root = tree(tmp_path, V1)
     assert machine.cgroup_limits(root) == {"cpus": 1.5, "memory_mb": 512}
-    reading = machine.read(root)
+    reading = machine.read_sensors(root)
     assert (reading.cgroup_throttled, reading.core_throttled) == (7, 5)
     assert reading.throttled is None
 
@@ -223,7 +223,7 @@ def test_no_limit_is_none(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_tells_nothing_is_read_too(tmp_path: Path) -> None:
-    assert set(machine.read(tmp_path).document().values()) == {None}
+    assert set(machine.read_sensors(tmp_path).document().values()) == {None}
     assert machine.governor(tmp_path) is machine.available_mb(tmp_path) is None
     # An emulated ARM system that shows the file of its host.
     tree(tmp_path, {"proc/cpuinfo": "flags\t\t: fpu avx2 avx512_vnni\n"})
@@ -233,7 +233,7 @@ def test_a_machine_that_tells_nothing_is_read_too(tmp_path: Path) -> None:
 
 # ----- Taints ------------------------------------------------------------------------------------
 
-QUIET = machine.Reading(1500.0, 50.0, (), (), 0, 0, 100.0, 0.0, 0.1)
+QUIET = machine.SensorReading(1500.0, 50.0, (), (), 0, 0, 100.0, 0.0, 0.1)
 
 
 @pytest.mark.parametrize(

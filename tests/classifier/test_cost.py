@@ -87,7 +87,7 @@ def loaded(code: str) -> set[str]:
 def test_importing_loads_next_to_nothing() -> None:
     ours = {
         f"edge_mnist.{name}"
-        for name in ("backends", "bundle", "classifier", "contract", "engine", "errors", "layout")
+        for name in ("backends", "bundle", "classifier", "spec", "engine", "errors", "layout")
     }
     numpy = loaded("import numpy")
     assert loaded("import numpy, edge_mnist") - numpy == {"__future__", "edge_mnist"} | {

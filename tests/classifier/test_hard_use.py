@@ -70,7 +70,7 @@ def test_a_fork_predicts_even_while_a_thread_has_the_turn(
     classifier = Classifier(backend=backend, threads=threads)
     expected = classifier.predict(images[0])
     # Another thread holds the lock, and does not come along.
-    with classifier._engine._lock:
+    with classifier._io._lock:
         child = os.fork()
         if not child:
             signal.alarm(20)
@@ -98,7 +98,7 @@ def test_what_was_found_out_is_pickled_too(
     content = pickle.dumps(classifier)
     monkeypatch.chdir("/")
     again = pickle.loads(content)
-    assert again.contract == classifier.contract
+    assert again.spec == classifier.spec
     assert again.scaling_from == "given"
     probabilities = classifier.predict_probabilities(images)
     assert np.array_equal(again.predict_probabilities(images), probabilities)

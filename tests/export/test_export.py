@@ -12,7 +12,7 @@ import pytest
 
 from edge_mnist import Classifier, ModelError, backends
 from edge_mnist.bundle import read_bundle
-from edge_mnist.bundle.model_spec import Contract
+from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.datasets import find, load
 from tests.conftest import Cli, error_line
 from tests.export.conftest import EVERYTHING
@@ -283,7 +283,7 @@ def test_the_files_themselves_hold_their_labels(bundle: Path, tmp_path: Path) ->
     names = tuple(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
     plain = onnx.load(bundle / "model-float32.onnx")
     del plain.metadata_props[:]
-    named = finish(plain.SerializeToString(), Contract(labels=names))
+    named = finish(plain.SerializeToString(), ModelSpec(labels=names))
     (tmp_path / "named.onnx").write_bytes(named)
     assert Classifier(tmp_path / "named.onnx").labels == names
     shutil.copy(bundle / "model-int8.tflite", tmp_path / "bare.tflite")

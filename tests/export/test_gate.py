@@ -10,12 +10,12 @@ import pytest
 
 from edge_mnist import GateError
 from edge_mnist.bundle import Artifact
-from edge_mnist.bundle.model_spec import Contract
+from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist_export.verification.gate import Gate, Verdict, check, tolerance
 
 
 def verdict(format: str = "onnx", **changes: object) -> Verdict:
-    artifact = Artifact(Path(f"model-int8.{format}"), format, "int8", Contract())
+    artifact = Artifact(Path(f"model-int8.{format}"), format, "int8", ModelSpec())
     good = {
         "accuracy": 0.99,
         "drop": 0.1,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_mnist import Classifier, DataError
-from edge_mnist.bundle.model_spec import Contract, Scaling
+from edge_mnist.bundle.model_spec import ModelSpec, Scaling
 from edge_mnist.datasets import Split, find, load
 from edge_mnist_export.data.validation import hold_out
 from edge_mnist_export.quantization.calibration import check_pixels, representative
@@ -122,11 +122,11 @@ def test_a_small_class_gives_what_it_has() -> None:
 
 
 def test_pixels_scaled_twice_are_an_error() -> None:
-    contract = Contract(scaling=Scaling.between(-1, 1))
+    spec = ModelSpec(scaling=Scaling.between(-1, 1))
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
-    check_pixels(images, contract, "mine")
+    check_pixels(images, spec, "mine")
     with pytest.raises(DataError, match=r"from -1 to 1, .* got -1 to -0.992 in mine: .* twice"):
-        check_pixels(images // 255, contract, "mine")
+        check_pixels(images // 255, spec, "mine")
 
 
 def test_the_manifest_keeps_what_was_tried(bundle: Path) -> None:

@@ -335,7 +335,7 @@ def test_a_fifth_get_the_marks_of_a_camera_and_some_of_these_grain_all_over() ->
 def test_a_teacher_is_asked_about_images_without_the_marks_of_a_camera() -> None:
     from edge_mnist_export.runs import Recipe
     from edge_mnist_export.training import augmentation
-    from edge_mnist_export.training.epoch_data import Lessons
+    from edge_mnist_export.training.epoch_data import EpochData
 
     kept = datasets.load(datasets.find("synthetic"), "train", limit=200)
     recipe = Recipe(
@@ -351,9 +351,9 @@ def test_a_teacher_is_asked_about_images_without_the_marks_of_a_camera() -> None
     teacher = Classifier()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(augmentation, "_CAMERA", 0.0)
-        plain, answers = Lessons(kept, recipe, teacher).epoch(0)
+        plain, answers = EpochData(kept, recipe, teacher).epoch(0)
         patch.setattr(augmentation, "_CAMERA", 1.0)
-        marked, same = Lessons(kept, recipe, teacher).epoch(0)
+        marked, same = EpochData(kept, recipe, teacher).epoch(0)
     assert (marked != plain).any(axis=(1, 2)).mean() > 0.9
     assert np.array_equal(answers, same)
     assert np.array_equal(answers, teacher.predict_probabilities(plain))

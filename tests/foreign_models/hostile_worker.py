@@ -108,7 +108,7 @@ def _trial(kind: str, folder: Path, backend: str) -> Iterator[Callable[[bytes], 
 def _predict(classifier: Classifier, image: object) -> None:
     import numpy as np
 
-    shape = classifier.contract.shape
+    shape = classifier.spec.shape
     classifier.predict(image if shape == (28, 28) else np.full(shape, 9, np.uint8))  # type: ignore[arg-type]
 
 

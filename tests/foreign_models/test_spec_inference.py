@@ -22,7 +22,7 @@ from PIL import Image
 from edge_mnist import BundleError, Classifier, ModelError, backends, datasets, evaluation
 from edge_mnist.backends import tensor_layout
 from edge_mnist.bundle import find_artifacts
-from edge_mnist.bundle.model_spec import DIGITS, Contract, Scaling, number
+from edge_mnist.bundle.model_spec import DIGITS, ModelSpec, Scaling, number
 from edge_mnist.foreign_models import scaling_search
 from edge_mnist.foreign_models.spec_inference import name_of, scaling_of
 from edge_mnist.vision.preprocess import fit, preprocess
@@ -343,7 +343,7 @@ def _check_found(
     test = datasets.load(source, "test", limit=500)
     pairs = [(find_artifacts(path)[0], backends.get(backend))]
     settled, (found,) = scaling_search.settle(pairs, source, test)
-    c = found.contract
+    c = found.spec
     assert f"{c.height}×{c.width}×{c.channels}" == size
     assert (c.output, c.labels) == (output, DIGITS)
     chosen = found.chosen or name_of(c.scaling)
@@ -371,7 +371,7 @@ def test_weights_beside_the_file_are_found_and_a_bundle_may_have_none(
     assert (tmp_path / "big.bin").stat().st_size > 50_000
     assert (Classifier(path).predict_batch(digits[0][:50]) == digits[1][:50]).mean() > 0.95
     # In a bundle only what the manifest vouches for is read, even where it lies at hand.
-    _bundle(tmp_path, path, Contract(), "onnx")
+    _bundle(tmp_path, path, ModelSpec(), "onnx")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=r"Expected the weights inside .*, got some in other"):
         Classifier(tmp_path)
@@ -505,7 +505,7 @@ def test_of_several_outputs_the_scores_are_taken(tmp_path: Path, digits: Images)
 @pytest.mark.parametrize(
     ("shape", "output", "format", "expected"),
     [
-        # Ambiguous shapes, by the rules of `edge_mnist.backends.tensor_layout`: (h, w, c, channels first, batch).
+        # Ambiguous shapes, by `tensor_layout`: (h, w, c, channels first, batch).
         ((1, 3, 32, 3), (1, 10), "tflite", None),
         ((1, 3, 32, 3), (1, 10), "onnx", None),
         ((1, 3, 32, 32), (1, 10), "tflite", (32, 32, 3, True, 1)),
@@ -538,9 +538,9 @@ def test_a_shape_is_read_by_the_documented_rules(
     tensors = (backends.Tensor("x", shape, "float32"), backends.Tensor("y", output, "float32"))
     if expected is None:
         with pytest.raises(ModelError, match="Expected a model whose input is one image of 8 to"):
-            tensor_layout.find(*tensors, format=format, name="m")
+            tensor_layout.infer_layout(*tensors, format=format, name="m")
         return
-    read = tensor_layout.find(*tensors, format=format, name="m")
+    read = tensor_layout.infer_layout(*tensors, format=format, name="m")
     assert expected == (read.height, read.width, read.channels, read.channels_first, read.batch)
 
 
@@ -792,16 +792,16 @@ def test_a_bundle_knows_its_own_scaling() -> None:
         Classifier(scale=1.0)
 
 
-def _bundle(folder: Path, file: Path, contract: Contract, format: str, **changes: Any) -> None:
+def _bundle(folder: Path, file: Path, spec: ModelSpec, format: str, **changes: Any) -> None:
     """Write a manifest beside a file."""
     content = file.read_bytes()
     manifest = {
         "schema": 1,
-        "labels": list(contract.labels),
+        "labels": list(spec.labels),
         "input": {
-            "height": contract.height,
-            "width": contract.width,
-            "channels": contract.channels,
+            "height": spec.height,
+            "width": spec.width,
+            "channels": spec.channels,
             "range": [0.0, 1.0],
             **changes.pop("input", {}),
         },
@@ -843,9 +843,9 @@ def test_a_colour_bundle_with_twenty_labels_is_obeyed(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     path = _save(model, tmp_path / "model.onnx")
-    contract = Contract(32, 32, 3, labels=LABELS)
+    spec = ModelSpec(32, 32, 3, labels=LABELS)
     mean, std = [0.5, 0.25, 0.125], [0.5, 0.25, 1.0]
-    _bundle(tmp_path, path, contract, "onnx", input={"mean": mean, "std": std}, output="logits")
+    _bundle(tmp_path, path, spec, "onnx", input={"mean": mean, "std": std}, output="logits")
     classifier = Classifier(tmp_path)
     assert classifier.labels == LABELS
     image = np.full((32, 32, 3), (255, 51, 102), np.uint8)
@@ -879,21 +879,21 @@ def test_a_colour_bundle_with_twenty_labels_is_obeyed(
 )
 def test_a_contract_that_cannot_be_is_refused(changes: dict[str, Any], tmp_path: Path) -> None:
     path = _save(_flat(), tmp_path / "model.onnx")
-    _bundle(tmp_path, path, Contract(), "onnx", **changes)
+    _bundle(tmp_path, path, ModelSpec(), "onnx", **changes)
     with pytest.raises(BundleError, match="got a wrong or missing field"):
         Classifier(tmp_path)
 
 
 def test_a_file_of_another_size_than_its_manifest_says_is_refused(tmp_path: Path) -> None:
     path = _save(_flat(), tmp_path / "model.onnx")
-    _bundle(tmp_path, path, Contract(32, 32, 3), "onnx")
+    _bundle(tmp_path, path, ModelSpec(32, 32, 3), "onnx")
     with pytest.raises(ModelError, match=r"is one 32×32×3 image, got shape \(1, 784\) in model"):
         Classifier(tmp_path)
 
 
 def test_black_ink_on_white_is_turned(tmp_path: Path, digits: Images) -> None:
     path = _save(_float_nhwc("N", 1, 0), tmp_path / "model.onnx")
-    _bundle(tmp_path, path, Contract(), "onnx", input={"polarity": "black ink on white"})
+    _bundle(tmp_path, path, ModelSpec(), "onnx", input={"polarity": "black ink on white"})
     assert (Classifier(tmp_path).predict_batch(digits[0][:50]) == digits[1][:50]).all()
 
 
@@ -914,15 +914,15 @@ def test_scalings_are_written_as_they_are_read() -> None:
 
 
 def test_pictures_for_models_of_digits_go_mnists_way(digits: Images) -> None:
-    lenet = Contract(32, 32)
+    lenet = ModelSpec(32, 32)
     image = digits[0][0]
     assert np.array_equal(preprocess(image, lenet)[2:30, 2:30], image)
-    assert np.array_equal(fit(digits[0][:3], Contract(32, 32, 3))[:, 2:30, 2:30, 1], digits[0][:3])
-    assert fit(digits[0][:3], Contract(20, 24)).shape == (3, 20, 24)
+    assert np.array_equal(fit(digits[0][:3], ModelSpec(32, 32, 3))[:, 2:30, 2:30, 1], digits[0][:3])
+    assert fit(digits[0][:3], ModelSpec(20, 24)).shape == (3, 20, 24)
     photo = np.full((90, 120), 230, np.uint8)
     photo[20:70, 55:62] = 20
     assert np.array_equal(preprocess(photo, lenet)[2:30, 2:30], preprocess(photo))
     # A model of other things gets the whole picture, as light as it is.
-    whole = preprocess(photo, Contract(32, 32, labels=("cat", "dog")))
+    whole = preprocess(photo, ModelSpec(32, 32, labels=("cat", "dog")))
     assert whole.shape == (32, 32)
     assert whole[0, 0] == 230

@@ -218,7 +218,7 @@ def test_an_unsure_answer_is_no_digit_and_keeps_its_probabilities(classifier: Cl
     prediction = classifier.predict(grey)
     assert prediction.digit is None
     assert prediction.confidence == prediction.probabilities.max() > 0
-    threshold = classifier.contract.threshold
+    threshold = classifier.spec.threshold
     expected = f"unsure: {prediction.confidence:.2f}, below {threshold:.2f}"
     assert prediction.reason == expected
     assert classifier.predict_batch(grey[np.newaxis]).shape == (1,)
@@ -315,8 +315,8 @@ def test_the_paper_set_is_the_same_every_time() -> None:
 
 def test_a_row_of_digits_is_read_left_to_right(classifier: Classifier) -> None:
     drawn = list(drawn_photographs.strings(12, seed=0))
-    sightings = [classifier.predict_many(one.picture) for one in drawn]
-    read = ["".join(s.prediction.label or "?" for s in row) for row in sightings]
+    detections = [classifier.predict_many(one.picture) for one in drawn]
+    read = ["".join(s.prediction.label or "?" for s in row) for row in detections]
     assert sum(a == d.text for a, d in zip(read, drawn, strict=True)) >= 9
     assert sum(len(a) == len(d.text) for a, d in zip(read, drawn, strict=True)) >= 11
 
@@ -329,11 +329,11 @@ def test_many_gives_boxes_of_the_original_and_lines_from_the_top(
     places = [(200, 150), (700, 170), (1200, 140), (300, 700), (900, 720)]
     for place in places[::-1]:
         large.paste(small, place)
-    sightings = classifier.predict_many(large)
-    assert [sighting.prediction.digit for sighting in sightings] == [3] * 5
-    for (x, y), sighting in zip(places, sightings, strict=True):
-        assert sighting.box is not None
-        left, top, right, bottom = sighting.box
+    detections = classifier.predict_many(large)
+    assert [detection.prediction.digit for detection in detections] == [3] * 5
+    for (x, y), detection in zip(places, detections, strict=True):
+        assert detection.box is not None
+        left, top, right, bottom = detection.box
         assert x < left < right < x + 200
         assert y < top < bottom < y + 190
 
@@ -360,10 +360,10 @@ def touching(digits: tuple[int, ...], seed: int) -> Image.Image:
 def test_digits_that_touch_are_taken_apart(classifier: Classifier) -> None:
     # Half of them are: ink runs into ink, one digit leaning over the other.
     pairs = [(a, b) for a in range(10) for b in range(10)][::2]
-    sightings = [classifier.predict_many(touching(pair, seed=2)) for pair in pairs]
-    read = [tuple(one.prediction.digit for one in row) for row in sightings]
+    detections = [classifier.predict_many(touching(pair, seed=2)) for pair in pairs]
+    read = [tuple(one.prediction.digit for one in row) for row in detections]
     assert sum(a == b for a, b in zip(read, pairs, strict=True)) >= 0.4 * len(pairs)
-    for row in sightings:
+    for row in detections:
         for left, right in itertools.pairwise(row):
             assert left.box is not None and right.box is not None
             assert left.box[0] < right.box[0] and left.box[2] < right.box[2]

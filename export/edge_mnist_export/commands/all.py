@@ -22,7 +22,7 @@ from ..verification.gate import Gate
 if TYPE_CHECKING:
     from edge_mnist import Classifier, datasets
 
-    from ..conversion.source_model import Subject
+    from ..conversion.source_model import SourceModel
     from ..runs import Recipe, Run
 
 _PATH = click.Path(path_type=Path)
@@ -332,10 +332,10 @@ def export(
     Or export any Keras image classifier of a fixed size, MODEL.keras, with its --data. Every
     file is run on the whole test set by the device package before the bundle exists.
     """
-    from ..conversion import source_model as subjects
+    from ..conversion import source_model as source_models
 
     asked = {"float32": True, "float16": fp16, "dynamic": dynamic, "int8": int8}
-    subject = subjects.find(run)
+    subject = source_models.find(run)
     if input_range:
         subject = replace(subject, scaling=Scaling.between(*input_range))
     loadable = _loadable(formats, TARGETS[target])
@@ -365,7 +365,7 @@ def _new_bundle(run: Path) -> Path:
 
 
 def _export(
-    subject: Subject,
+    subject: SourceModel,
     *,
     out: Path,
     formats: tuple[str, ...],
@@ -411,7 +411,7 @@ def quickstart(context: click.Context, data: str, epochs: int, out: Path | None)
     from edge_mnist import datasets
     from edge_mnist.cli import benchmark, evaluate
 
-    from ..conversion import source_model as subjects
+    from ..conversion import source_model as source_models
     from ..runs import Recipe
 
     source = datasets.find(data)
@@ -430,7 +430,7 @@ def quickstart(context: click.Context, data: str, epochs: int, out: Path | None)
     click.echo("\n2/4 export\n")
     tables: list[str] = []
     folder = _export(
-        subjects.find(run.path),
+        source_models.find(run.path),
         out=_new_bundle(run.path),
         formats=("tflite", "onnx"),
         precisions=("float32", "int8"),

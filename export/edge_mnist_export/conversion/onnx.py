@@ -21,7 +21,7 @@ from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from edge_mnist.bundle.model_spec import Contract
+from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.errors import ModelError
 
 from ..frameworks import quiet
@@ -109,10 +109,10 @@ def _all_values(
     return run
 
 
-def finish(content: bytes, contract: Contract, *, batch: int | None = None) -> bytes:
+def finish(content: bytes, spec: ModelSpec, *, batch: int | None = None) -> bytes:
     """Return the file with its labels written into it, and with a fixed batch if one is given."""
     model = onnx.load_from_string(content)
-    model.metadata_props.add(key="labels", value=json.dumps(contract.labels))
+    model.metadata_props.add(key="labels", value=json.dumps(spec.labels))
     if batch:
         for value in (model.graph.input[0], model.graph.output[0]):
             value.type.tensor_type.shape.dim[0].dim_value = batch

@@ -17,7 +17,7 @@ from .. import runs
 
 
 @dataclass(frozen=True)
-class Subject:
+class SourceModel:
     """A `.keras` file and what is known of its making.
 
     `data` is what `datasets.find` takes, None where nothing is known of the data; `limit` is how
@@ -35,7 +35,7 @@ class Subject:
     weights_sha256: str | None = None
 
 
-def find(path: Path | None) -> Subject:
+def find(path: Path | None) -> SourceModel:
     """Return the model of a run (by default the newest), or any `.keras` file.
 
     Raises:
@@ -43,7 +43,7 @@ def find(path: Path | None) -> Subject:
         ModelError: the file is not a Keras model.
     """
     if path is not None and path.suffix == ".keras" and not (path.parent / "run.json").exists():
-        subject = Subject(path, path.stem, training={"file": path.name})
+        subject = SourceModel(path, path.stem, training={"file": path.name})
     else:
         subject = _of_run(runs.find(path))
     # Known before TensorFlow is imported, which takes seconds.
@@ -56,7 +56,7 @@ def find(path: Path | None) -> Subject:
     return subject
 
 
-def _of_run(run: runs.Run) -> Subject:
+def _of_run(run: runs.Run) -> SourceModel:
     record = run.record
     try:
         training = {
@@ -65,7 +65,7 @@ def _of_run(run: runs.Run) -> Subject:
             "device": record["device"],
             "tools": record["tools"],
         }
-        return Subject(
+        return SourceModel(
             run.path / "model.keras",
             record["recipe"]["arch"],
             run.data,
@@ -82,7 +82,7 @@ def _of_run(run: runs.Run) -> Subject:
         ) from error
 
 
-def load(subject: Subject) -> Any:
+def load(subject: SourceModel) -> Any:
     """Load the model: one image in, of a fixed size; one number a class out.
 
     Raises:

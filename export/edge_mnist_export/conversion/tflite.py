@@ -17,7 +17,7 @@ from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.util import modify_model_io_type
 from tensorflow.lite.tools import flatbuffer_utils
 
-from edge_mnist.bundle.model_spec import Contract
+from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.errors import ModelError
 
 from ..frameworks import quiet
@@ -133,11 +133,11 @@ def _set_range(tensor: Any, range: Range) -> None:
     tensor.quantization.max = np.array(range[1:], np.float32)
 
 
-def finish(content: bytes, contract: Contract, *, batch: int | None = None) -> bytes:
+def finish(content: bytes, spec: ModelSpec, *, batch: int | None = None) -> bytes:
     """Return the file with what it takes and answers written into it; its batch is always 1."""
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(metadata(contract), np.uint8)
+    buffer.data = np.frombuffer(metadata(spec), np.uint8)
     entry.name, entry.buffer = BUFFER, len(model.buffers)
     model.buffers.append(buffer)
     # What the converter says of itself is left out: no runtime reads it.
@@ -145,7 +145,7 @@ def finish(content: bytes, contract: Contract, *, batch: int | None = None) -> b
     model.metadata = [*kept, entry]
     _drop_empty_buffers(model)
     described = _pack(model)
-    return with_labels(described, contract.labels)
+    return with_labels(described, spec.labels)
 
 
 def needs(content: bytes) -> Needs:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import flatbuffers
 
-from edge_mnist.bundle.model_spec import Contract
+from edge_mnist.bundle.model_spec import ModelSpec
 
 BUFFER = b"TFLITE_METADATA"
 _IDENTIFIER = b"M001"
@@ -28,7 +28,7 @@ _IMAGE_PROPERTIES, _NORMALIZATION_OPTIONS = 2, 1
 _Add = Callable[[flatbuffers.Builder], None]
 
 
-def metadata(contract: Contract) -> bytes:
+def metadata(spec: ModelSpec) -> bytes:
     """Return the flatbuffer: how `image` takes its pixels, what `probabilities` are of."""
     b = flatbuffers.Builder(1024)
     model = _table(
@@ -36,7 +36,7 @@ def metadata(contract: Contract) -> bytes:
         8,
         {
             0: _offset(b.CreateString("edge-mnist")),
-            3: _offset(_vector(b, [_subgraph(b, contract)])),
+            3: _offset(_vector(b, [_subgraph(b, spec)])),
             7: _offset(b.CreateString("1.0.0")),
         },
     )
@@ -54,15 +54,15 @@ def with_labels(content: bytes, labels: Sequence[str]) -> bytes:
     return content + file.getvalue()
 
 
-def _subgraph(b: flatbuffers.Builder, contract: Contract) -> int:
-    colour = _table(b, 2, {0: _byte(_RGB if contract.channels == 3 else _GRAYSCALE)})
+def _subgraph(b: flatbuffers.Builder, spec: ModelSpec) -> int:
+    colour = _table(b, 2, {0: _byte(_RGB if spec.channels == 3 else _GRAYSCALE)})
     content = _table(b, 3, {0: _byte(_IMAGE_PROPERTIES), 1: _offset(colour)})
     # Metadata knows (pixel - mean) / std alone; here it is (pixel * scale - mean) / std.
-    scaling = contract.scaling
+    scaling = spec.scaling
     mean, std = ([value / scaling.scale for value in v] for v in (scaling.mean, scaling.std))
     normalization = _table(b, 2, {0: _offset(_floats(b, mean)), 1: _offset(_floats(b, std))})
     unit = _table(b, 2, {0: _byte(_NORMALIZATION_OPTIONS), 1: _offset(normalization)})
-    low, high = contract.range
+    low, high = spec.range
     stats = _table(b, 2, {0: _offset(_floats(b, [high])), 1: _offset(_floats(b, [low]))})
     image = {
         0: _offset(b.CreateString("image")),

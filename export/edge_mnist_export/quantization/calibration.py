@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mnist.bundle.model_spec import Contract
+from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.datasets import Split
 from edge_mnist.errors import DataError
 
@@ -36,17 +36,17 @@ def representative(
     return train.images[[index for _, index in chosen]], tuple(sorted(numbers))
 
 
-def check_pixels(images: NDArray[np.uint8], contract: Contract, name: str) -> None:
-    """Make sure that calibration images reach over what the input contract promises.
+def check_pixels(images: NDArray[np.uint8], spec: ModelSpec, name: str) -> None:
+    """Make sure that calibration images reach over what the input spec promises.
 
     Raises:
         DataError: they reach over so little of it that they were scaled before.
     """
     low, high = int(images.min()), int(images.max())
     if high - low < _LEAST_SPAN:
-        ends = [contract.scaling.value(pixel) for pixel in (low, high)]
+        ends = [spec.scaling.value(pixel) for pixel in (low, high)]
         raise DataError(
-            f"Expected calibration images that reach from {contract.range[0]:g} to "
-            f"{contract.range[1]:g}, as the input contract says, got {ends[0]:.3g} to "
+            f"Expected calibration images that reach from {spec.range[0]:g} to "
+            f"{spec.range[1]:g}, as the input spec says, got {ends[0]:.3g} to "
             f"{ends[1]:.3g} in {name}: pixels scaled twice? Give uint8 in 0…255, or floats in 0…1."
         )

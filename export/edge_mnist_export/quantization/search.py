@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_mnist import backends
 from edge_mnist.bundle import Artifact
-from edge_mnist.bundle.model_spec import Contract
+from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.classifier import Classifier
 from edge_mnist.datasets import Split
 from edge_mnist.evaluation import read
@@ -87,7 +87,7 @@ def study(
     quantizers: Mapping[str, Quantizer],
     validation: Split,
     keras: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-    contract: Contract,
+    spec: ModelSpec,
     counts: Sequence[int],
 ) -> Study:
     """Choose a scheme for all formats alike.
@@ -102,7 +102,7 @@ def study(
     def measure(scheme: Scheme) -> Trial:
         results = {}
         for format, quantizer in quantizers.items():
-            answers = _answers(quantizer.quantize(scheme), format, validation, contract)
+            answers = _answers(quantizer.quantize(scheme), format, validation, spec)
             results[format] = _result(answers, probabilities, validation.labels)
         return Trial(scheme, results)
 
@@ -132,11 +132,11 @@ def best(trials: Sequence[Trial]) -> Trial:
     return next(trial for trial in trials if trial.error <= least * _ALIKE)
 
 
-def _answers(content: bytes, format: str, split: Split, contract: Contract) -> NDArray[np.float32]:
+def _answers(content: bytes, format: str, split: Split, spec: ModelSpec) -> NDArray[np.float32]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"model-int8.{format}"
         path.write_bytes(content)
-        artifact = Artifact(path, format, "int8", contract)
+        artifact = Artifact(path, format, "int8", spec)
         return read(Classifier.from_artifact(artifact, backends.installed(format)[0]), split.images)
 
 

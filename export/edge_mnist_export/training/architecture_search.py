@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_mnist import backends
 from edge_mnist.bundle import Artifact
-from edge_mnist.bundle.model_spec import Contract
+from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.classifier import Classifier
 from edge_mnist.datasets import synthetic
 from edge_mnist.errors import ModelError
@@ -55,7 +55,7 @@ def measure(archs: Sequence[str] = ARCHITECTURES) -> list[Candidate]:
     from ..conversion import tflite
     from . import architectures
 
-    contract = Contract()
+    spec = ModelSpec()
     images = synthetic.draw(np.arange(_IMAGES) % 10, seed=0)
     runtime = backends.installed("tflite")[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -65,10 +65,10 @@ def measure(archs: Sequence[str] = ARCHITECTURES) -> list[Candidate]:
             # Weights that differ, as learnt ones do: a file holds what is equal once.
             rng = np.random.default_rng(0)
             model.set_weights([rng.uniform(0.1, 1, one.shape) for one in model.get_weights()])
-            quantizer = tflite.Quantizer(model, as_input(images), (_IMAGES,), contract.range)
+            quantizer = tflite.Quantizer(model, as_input(images), (_IMAGES,), spec.range)
             path = Path(folder) / f"{arch}.tflite"
-            path.write_bytes(tflite.finish(quantizer.quantize(Scheme(_IMAGES)), contract))
-            artifact = Artifact(path, "tflite", "int8", contract)
+            path.write_bytes(tflite.finish(quantizer.quantize(Scheme(_IMAGES)), spec))
+            artifact = Artifact(path, "tflite", "int8", spec)
             classifiers[arch] = Classifier.from_artifact(artifact, runtime)
         times = latency.invoke_us(classifiers)
         sizes = {arch: one.artifact.path.stat().st_size for arch, one in classifiers.items()}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_mnist import Classifier, bundle, datasets
-from edge_mnist.backends.environment import usable_cpus
 from edge_mnist.errors import ModelError
+from edge_mnist.system.info import usable_cpus
 
 SHIPPED = Path(__file__).parent / "teachers" / "accurate"
 NONE = "none"
@@ -28,10 +28,10 @@ def find(given: str | None, source: datasets.Source, *, distill: bool) -> Classi
     model, precision = (given, None) if given else (SHIPPED, "dynamic")
     # On an AMD EPYC with AVX2, 340 µs an image with one thread and 191 with two, the same answers.
     teacher = Classifier(model, precision=precision, threads=min(usable_cpus(), _MOST_THREADS))
-    if not teacher.contract.digits or teacher.contract.shape != (28, 28):
+    if not teacher.spec.digits or teacher.spec.shape != (28, 28):
         raise ModelError(
             f"Expected a teacher that reads digits of 28×28, got {given}, of "
-            f"{'×'.join(map(str, teacher.contract.size))} with {len(teacher.labels)} labels."
+            f"{'×'.join(map(str, teacher.spec.size))} with {len(teacher.labels)} labels."
         )
     return teacher
 

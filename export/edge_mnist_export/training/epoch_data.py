@@ -16,7 +16,7 @@ Images = NDArray[np.uint8]
 Targets = NDArray[np.generic]
 
 
-class Lessons:
+class EpochData:
     """The epochs of a run.
 
     All is drawn anew from (seed, epoch), so that a run which was interrupted sees the same.

@@ -24,7 +24,7 @@ from ..data.validation import hold_out
 from ..frameworks import device, tool_versions
 from ..runs import Recipe, Run
 from . import architectures, curves, optimizers
-from .epoch_data import Lessons, encode
+from .epoch_data import EpochData, encode
 
 Report = Callable[[str], None]
 Fit = Callable[[NDArray[np.uint8], NDArray[np.generic]], dict[str, float]]
@@ -47,8 +47,8 @@ def train(
     _make_repeatable(recipe)
     split = datasets.load(source, "train", limit=recipe.limit)
     kept, held = hold_out(split)
-    lessons = Lessons(kept, recipe, teacher)
-    model, done = _start(recipe, out, steps=-(-len(lessons) // recipe.batch_size))
+    epoch_data = EpochData(kept, recipe, teacher)
+    model, done = _start(recipe, out, steps=-(-len(epoch_data) // recipe.batch_size))
     history = runs.read_history(out, done)
     fit = _epoch_fitter(model, recipe)
     on = device(recipe.backend)
@@ -64,7 +64,7 @@ def train(
         report(f"Continuing {out} after epoch {done} of {recipe.epochs}")
     with _interrupts() as interrupted:
         for epoch in range(done, recipe.epochs):
-            history.append(_fit_epoch(model, fit, lessons, held, recipe, epoch))
+            history.append(_fit_epoch(model, fit, epoch_data, held, recipe, epoch))
             runs.write_history(out, history)
             _save_checkpoint(model, out, epoch + 1)
             report(_epoch_line(history[-1], recipe.epochs))
@@ -200,10 +200,10 @@ def _epoch_fitter(model: Any, recipe: Recipe) -> Fit:
 
 
 def _fit_epoch(
-    model: Any, fit: Fit, lessons: Lessons, held: datasets.Split, recipe: Recipe, epoch: int
+    model: Any, fit: Fit, epoch_data: EpochData, held: datasets.Split, recipe: Recipe, epoch: int
 ) -> dict[str, float]:
     start = time.perf_counter()
-    shown = fit(*lessons.epoch(epoch))
+    shown = fit(*epoch_data.epoch(epoch))
     labels = encode(held.labels, recipe)
     held_out = model.evaluate(
         as_input(held.images), labels, batch_size=512, verbose=0, return_dict=True

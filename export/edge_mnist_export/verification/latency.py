@@ -45,7 +45,7 @@ def invoke_us(classifiers: Mapping[str, Classifier]) -> dict[str, float]:
     """Return the least microseconds of one run of each, all taking turns."""
     runs = {}
     for name, classifier in classifiers.items():
-        image = np.zeros((1, *classifier.contract.shape), np.uint8)
+        image = np.zeros((1, *classifier.spec.shape), np.uint8)
         runs[name] = (classifier.session.run, classifier.encode(image))
     least = dict.fromkeys(runs, math.inf)
     for _ in range(_ROUNDS):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from edge_mnist.bundle.model_spec import Contract
+from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.datasets import Split
 from edge_mnist.errors import NoDigitError
 from edge_mnist.vision.preprocess import preprocess
@@ -28,22 +28,22 @@ Rng = np.random.Generator
 Draw = Callable[[ImageDraw.ImageDraw, Rng], None]
 
 
-def choose(model: Any, contract: Contract, held: Split, *, seed: int) -> dict[str, Any]:
+def choose(model: Any, spec: ModelSpec, held: Split, *, seed: int) -> dict[str, Any]:
     """Return what the manifest says under `refusal`: the threshold, and what it does.
 
     Nothing where there are no held-out images, or none that the model reads rightly.
     """
     if not len(held.images):
         return {}
-    right, confidences = _answers(model, held.images, contract, held.labels)
+    right, confidences = _answers(model, held.images, spec, held.labels)
     own = np.sort(confidences[right].astype(np.float64))
     if not len(own):
         return {}
     # Cut, not rounded: the last bits of a probability are the processor's.
     threshold = float(np.floor(own[int((1 - KEPT) * len(own))] * 1000) / 1000)
     refused = {
-        name: _refused(model, contract, images, threshold)
-        for name, images in _nothings(contract, seed).items()
+        name: _refused(model, spec, images, threshold)
+        for name, images in _nothings(spec, seed).items()
     }
     return {
         "threshold": threshold,
@@ -54,25 +54,25 @@ def choose(model: Any, contract: Contract, held: Split, *, seed: int) -> dict[st
 
 
 def _answers(
-    model: Any, images: NDArray[np.uint8], contract: Contract, labels: NDArray[np.integer]
+    model: Any, images: NDArray[np.uint8], spec: ModelSpec, labels: NDArray[np.integer]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    probabilities = model.predict(as_input(images, contract.scaling), verbose=0)
+    probabilities = model.predict(as_input(images, spec.scaling), verbose=0)
     return probabilities.argmax(axis=1) == labels, probabilities.max(axis=1)
 
 
 def _refused(
-    model: Any, contract: Contract, images: list[NDArray[np.uint8] | None], threshold: float
+    model: Any, spec: ModelSpec, images: list[NDArray[np.uint8] | None], threshold: float
 ) -> float:
     """The share of pictures refused: None for those in which no stroke was found."""
     drawn = [image for image in images if image is not None]
     unsure = 0
     if drawn:
-        probabilities = model.predict(as_input(np.stack(drawn), contract.scaling), verbose=0)
+        probabilities = model.predict(as_input(np.stack(drawn), spec.scaling), verbose=0)
         unsure = int((probabilities.max(axis=1) < threshold).sum())
     return round((len(images) - len(drawn) + unsure) / len(images), 3)
 
 
-def _nothings(contract: Contract, seed: int) -> dict[str, list[NDArray[np.uint8] | None]]:
+def _nothings(spec: ModelSpec, seed: int) -> dict[str, list[NDArray[np.uint8] | None]]:
     """Pictures of nothing by kind, as the model takes them."""
     kinds: dict[str, Draw] = {
         "empty paper": lambda draw, rng: None,
@@ -84,21 +84,21 @@ def _nothings(contract: Contract, seed: int) -> dict[str, list[NDArray[np.uint8]
     }
     return {
         kind: [
-            _prepared(_page(draw, np.random.default_rng([seed, number, place])), contract)
+            _prepared(_page(draw, np.random.default_rng([seed, number, place])), spec)
             for number in range(_EACH)
         ]
         for place, (kind, draw) in enumerate(kinds.items())
     } | {
         "noise": [
-            _prepared(_noise(np.random.default_rng([seed, number, 99])), contract)
+            _prepared(_noise(np.random.default_rng([seed, number, 99])), spec)
             for number in range(_EACH)
         ]
     }
 
 
-def _prepared(picture: NDArray[np.uint8], contract: Contract) -> NDArray[np.uint8] | None:
+def _prepared(picture: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8] | None:
     try:
-        return preprocess(picture, contract)
+        return preprocess(picture, spec)
     except NoDigitError:
         return None
 
