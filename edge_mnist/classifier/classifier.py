@@ -72,7 +72,7 @@ class Classifier(LoadedModel):
         """
         if not _is_uint8(image) or image.shape != self._shape:
             return self.detect(image).prediction
-        return self._conclude(self._io.one(image))
+        return self._conclude(self._one(image))
 
     def detect(self, image: Picture) -> Detection:
         """Read the digit in a picture as `predict` does, and return the model's input with it."""
@@ -128,7 +128,8 @@ class Classifier(LoadedModel):
         images = check_images(images, self._shape)
         if not len(images):
             return np.empty((0, len(self.labels)), np.float32)
-        return to_probabilities(self._io.many(images), self.spec.output)
+        values, output = self._io.many(images), self.spec.output
+        return values if output == "probabilities" else to_probabilities(values, output)
 
     @property
     def stages(self) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Prediction]]:
@@ -144,13 +145,14 @@ class Classifier(LoadedModel):
     def _conclude(self, values: NDArray[np.float32]) -> Prediction:
         """Return the prediction for the dequantized values (classes,) of one image."""
         spec = self.spec
-        probabilities = to_probabilities(values, spec.output)
-        digit = int(probabilities.argmax())
-        confidence = float(probabilities[digit])
+        if spec.output != "probabilities":
+            values = to_probabilities(values, spec.output)
+        digit = int(values.argmax())
+        confidence = float(values[digit])
         if confidence < spec.threshold:
             reason = f"unsure: {confidence:.2f}, below {spec.threshold:.2f}"
-            return Prediction(None, confidence, probabilities, None, reason)
-        return Prediction(digit, confidence, probabilities, spec.labels[digit])
+            return Prediction(None, confidence, values, None, reason)
+        return Prediction(digit, confidence, values, spec.labels[digit])
 
     def _preprocess(self, image: Picture) -> NDArray[np.uint8]:
         if _is_uint8(image) and image.shape in (self._shape, (*self._shape, 1)):

@@ -49,11 +49,9 @@ def to_probabilities(values: NDArray[np.float32], output: str) -> NDArray[np.flo
 
     Args:
         values: a model's dequantized outputs.
-        output: their kind: "probabilities" stay, "logits" go through a softmax, "scores" of 0 or
-            more are divided by their sum.
+        output: their kind: "logits" go through a softmax, "scores" of 0 or more are divided by
+            their sum.
     """
-    if output == "probabilities":
-        return values
     if output == "logits":
         powers = np.exp(values - values.max(axis=-1, keepdims=True))
     else:
