@@ -33,12 +33,13 @@ def find(
     if data == "synthetic":
         return Source("synthetic", None, seed)
     from . import mnist
+    from .download import UnavailableError
 
     if data not in ("auto", "mnist"):
         return _find_at(Path(data), splits, seed, own)
     try:
         return Source("mnist", mnist.find(splits), seed)
-    except mnist.UnavailableError as error:
+    except UnavailableError as error:
         if data == "mnist":
             raise
         _warn_synthetic(error.tried)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import DataError
 from .idx import ContentError, MnistFile, describe, join_names, read_content
@@ -40,6 +40,10 @@ MIN_BYTES_PER_S = 1024
 TRIES = 5
 # Age of a part file in seconds, after which no process is writing to it: each writes every STALL_S.
 ABANDONED_S = 60.0
+
+
+# A mirror, and the reason why it cannot be used or None.
+_Answers: TypeAlias = "queue.SimpleQueue[tuple[str, str | None]]"
 
 
 class UnavailableError(DataError):
@@ -95,7 +99,7 @@ def _responding_mirrors(file: MnistFile, tried: dict[str, str]) -> Iterator[str]
     The probes run in threads because a name server that drops packets blocks getaddrinfo for
     longer than any socket time-out. They are daemons so that they do not delay the exit.
     """
-    answers: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
+    answers: _Answers = queue.SimpleQueue()
     for mirror in MIRRORS:
         tried[mirror] = f"no answer within {ANSWER_S:g} s"
         threading.Thread(target=_probe, args=(mirror, file, answers), daemon=True).start()
@@ -111,10 +115,7 @@ def _responding_mirrors(file: MnistFile, tried: dict[str, str]) -> Iterator[str]
             tried[mirror] = refusal
 
 
-def _probe(
-    mirror: str, file: MnistFile, answers: queue.SimpleQueue[tuple[str, str | None]]
-) -> None:
-    """Put the mirror and None, or the reason why it cannot be used, into `answers`."""
+def _probe(mirror: str, file: MnistFile, answers: _Answers) -> None:
     from http.client import HTTPException
 
     try:

@@ -35,6 +35,15 @@ class ContentError(DataError):
     code = "data-content"
 
 
+# Of the decompressed IDX files, headers included.
+_SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+
 @dataclass(frozen=True)
 class MnistFile:
     """One of MNIST's four files.
@@ -43,13 +52,16 @@ class MnistFile:
         name: as published, without .gz.
         key: the array's name in Keras's mnist.npz.
         shape: of the uint8 array.
-        sha256: of the decompressed IDX file, header included.
     """
 
     name: str
     key: str
     shape: tuple[int, ...]
-    sha256: str
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the decompressed IDX file."""
+        return _SHA256[self.name]
 
     @property
     def header(self) -> bytes:
@@ -76,32 +88,12 @@ class MnistFile:
 
 FILES: dict[SplitName, tuple[MnistFile, MnistFile]] = {
     "train": (
-        MnistFile(
-            "train-images-idx3-ubyte",
-            "x_train",
-            (60000, 28, 28),
-            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        ),
-        MnistFile(
-            "train-labels-idx1-ubyte",
-            "y_train",
-            (60000,),
-            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        ),
+        MnistFile("train-images-idx3-ubyte", "x_train", (60000, 28, 28)),
+        MnistFile("train-labels-idx1-ubyte", "y_train", (60000,)),
     ),
     "test": (
-        MnistFile(
-            "t10k-images-idx3-ubyte",
-            "x_test",
-            (10000, 28, 28),
-            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        ),
-        MnistFile(
-            "t10k-labels-idx1-ubyte",
-            "y_test",
-            (10000,),
-            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        ),
+        MnistFile("t10k-images-idx3-ubyte", "x_test", (10000, 28, 28)),
+        MnistFile("t10k-labels-idx1-ubyte", "y_test", (10000,)),
     ),
 }
 ALL_FILES = (*FILES["train"], *FILES["test"])
@@ -113,14 +105,7 @@ def join_names(files: Sequence[MnistFile]) -> str:
 
 
 def read_array(path: Path, file: MnistFile) -> NDArray[np.uint8]:
-    """Read `file` from `path`.
-
-    Returns:
-        A read-only uint8 array of `file.shape`.
-
-    Raises:
-        DataError: `path` cannot be read or does not hold `file`.
-    """
+    """Read `file` from `path` as a read-only array of `file.shape`, or raise DataError."""
     try:
         content = read_cached(path, file)
     except (OSError, ContentError) as error:
@@ -135,9 +120,7 @@ def read_array(path: Path, file: MnistFile) -> NDArray[np.uint8]:
 def read_cached(path: Path, file: MnistFile) -> bytes:
     """Do as `read_content`, but decompress only once: `find` checks a file before `load` reads it.
 
-    Raises:
-        ContentError: the content is not MNIST's.
-        OSError: there is no file at `path`.
+    Raises FileNotFoundError where there is no file.
     """
     stat = path.stat()
     return _read_unchanged(path, file, stat.st_mtime_ns, stat.st_size)
@@ -149,13 +132,9 @@ def _read_unchanged(path: Path, file: MnistFile, _mtime_ns: int, _size_bytes: in
 
 
 def read_content(path: Path, file: MnistFile) -> bytes:
-    """Read `file` from an IDX file or an .npz and check its SHA-256.
+    """Read `file`, IDX header and data, from an IDX file or an .npz, and check its SHA-256.
 
-    Returns:
-        IDX header and data.
-
-    Raises:
-        ContentError: the content is not MNIST's, or cannot be read.
+    Raises ContentError where the content is not MNIST's or cannot be read.
     """
     with _as_content_error():
         read = _read_npz if path.suffix.lower() == ".npz" else _read_idx
@@ -210,10 +189,7 @@ def _as_content_error() -> Iterator[None]:
         raise ContentError("an archive that ends early") from error
     # zipfile raises RuntimeError for a password or an unknown compression, and ValueError for
     # some header fields.
-    except (
-        *(gzip.BadGzipFile, zipfile.BadZipFile, zlib.error),
-        *(RuntimeError, ValueError),
-    ) as error:
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError) as error:
         raise ContentError(f"a damaged archive ({describe(error)})") from error
     except OSError as error:
         raise ContentError(f"a file that cannot be read ({describe(error)})") from error

@@ -11,20 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from . import idx
 from .download import VARIABLE, UnavailableError, download_files
-from .idx import (
-    ALL_FILES,
-    FILES,
-    ContentError,
-    MnistFile,
-    describe,
-    join_names,
-    read_array,
-    read_cached,
-)
 from .split import SplitName
 
-# Of images.tobytes() + labels.tobytes(), which the SHA-256 in `FILES` determine.
+# Of images.tobytes() + labels.tobytes(), which the SHA-256 in `idx` determine.
 SPLIT_SHA256: dict[SplitName, str] = {
     "train": "edc0d1098aa497be14ace79ddd5171e5a3dcf9c4d196c015389203eb3ba1f59b",
     "test": "c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6b802b",
@@ -33,9 +24,6 @@ SPLIT_SHA256: dict[SplitName, str] = {
 
 def find(splits: Sequence[SplitName]) -> Path:
     """Locate MNIST at $EDGE_MNIST_DATA or in the cache folder, and download what is missing.
-
-    Returns:
-        The path to give to `load`.
 
     Raises:
         UnavailableError: MNIST is not in the cache and no mirror gives it.
@@ -55,13 +43,9 @@ def find(splits: Sequence[SplitName]) -> Path:
 
 
 def find_at(path: str | Path, splits: Sequence[SplitName]) -> Path:
-    """Locate MNIST in a folder or file, and check every file of `splits`.
+    """Check every file of `splits` in a folder or file; return `path`, its ~ expanded.
 
-    Returns:
-        `path` with the home folder expanded.
-
-    Raises:
-        DataError: `path` does not hold MNIST.
+    Raises DataError where `path` does not hold MNIST.
     """
     try:
         path = Path(path).expanduser()
@@ -70,34 +54,25 @@ def find_at(path: str | Path, splits: Sequence[SplitName]) -> Path:
             f"Expected the path of MNIST, got {path}: {error}", code="data-path"
         ) from error
     for file, place in _find_files(path, _files(splits)).items():
-        read_array(place, file)
+        idx.read_array(place, file)
     return path
 
 
 def load(path: Path, split: SplitName) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read and check one split.
+    """Read and check a split: images (n, 28, 28) and labels (n,), read-only.
 
-    Args:
-        path: from `find` or `find_at`.
-        split: `train` or `test`.
-
-    Returns:
-        Images (n, 28, 28) and labels (n,), both uint8 and read-only.
-
-    Raises:
-        DataError: a file is missing or its content is not MNIST's.
+    Raises DataError where a file is missing or its content is not MNIST's.
     """
     images, labels = (
-        read_array(place, file) for file, place in _find_files(path, FILES[split]).items()
+        idx.read_array(place, file) for file, place in _find_files(path, idx.FILES[split]).items()
     )
     return images, labels
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads, in the user's cache folder of the operating system.
+    """Return the folder for downloads, in the operating system's folder for caches.
 
-    Raises:
-        UnavailableError: the user has no home folder.
+    Raises UnavailableError where the user has no home folder.
     """
     try:
         home = Path.home()
@@ -112,11 +87,11 @@ def cache_folder() -> Path:
     return base / "edge-mnist" / "mnist"
 
 
-def _files(splits: Sequence[SplitName]) -> list[MnistFile]:
-    return [file for split in splits for file in FILES[split]]
+def _files(splits: Sequence[SplitName]) -> list[idx.MnistFile]:
+    return [file for split in splits for file in idx.FILES[split]]
 
 
-def _find_files(path: Path, files: Sequence[MnistFile]) -> dict[MnistFile, Path]:
+def _find_files(path: Path, files: Sequence[idx.MnistFile]) -> dict[idx.MnistFile, Path]:
     """Map `files`, in their order, to paths. An .npz stands for several files."""
     try:
         if path.is_dir():
@@ -125,7 +100,7 @@ def _find_files(path: Path, files: Sequence[MnistFile]) -> dict[MnistFile, Path]
             return _find_beside(path, files)
     except OSError as error:
         raise DataError(
-            f"Expected MNIST at {path}, which cannot be read: {describe(error)}; "
+            f"Expected MNIST at {path}, which cannot be read: {idx.describe(error)}; "
             "check the path and its permissions",
             code="data-path",
         ) from error
@@ -136,7 +111,7 @@ def _find_files(path: Path, files: Sequence[MnistFile]) -> dict[MnistFile, Path]
     )
 
 
-def _find_in_folder(folder: Path, files: Sequence[MnistFile]) -> dict[MnistFile, Path]:
+def _find_in_folder(folder: Path, files: Sequence[idx.MnistFile]) -> dict[idx.MnistFile, Path]:
     """Search the folder itself and the subfolders that this project and torchvision use."""
     fewest = list(files)
     for place in (folder, folder / "mnist", folder / "MNIST" / "raw"):
@@ -147,33 +122,33 @@ def _find_in_folder(folder: Path, files: Sequence[MnistFile]) -> dict[MnistFile,
             return dict.fromkeys(files, npz)
         fewest = min(fewest, [file for file in files if file not in found], key=len)
     raise DataError(
-        f"Expected {join_names(files)} (plain or .gz) or mnist.npz in {folder}, "
-        f"got no {join_names(fewest)}; check the path, or put the files there",
+        f"Expected {idx.join_names(files)} (plain or .gz) or mnist.npz in {folder}, "
+        f"got no {idx.join_names(fewest)}; check the path, or put the files there",
         code="data-incomplete",
     )
 
 
-def _find_beside(path: Path, files: Sequence[MnistFile]) -> dict[MnistFile, Path]:
+def _find_beside(path: Path, files: Sequence[idx.MnistFile]) -> dict[idx.MnistFile, Path]:
     """Take an .npz as it is; search the other files in the folder of an IDX file."""
     if path.suffix.lower() == ".npz":
         return dict.fromkeys(files, path)
-    if not any(path.name in file.spellings for file in ALL_FILES):
+    if not any(path.name in file.spellings for file in idx.ALL_FILES):
         raise DataError(
-            f"Expected an .npz or one of {join_names(ALL_FILES)} (plain or .gz), got {path}; "
-            "give the folder that holds MNIST",
+            f"Expected an .npz or one of {idx.join_names(idx.ALL_FILES)} (plain or .gz), "
+            f"got {path}; give the folder that holds MNIST",
             code="data-path",
         )
     found = _find_spellings(path.parent, files)
     if missing := [file for file in files if file not in found]:
         raise DataError(
-            f"Expected {join_names(files)} beside each other, got {path} without "
-            f"{join_names(missing)}; put the files in one folder",
+            f"Expected {idx.join_names(files)} beside each other, got {path} without "
+            f"{idx.join_names(missing)}; put the files in one folder",
             code="data-incomplete",
         )
     return {file: path if path.name in file.spellings else found[file] for file in files}
 
 
-def _find_spellings(folder: Path, files: Sequence[MnistFile]) -> dict[MnistFile, Path]:
+def _find_spellings(folder: Path, files: Sequence[idx.MnistFile]) -> dict[idx.MnistFile, Path]:
     """Map the files that `folder` has, each under its preferred spelling."""
     places = {
         file: [place for name in file.spellings if (place := folder / name).is_file()]
@@ -182,19 +157,21 @@ def _find_spellings(folder: Path, files: Sequence[MnistFile]) -> dict[MnistFile,
     return {file: present[0] for file, present in places.items() if present}
 
 
-def _missing(cache: Path, files: Sequence[MnistFile]) -> list[MnistFile]:
+def _missing(cache: Path, files: Sequence[idx.MnistFile]) -> list[idx.MnistFile]:
     """Return the files that the cache lacks or holds damaged. Warn about the damaged ones."""
     missing = []
     for file in files:
         place = cache / file.archive
         try:
-            read_cached(place, file)
+            idx.read_cached(place, file)
         except FileNotFoundError:
             missing.append(file)
-        except (OSError, ContentError) as error:
+        except (OSError, idx.ContentError) as error:
             import click
 
-            warning = f"edge-mnist: warning: bad file in the cache: {place} is {describe(error)}"
+            warning = (
+                f"edge-mnist: warning: bad file in the cache: {place} is {idx.describe(error)}"
+            )
             click.echo(warning, err=True)
             missing.append(file)
     return missing

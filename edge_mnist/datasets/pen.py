@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,6 +20,18 @@ MAX_POINTS = 10  # per glyph
 SAMPLES = 96  # points per path; a path in MNIST's box of 20 × 20 is 18 to 80 pixels long
 # Standard normal numbers that `distort` takes per path.
 JITTER, BEND, PLACEMENT = 2 * MAX_POINTS, 12, 4
+
+
+def _read_glyphs() -> tuple[tuple[str, ...], ...]:
+    lines = Path(__file__).with_name("glyphs.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(
+        tuple(line.partition(": ")[2] for line in lines if line.startswith(f"{digit}:"))
+        for digit in range(10)
+    )
+
+
+# For each digit, the descriptions of its glyphs, from glyphs.txt.
+DIGIT_GLYPHS = _read_glyphs()
 
 
 class Glyphs(NamedTuple):
@@ -41,7 +54,7 @@ class Glyphs(NamedTuple):
 
 @lru_cache(maxsize=512)
 def parse_glyphs(descriptions: tuple[str, ...]) -> Glyphs:
-    """Parse descriptions of glyphs as in `glyphs.STROKES`, each of at most MAX_POINTS points."""
+    """Parse descriptions of glyphs as in glyphs.txt, each of at most MAX_POINTS points."""
     parts = zip(*map(_parse_glyph, descriptions), strict=True)
     return Glyphs(*(np.stack(part) for part in parts))
 

@@ -2,7 +2,7 @@
 
 They replace MNIST where it is not available.
 
-1.  A random glyph of the digit is distorted (`glyphs`, `pen`) and scaled to a box of 20 × 20.
+1.  A random glyph of the digit is distorted (`pen`) and scaled to a box of 20 × 20.
 2.  A sum of Gaussians along the path gives each pixel's distance from it. A Gaussian is separable,
     so that one small matrix product draws a picture.
 3.  Distance minus the pen's radius gives the mask, with soft edges.
@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from . import pen
-from .glyphs import STROKES
 from .pen import Floats, Glyphs
 from .split import SplitName
 
@@ -39,7 +38,6 @@ SPLITS = {"train": (0, 60_000), "test": (1, 10_000)}  # random stream, images
 
 _PRESSURES = 7  # pressure values along a path
 _SIGMA_PX = 0.75  # of the Gaussians
-_DIGITS: _Alphabet = [STROKES[digit] for digit in range(10)]
 # Standard normal numbers per image. Their order determines the images.
 _RANDOM_NUMBERS = {
     "jitter": pen.JITTER,
@@ -67,7 +65,7 @@ def split(
     stream_number, count = SPLITS[name]
     stream = np.random.SeedSequence(seed, spawn_key=(stream_number,))
     labels = np.random.default_rng(stream).permutation(np.arange(count) % 10)[:limit]
-    return _draw(_DIGITS, labels, stream), labels.astype(np.uint8)
+    return _draw(pen.DIGIT_GLYPHS, labels, stream), labels.astype(np.uint8)
 
 
 def draw(labels: NDArray[np.integer], *, seed: int) -> NDArray[np.uint8]:
@@ -90,7 +88,7 @@ def draw(labels: NDArray[np.integer], *, seed: int) -> NDArray[np.uint8]:
             f"with values {np.unique(labels)[:12]}; give one digit per image",
             code="data-labels",
         )
-    return _draw(_DIGITS, labels.astype(np.intp), np.random.SeedSequence(seed))
+    return _draw(pen.DIGIT_GLYPHS, labels.astype(np.intp), np.random.SeedSequence(seed))
 
 
 def draw_glyphs(
@@ -99,7 +97,7 @@ def draw_glyphs(
     """Draw glyphs that need not be digits, in the style of `draw`.
 
     Args:
-        descriptions: of glyphs, as in `glyphs.STROKES`, of at most 10 points each.
+        descriptions: of glyphs, as in glyphs.txt, of at most 10 points each.
         indices: (n,); image i shows `descriptions[indices[i]]`.
         seed: as for `draw`.
 

@@ -49,9 +49,6 @@ def load(path: Path, split: SplitName, shape: Shape) -> UserData:
         split: `train` or `test`.
         shape: the model's input (h, w, c). Pictures are resized to it; arrays must have it.
 
-    Returns:
-        Images as uint8, labels as the smallest unsigned integer that holds them.
-
     Raises:
         DataError: the data cannot be read, or is not as this module's docstring says.
     """

@@ -16,24 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from .page_rendering import (
-    Floats,
-    Rng,
-    Shape,
-    camera,
-    cast_shadow,
-    draw_discs,
-    encode,
-    glare,
-    light_falloff,
-    lines,
-    paper,
-    smooth_noise,
-    stroke_mask,
-    to_image,
-    to_mask,
-    write_on,
-)
+from . import page_rendering as render
+from .page_rendering import Floats, Rng, Shape
 
 Picture: TypeAlias = bytes | Image.Image
 Range: TypeAlias = tuple[float, float]
@@ -51,14 +35,11 @@ class Drawn(NamedTuple):
 
 
 def pictures(count: int = COUNT, *, seed: int = 0) -> Iterator[Drawn]:
-    """Draw pictures of one digit each. All conditions take turns, and all digits within each.
+    """Yield pictures of one digit each. All conditions take turns, and all digits within each.
 
     Args:
         count: of pictures.
         seed: a picture depends only on the seed, its number and its condition.
-
-    Yields:
-        One picture at a time.
     """
     for number in range(count):
         name = list(CONDITIONS)[number % len(CONDITIONS)]
@@ -68,26 +49,22 @@ def pictures(count: int = COUNT, *, seed: int = 0) -> Iterator[Drawn]:
 
 
 def strings(count: int, *, seed: int = 0, length: int | None = None) -> Iterator[Drawn]:
-    """Draw pictures of several digits in a row, such as a postcode.
+    """Yield pictures of several digits in a row, such as a postcode.
 
     Args:
         count: of pictures.
         seed: a picture depends only on the seed, its number and `length`.
         length: digits per picture; 2 to 8 at random by default.
-
-    Yields:
-        One picture at a time.
     """
-    pages = {"plain": paper, "ruled": _ruled_page, "shadowed": _shadowed_page}
-    names = ("plain", "ruled", "shadowed")
+    pages = (("plain", render.paper), ("ruled", _ruled_page), ("shadowed", _shadowed_page))
     for number in range(count):
         rng = np.random.default_rng([seed, number, 1])
         digits = rng.integers(0, 10, length or int(rng.integers(2, 9)))
         mask = _row_mask(digits, rng)
-        name = names[number % len(names)]
-        page = write_on(pages[name](mask.shape, rng), mask, _pen_level(rng))
-        text = "".join(map(str, digits))
-        yield Drawn(name, text, to_image(camera(page, rng, noise=3)))
+        name, page = pages[number % len(pages)]
+        written = render.write_on(page(mask.shape, rng), mask, _pen_level(rng))
+        picture = render.to_image(render.camera(written, rng, noise=3))
+        yield Drawn(name, "".join(map(str, digits)), picture)
 
 
 def _row_mask(digits: NDArray[np.integer], rng: Rng) -> Floats:
@@ -96,7 +73,7 @@ def _row_mask(digits: NDArray[np.integer], rng: Rng) -> Floats:
     width = height * float(rng.uniform(0.06, 0.11))
     cells = []
     for digit in digits:
-        cell = stroke_mask(
+        cell = render.stroke_mask(
             (int(1.6 * height), int(1.8 * height)),
             int(digit),
             rng,
@@ -110,9 +87,6 @@ def _row_mask(digits: NDArray[np.integer], rng: Rng) -> Floats:
     return np.pad(np.hstack(cells[:-1]), int(height * rng.uniform(0.5, 1.5)))
 
 
-# --- masks and pages -------------------------------------------------------------------------
-
-
 def _random_shape(rng: Rng) -> Shape:
     """Return a portrait, landscape or square picture's height and width in pixels."""
     long, short = int(rng.integers(300, 480)), int(rng.integers(220, 300))
@@ -121,12 +95,11 @@ def _random_shape(rng: Rng) -> Shape:
 
 def _add_specks(mask: Floats, rng: Rng) -> Floats:
     """Add dirt, crumbs and stray dots."""
-    canvas = to_image(mask * 255)
+    canvas = render.to_image(mask * 255)
     height, width = mask.shape
-    draw_discs(
-        canvas, rng.uniform((0, 0, 0.4), (width, height, 2.5), (int(rng.integers(15, 120)), 3))
-    )
-    return to_mask(canvas)
+    count = int(rng.integers(15, 120))
+    render.draw_discs(canvas, rng.uniform((0, 0, 0.4), (width, height, 2.5), (count, 3)))
+    return render.to_mask(canvas)
 
 
 def _crop_to_border(mask: Floats, rng: Rng) -> Floats:
@@ -150,19 +123,19 @@ def _choose_colour(rng: Rng, *colours: tuple[int, int, int]) -> Floats:
 
 
 def _shadowed_page(shape: Shape, rng: Rng) -> Floats:
-    light = light_falloff(shape, rng, depth=float(rng.uniform(0.2, 0.55)))
+    light = render.light_falloff(shape, rng, depth=float(rng.uniform(0.2, 0.55)))
     if rng.random() < 0.7:
-        light = light * cast_shadow(shape, rng)
-    return paper(shape, rng) * light
+        light = light * render.cast_shadow(shape, rng)
+    return render.paper(shape, rng) * light
 
 
 def _ruled_page(shape: Shape, rng: Rng) -> Floats:
-    page = paper(shape, rng, low=195)
-    return page * (1 - np.float32(rng.uniform(0.1, 0.35)) * lines(shape, rng, squared=False))
+    page = render.paper(shape, rng, low=195)
+    return page * (1 - np.float32(rng.uniform(0.1, 0.35)) * render.lines(shape, rng, squared=False))
 
 
 def _dim_page(shape: Shape, rng: Rng) -> Floats:
-    return paper(shape, rng) * light_falloff(shape, rng, depth=0.3)
+    return render.paper(shape, rng) * render.light_falloff(shape, rng, depth=0.3)
 
 
 # --- pages with a digit, for conditions that need more than a grey pen -------------------------
@@ -170,8 +143,8 @@ def _dim_page(shape: Shape, rng: Rng) -> Floats:
 
 def _squared(mask: Floats, rng: Rng) -> Floats:
     """Draw a blue or black pen on paper with blue or grey squares."""
-    squares = lines(mask.shape, rng, squared=True)[..., np.newaxis]
-    page = np.repeat(paper(mask.shape, rng, low=200)[..., np.newaxis], 3, axis=2)
+    squares = render.lines(mask.shape, rng, squared=True)[..., np.newaxis]
+    page = np.repeat(render.paper(mask.shape, rng, low=200)[..., np.newaxis], 3, axis=2)
     rule = _choose_colour(rng, (150, 175, 215), (165, 165, 165))
     ink = _choose_colour(rng, (25, 40, 120), (35, 35, 40))
     page = page + float(rng.uniform(0.6, 1)) * squares * (rule - page)
@@ -181,12 +154,14 @@ def _squared(mask: Floats, rng: Rng) -> Floats:
 def _pencil(mask: Floats, rng: Rng) -> Floats:
     """Draw a faint stroke through which the grain of the paper shows."""
     grain = rng.uniform(0.45, 1, mask.shape).astype(np.float32)
-    page = paper(mask.shape, rng, low=195) * light_falloff(mask.shape, rng, depth=0.2)
+    page = render.paper(mask.shape, rng, low=195) * render.light_falloff(mask.shape, rng, depth=0.2)
     return page - mask * grain * np.float32(rng.uniform(45, 100))
 
 
 def _chalk(mask: Floats, rng: Rng) -> Floats:
-    board = paper(mask.shape, rng, low=35, high=75) + 9 * smooth_noise(mask.shape, rng, cells=6)
+    board = render.paper(mask.shape, rng, low=35, high=75) + 9 * render.smooth_noise(
+        mask.shape, rng, cells=6
+    )
     chalk = mask * rng.uniform(0.25, 1, mask.shape).astype(np.float32)
     return board + chalk * (225 - board)
 
@@ -194,14 +169,14 @@ def _chalk(mask: Floats, rng: Rng) -> Floats:
 def _whiteboard(mask: Floats, rng: Rng) -> Floats:
     """Draw a coloured marker under a lamp's glare."""
     marker = _choose_colour(rng, (30, 60, 160), (180, 40, 40), (25, 110, 60), (40, 40, 45))
-    light = light_falloff(mask.shape, rng, depth=0.35)[..., np.newaxis]
+    light = render.light_falloff(mask.shape, rng, depth=0.35)[..., np.newaxis]
     page = (np.float32(215) + mask[..., np.newaxis] * (marker - 215)) * light
-    return page + glare(mask.shape, rng)[..., np.newaxis] * 0.75 * (255 - page)
+    return page + render.glare(mask.shape, rng)[..., np.newaxis] * 0.75 * (255 - page)
 
 
 def _salt_and_pepper(mask: Floats, rng: Rng) -> Floats:
     """Turn single pixels black or white."""
-    page = write_on(paper(mask.shape, rng), mask, _pen_level(rng))
+    page = render.write_on(render.paper(mask.shape, rng), mask, _pen_level(rng))
     hit = rng.random(page.shape)
     return np.where(hit < 0.01, 0, np.where(hit > 0.99, 255, page)).astype(np.float32)
 
@@ -217,23 +192,27 @@ def _transparent(mask: Floats, rng: Rng) -> Floats:
 
 def _scan(mask: Floats, rng: Rng) -> Floats:
     """Draw grey grain, with the digit on the paper's other side showing through."""
-    page = paper(mask.shape, rng, low=190) + 5 * rng.standard_normal(mask.shape, np.float32)
-    back = stroke_mask(mask.shape, int(rng.integers(10)), rng, height=mask.shape[0] * 0.5, width=5)
-    blurred = to_image(back * 255).filter(ImageFilter.GaussianBlur(2))
+    page = render.paper(mask.shape, rng, low=190) + 5 * rng.standard_normal(mask.shape, np.float32)
+    back = render.stroke_mask(
+        mask.shape, int(rng.integers(10)), rng, height=mask.shape[0] * 0.5, width=5
+    )
+    blurred = render.to_image(back * 255).filter(ImageFilter.GaussianBlur(2))
     page = page - np.float32(12 / 255) * np.asarray(blurred, np.float32)
-    return write_on(page, mask, _pen_level(rng))
+    return render.write_on(page, mask, _pen_level(rng))
 
 
 def _out_of_focus(mask: Floats, rng: Rng) -> Floats:
-    page = write_on(paper(mask.shape, rng), mask, _pen_level(rng))
-    return camera(page, rng, blur=float(rng.uniform(1.5, 4)), vignette=0.4)
+    page = render.write_on(render.paper(mask.shape, rng), mask, _pen_level(rng))
+    return render.camera(page, rng, blur=float(rng.uniform(1.5, 4)), vignette=0.4)
 
 
 def _page_edge(mask: Floats, rng: Rng) -> Floats:
     """Lay the paper on a table, which shows at one to four sides."""
     height, width = mask.shape
     level = rng.uniform(30, 120) if rng.random() < 0.7 else rng.uniform(225, 255)
-    table = np.full(mask.shape, level, np.float32) + 10 * smooth_noise(mask.shape, rng, cells=12)
+    table = np.full(mask.shape, level, np.float32) + 10 * render.smooth_noise(
+        mask.shape, rng, cells=12
+    )
     sides = rng.random(4) < 0.5
     sides[int(rng.integers(4))] = True
     left, top, right, bottom = np.where(sides, rng.uniform(0.02, 0.12, 4), -0.5)
@@ -246,9 +225,9 @@ def _page_edge(mask: Floats, rng: Rng) -> Floats:
     ]
     canvas = Image.new("L", (width, height))
     ImageDraw.Draw(canvas).polygon([(x * width, y * height) for x, y in corners], fill=255)
-    sheet = write_on(paper(mask.shape, rng, low=170, high=215), mask, _pen_level(rng))
-    page = table + to_mask(canvas) * (sheet - table)
-    return page * light_falloff(mask.shape, rng, depth=0.3)
+    sheet = render.write_on(render.paper(mask.shape, rng, low=170, high=215), mask, _pen_level(rng))
+    page = table + render.to_mask(canvas) * (sheet - table)
+    return page * render.light_falloff(mask.shape, rng, depth=0.3)
 
 
 def _coloured(mask: Floats, rng: Rng) -> Floats:
@@ -261,7 +240,7 @@ def _coloured(mask: Floats, rng: Rng) -> Floats:
         ((40, 60, 110), (240, 210, 60)),
     )
     ground, ink = np.array(pairs[int(rng.integers(len(pairs)))], np.float32)
-    light = light_falloff(mask.shape, rng, depth=0.25)[..., np.newaxis]
+    light = render.light_falloff(mask.shape, rng, depth=0.25)[..., np.newaxis]
     return (ground + mask[..., np.newaxis] * (ink - ground)) * light
 
 
@@ -274,11 +253,11 @@ def _tablet(mask: Floats, rng: Rng) -> Floats:
 
 
 def _as_image(page: Floats, rng: Rng) -> Picture:
-    return to_image(page)
+    return render.to_image(page)
 
 
 def _as_jpeg(page: Floats, rng: Rng, *, quality: int) -> Picture:
-    return encode(to_image(page), "JPEG", quality=quality)
+    return render.encode(render.to_image(page), "JPEG", quality=quality)
 
 
 def _as_poor_jpeg(page: Floats, rng: Rng) -> Picture:
@@ -294,27 +273,27 @@ def _as_rotated_jpeg(page: Floats, rng: Rng) -> Picture:
     )[int(rng.integers(3))]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encode(to_image(page).transpose(transpose), "JPEG", quality=85, exif=exif)
+    return render.encode(render.to_image(page).transpose(transpose), "JPEG", quality=85, exif=exif)
 
 
 def _as_rgb_or_cmyk_jpeg(page: Floats, rng: Rng) -> Picture:
     mode = "CMYK" if rng.random() < 0.4 else "RGB"
-    return encode(to_image(page).convert(mode), "JPEG", quality=90)
+    return render.encode(render.to_image(page).convert(mode), "JPEG", quality=90)
 
 
 def _as_png(page: Floats, rng: Rng) -> Picture:
-    return encode(to_image(page), "PNG", compress_level=1)
+    return render.encode(render.to_image(page), "PNG", compress_level=1)
 
 
 def _as_16_bit_png(page: Floats, rng: Rng) -> Picture:
     """Encode a scan that uses a part of the 16-bit range."""
     black, step = float(rng.uniform(0, 8000)), float(rng.uniform(30, 220))
     deep = np.clip(np.rint(black + page * step), 0, 65535).astype(np.uint16)
-    return encode(Image.fromarray(deep), "PNG", compress_level=1)
+    return render.encode(Image.fromarray(deep), "PNG", compress_level=1)
 
 
 def _as_bilevel_or_palette(page: Floats, rng: Rng) -> Picture:
-    image, mode = to_image(page), int(rng.integers(3))
+    image, mode = render.to_image(page), int(rng.integers(3))
     if mode == 0:
         return image.point(lambda value: 255 * (value > 130)).convert("1")
     return image.quantize(12) if mode == 1 else image
@@ -346,7 +325,7 @@ class Condition:
     gap: float = 0.0
     shape: Shape | None = None
     change: Callable[[Floats, Rng], Floats] | None = None
-    page: Callable[[Shape, Rng], Floats] = paper
+    page: Callable[[Shape, Rng], Floats] = render.paper
     compose: Callable[[Floats, Rng], Floats] | None = None
     noise: float = 3
     blur: float = 0
@@ -360,8 +339,8 @@ class Condition:
         if self.compose:
             page = self.compose(mask, rng)
         else:
-            page = write_on(self.page(mask.shape, rng), mask, _pen_level(rng))
-        return self.encode(camera(page, rng, noise=self.noise, blur=self.blur), rng)
+            page = render.write_on(self.page(mask.shape, rng), mask, _pen_level(rng))
+        return self.encode(render.camera(page, rng, noise=self.noise, blur=self.blur), rng)
 
     def _mask(self, digit: int, rng: Rng) -> Floats:
         shape = self.shape or _random_shape(rng)
@@ -369,7 +348,7 @@ class Condition:
         width = max(height * float(rng.uniform(*self.width)), 1.4)
         row, column = 0.5 + rng.uniform(-self.offset, self.offset, 2)
         centre = (float(row), float(column))
-        return stroke_mask(
+        return render.stroke_mask(
             shape, digit, rng, height=height, width=width, centre=centre, gap=self.gap
         )
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from edge_mnist.datasets import pen
-from edge_mnist.datasets.glyphs import STROKES
 
 Floats: TypeAlias = NDArray[np.float32]
 Rng: TypeAlias = np.random.Generator
@@ -32,19 +31,11 @@ def stroke_mask(
     centre: tuple[float, float] = (0.5, 0.5),
     gap: float = 0.0,
 ) -> Floats:
-    """Draw a digit with a pen.
+    """Draw a digit `height` pixels tall, in strokes `width` pixels wide, as a mask of `shape`.
 
     Args:
-        shape: of the mask (h, w), in pixels.
-        digit: 0 to 9.
-        rng: chooses the glyph, its distortion and the pen's pressure.
-        height: of the digit, in pixels.
-        width: of the stroke, in pixels.
         centre: of the digit, row and column as fractions of `shape`.
         gap: the fraction of the path where the pen fails, in 4 of 5 digits.
-
-    Returns:
-        A mask (h, w).
     """
     scale = _OVERSAMPLING
     canvas = Image.new("L", (shape[1] * scale, shape[0] * scale))
@@ -56,7 +47,7 @@ def stroke_mask(
 
 def _strokes(digit: int, rng: Rng) -> list[Floats]:
     """Return the strokes (m, 2) of a random glyph as x, y about its middle, the height being 1."""
-    descriptions = STROKES[digit]
+    descriptions = pen.DIGIT_GLYPHS[digit]
     glyphs = pen.parse_glyphs((descriptions[int(rng.integers(len(descriptions)))],))
     jitter, bend, placement = (
         rng.standard_normal((1, size)).astype(np.float32)
@@ -168,14 +159,9 @@ def camera(
     """Add the faults of a lens and a sensor to a page.
 
     Args:
-        page: (h, w) or (h, w, 3).
-        rng: for the noise.
         noise: standard deviation in grey levels.
         blur: standard deviation in pixels.
         vignette: the fraction of light lost in the corners.
-
-    Returns:
-        A page of the same shape.
     """
     if vignette:
         y, x = _grid(page.shape[:2], -1)

@@ -26,7 +26,7 @@ _LETTERS, _STROKES, _NOISE = 0.4, 0.36, 0.06
 # Random strokes an epoch; each is drawn several times, no two alike.
 _WAYS = 500
 
-# Descriptions as in `edge_mnist.datasets.glyphs.STROKES`.
+# Descriptions as in edge_mnist/datasets/glyphs.txt.
 WAYS: dict[int, tuple[str, ...]] = {
     0: (
         "40,0 12,30 10,70 40,100 70,70 68,30 40,0 | 66,6 14,94",
@@ -103,7 +103,7 @@ def draw(images: int, rng: Rng) -> tuple[Images, Targets]:
 def other_digits(count: int, rng: Rng) -> tuple[Images, NDArray[np.intp]]:
     """Return drawn digits (n, 28, 28) and labels (n,), every digit equally often.
 
-    Half of those digits that `WAYS` has are written so, the others as in `STROKES`.
+    Half of those digits that `WAYS` has are written so, the others as in glyphs.txt.
     """
     labels = np.arange(count) % 10
     images = synthetic.draw(labels, seed=_seed(rng))
