@@ -37,7 +37,7 @@ ANSWER_S = 8.0
 STALL_S = 10.0
 # Minimum average speed after STALL_S: a socket's time-out alone never ends a trickle of bytes.
 MIN_BYTES_PER_S = 1024
-TRIES = 5
+TRIES = 5  # per file and mirror
 # Age of a part file in seconds, after which no process is writing to it: each writes every STALL_S.
 ABANDONED_S = 60.0
 

@@ -52,7 +52,7 @@ class Glyphs(NamedTuple):
         return Glyphs(*(part[indices] for part in self))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4)
 def parse_glyphs(descriptions: tuple[str, ...]) -> Glyphs:
     """Parse descriptions of glyphs as in glyphs.txt, each of at most MAX_POINTS points."""
     parts = zip(*map(_parse_glyph, descriptions), strict=True)

@@ -23,7 +23,7 @@ from ..system.files import PICTURES
 from .split import SplitName
 
 Shape = tuple[int, int, int]
-_TEST_EVERY = 5
+_TEST_EVERY = 5  # data without a split: every fifth image is for testing
 
 
 class UserData(NamedTuple):
@@ -177,5 +177,5 @@ def _read_picture(file: Path, shape: Shape) -> NDArray[np.uint8]:
 
 
 def _indices_of_split(count: int, split: SplitName) -> Sequence[int]:
-    """Return the indices of a split of `count` images: every fifth is for testing."""
+    """Return the indices of a split of `count` images."""
     return [i for i in range(count) if (i % _TEST_EVERY == 0) == (split == "test")]

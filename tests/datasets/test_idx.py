@@ -25,7 +25,7 @@ from tests.datasets.support import (
 
 
 def refusal(path: Path, file: idx.MnistFile) -> str:
-    """The message for `file` at `path`, a single line that names the path and the remedy."""
+    """Return the message for `file` at `path`, a single line that names the path and the remedy."""
     with pytest.raises(DataError) as caught:
         idx.read_array(path, file)
     message = str(caught.value)
@@ -111,7 +111,7 @@ def npz(**arrays: Any) -> bytes:
 
 
 def npz_with(header: bytes) -> bytes:
-    """A .npz whose y_test has this header and no data."""
+    """Return an .npz whose y_test has this header and no data."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr(

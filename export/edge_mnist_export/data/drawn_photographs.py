@@ -62,7 +62,7 @@ def strings(count: int, *, seed: int = 0, length: int | None = None) -> Iterator
         digits = rng.integers(0, 10, length or int(rng.integers(2, 9)))
         mask = _row_mask(digits, rng)
         name, page = pages[number % len(pages)]
-        written = render.write_on(page(mask.shape, rng), mask, _pen_level(rng))
+        written = _write(mask, page(mask.shape, rng), rng)
         picture = render.to_image(render.camera(written, rng, noise=3))
         yield Drawn(name, "".join(map(str, digits)), picture)
 
@@ -114,8 +114,9 @@ def _crop_to_border(mask: Floats, rng: Rng) -> Floats:
     return mask[top:bottom, left:right]
 
 
-def _pen_level(rng: Rng) -> float:
-    return float(rng.uniform(15, 90))
+def _write(mask: Floats, page: Floats, rng: Rng) -> Floats:
+    """Write on a page with a pen of a random dark grey."""
+    return render.write_on(page, mask, float(rng.uniform(15, 90)))
 
 
 def _choose_colour(rng: Rng, *colours: tuple[int, int, int]) -> Floats:
@@ -138,9 +139,6 @@ def _dim_page(shape: Shape, rng: Rng) -> Floats:
     return render.paper(shape, rng) * render.light_falloff(shape, rng, depth=0.3)
 
 
-# --- pages with a digit, for conditions that need more than a grey pen -------------------------
-
-
 def _squared(mask: Floats, rng: Rng) -> Floats:
     """Draw a blue or black pen on paper with blue or grey squares."""
     squares = render.lines(mask.shape, rng, squared=True)[..., np.newaxis]
@@ -159,9 +157,8 @@ def _pencil(mask: Floats, rng: Rng) -> Floats:
 
 
 def _chalk(mask: Floats, rng: Rng) -> Floats:
-    board = render.paper(mask.shape, rng, low=35, high=75) + 9 * render.smooth_noise(
-        mask.shape, rng, cells=6
-    )
+    board = render.paper(mask.shape, rng, low=35, high=75)
+    board = board + 9 * render.smooth_noise(mask.shape, rng, cells=6)
     chalk = mask * rng.uniform(0.25, 1, mask.shape).astype(np.float32)
     return board + chalk * (225 - board)
 
@@ -176,7 +173,7 @@ def _whiteboard(mask: Floats, rng: Rng) -> Floats:
 
 def _salt_and_pepper(mask: Floats, rng: Rng) -> Floats:
     """Turn single pixels black or white."""
-    page = render.write_on(render.paper(mask.shape, rng), mask, _pen_level(rng))
+    page = _write(mask, render.paper(mask.shape, rng), rng)
     hit = rng.random(page.shape)
     return np.where(hit < 0.01, 0, np.where(hit > 0.99, 255, page)).astype(np.float32)
 
@@ -193,16 +190,15 @@ def _transparent(mask: Floats, rng: Rng) -> Floats:
 def _scan(mask: Floats, rng: Rng) -> Floats:
     """Draw grey grain, with the digit on the paper's other side showing through."""
     page = render.paper(mask.shape, rng, low=190) + 5 * rng.standard_normal(mask.shape, np.float32)
-    back = render.stroke_mask(
-        mask.shape, int(rng.integers(10)), rng, height=mask.shape[0] * 0.5, width=5
-    )
+    back_digit, height = int(rng.integers(10)), mask.shape[0] * 0.5
+    back = render.stroke_mask(mask.shape, back_digit, rng, height=height, width=5)
     blurred = render.to_image(back * 255).filter(ImageFilter.GaussianBlur(2))
     page = page - np.float32(12 / 255) * np.asarray(blurred, np.float32)
-    return render.write_on(page, mask, _pen_level(rng))
+    return _write(mask, page, rng)
 
 
 def _out_of_focus(mask: Floats, rng: Rng) -> Floats:
-    page = render.write_on(render.paper(mask.shape, rng), mask, _pen_level(rng))
+    page = _write(mask, render.paper(mask.shape, rng), rng)
     return render.camera(page, rng, blur=float(rng.uniform(1.5, 4)), vignette=0.4)
 
 
@@ -210,9 +206,8 @@ def _page_edge(mask: Floats, rng: Rng) -> Floats:
     """Lay the paper on a table, which shows at one to four sides."""
     height, width = mask.shape
     level = rng.uniform(30, 120) if rng.random() < 0.7 else rng.uniform(225, 255)
-    table = np.full(mask.shape, level, np.float32) + 10 * render.smooth_noise(
-        mask.shape, rng, cells=12
-    )
+    table = np.full(mask.shape, level, np.float32)
+    table = table + 10 * render.smooth_noise(mask.shape, rng, cells=12)
     sides = rng.random(4) < 0.5
     sides[int(rng.integers(4))] = True
     left, top, right, bottom = np.where(sides, rng.uniform(0.02, 0.12, 4), -0.5)
@@ -225,7 +220,7 @@ def _page_edge(mask: Floats, rng: Rng) -> Floats:
     ]
     canvas = Image.new("L", (width, height))
     ImageDraw.Draw(canvas).polygon([(x * width, y * height) for x, y in corners], fill=255)
-    sheet = render.write_on(render.paper(mask.shape, rng, low=170, high=215), mask, _pen_level(rng))
+    sheet = _write(mask, render.paper(mask.shape, rng, low=170, high=215), rng)
     page = table + render.to_mask(canvas) * (sheet - table)
     return page * render.light_falloff(mask.shape, rng, depth=0.3)
 
@@ -247,9 +242,6 @@ def _coloured(mask: Floats, rng: Rng) -> Floats:
 def _tablet(mask: Floats, rng: Rng) -> Floats:
     """Draw with a finger, white on black or black on white."""
     return 255 * (mask if rng.random() < 0.5 else 1 - mask)
-
-
-# --- files -----------------------------------------------------------------------------------
 
 
 def _as_image(page: Floats, rng: Rng) -> Picture:
@@ -299,9 +291,6 @@ def _as_bilevel_or_palette(page: Floats, rng: Rng) -> Picture:
     return image.quantize(12) if mode == 1 else image
 
 
-# --- conditions ------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Condition:
     """How a picture is made: a digit's mask, on a page, through a camera, into a file.
@@ -339,17 +328,16 @@ class Condition:
         if self.compose:
             page = self.compose(mask, rng)
         else:
-            page = render.write_on(self.page(mask.shape, rng), mask, _pen_level(rng))
+            page = _write(mask, self.page(mask.shape, rng), rng)
         return self.encode(render.camera(page, rng, noise=self.noise, blur=self.blur), rng)
 
     def _mask(self, digit: int, rng: Rng) -> Floats:
         shape = self.shape or _random_shape(rng)
         height = float(rng.uniform(*self.height)) * min(shape)
         width = max(height * float(rng.uniform(*self.width)), 1.4)
-        row, column = 0.5 + rng.uniform(-self.offset, self.offset, 2)
-        centre = (float(row), float(column))
+        row, column = (0.5 + rng.uniform(-self.offset, self.offset, 2)).tolist()
         return render.stroke_mask(
-            shape, digit, rng, height=height, width=width, centre=centre, gap=self.gap
+            shape, digit, rng, height=height, width=width, centre=(row, column), gap=self.gap
         )
 
 
@@ -366,15 +354,7 @@ CONDITIONS: dict[str, Condition] = {
     "whiteboard": Condition(width=(0.06, 0.12), compose=_whiteboard, blur=0.7, encode=_jpeg_85),
     "specks": Condition(change=_add_specks),
     "salt and pepper": Condition(compose=_salt_and_pepper, noise=0),
-    # A large photograph, the digit a fifteenth of it, in any corner.
-    "tiny": Condition(
-        height=(0.05, 0.1),
-        width=(0.06, 0.11),
-        offset=0.42,
-        shape=(900, 1200),
-        page=_dim_page,
-        noise=4,
-    ),
+    "tiny": Condition((0.05, 0.1), (0.06, 0.11), 0.42, shape=(900, 1200), page=_dim_page, noise=4),
     "border": Condition(change=_crop_to_border),
     "EXIF": Condition(encode=_as_rotated_jpeg),
     "transparent": Condition(height=(0.5, 0.85), compose=_transparent, noise=0, encode=_as_png),
