@@ -140,9 +140,9 @@ def _threads(context: click.Context, parameter: click.Parameter, value: str) -> 
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    from ..benchmark.plan import seconds
+    from ..benchmark.plan import parse_duration
 
-    return None if value is None else seconds(value)
+    return None if value is None else parse_duration(value)
 
 
 _FILE = click.Path(path_type=Path)
@@ -493,7 +493,9 @@ def benchmark(
     All take turns, so that what drifts hits all alike. Exits with 1 where a row failed; what
     could be measured is printed and written all the same.
     """
-    from ..benchmark import plan, report
+    from ..benchmark import suite
+    from ..benchmark.plan import make_plan
+    from ..benchmark.text_report import as_text
     from ..evaluation import pairs
     from ..system.files import check_writable, write_atomically
 
@@ -503,11 +505,13 @@ def benchmark(
     for file in filter(None, (json_file, csv_file, html_file)):
         check_writable(file)
     jobs = [(a, r, t) for a, r in pairs(artifacts, backend) for t in threads]
-    chosen = plan.choose(quick=quick, runs=runs, duration_s=duration, rows=len(jobs))
+    plan = make_plan(quick=quick, runs=runs, duration_s=duration, rows=len(jobs))
     with _progress() as show:
-        document = report.run(jobs, plan=chosen, show=show)
-    click.echo(report.text(document))
-    for file, content in report.files(document, json_file, csv_file, html_file):
+        document = suite.run(jobs, plan=plan, show=show)
+    click.echo(as_text(document))
+    for file, content in suite.report_files(
+        document, json_file=json_file, csv_file=csv_file, html_file=html_file
+    ):
         write_atomically(file, content)
         click.echo(f"Wrote {file}", err=True)
     if document["failed"]:
@@ -563,7 +567,7 @@ def compare(old: Path, new: Path, fail_over: str) -> None:
     for warning in comparison.warnings:
         click.echo(f"edge-mnist: warning: {warning}", err=True)
     click.echo(comparison.text(limit))
-    comparison.hold(limit)
+    comparison.check(limit)
 
 
 def _fraction(text: str) -> float:

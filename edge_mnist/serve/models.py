@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backends import Runtime
-from ..benchmark.report import stated_accuracy
+from ..benchmark.document import stated_accuracy
 from ..bundle import Artifact, find_artifacts, newest_bundle
 from ..classifier import Classifier, choose
 from ..errors import ModelError
