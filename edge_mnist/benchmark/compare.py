@@ -33,14 +33,12 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Change:
-    """One row of both files, compared by the median of `predict`.
+    """One row of both files, compared by the median of `predict` in microseconds.
 
     Attributes:
-        key: file, backend, threads and batch.
-        old_us, new_us: the medians, in microseconds.
         median_interval: 99 % bootstrap interval of new over old median; None without samples.
         quiet_interval: the same of the tenth percentiles of the rounds' medians.
-        flagged: which of the files has quality flags on this row, for the table.
+        flagged: for the table, the files whose row has quality flags.
     """
 
     key: Key
@@ -76,13 +74,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of two files, A (old) and B (new).
-
-    Attributes:
-        changes: rows of both files.
-        failed: rows of A that B failed to measure, with the error.
-        warnings: rows of A that B lacks, and a note where the processors differ.
-    """
+    """The comparison of A (old) and B (new): common rows, rows that failed in B, warnings."""
 
     changes: list[Change]
     failed: list[str]
@@ -180,8 +172,6 @@ class _Row:
 
 @dataclass(frozen=True)
 class _File:
-    """The checked part of a benchmark file that is compared."""
-
     rows: dict[Key, _Row]
     failed: dict[Key, str]
     cpu: str

@@ -40,13 +40,7 @@ INCLUDES = {
 
 
 def build_document(groups: Sequence[Group], plan: Plan, before: SensorReading) -> dict[str, Any]:
-    """Return the document of all measurements.
-
-    Args:
-        groups: from `runner.measure`.
-        plan: the plan they were measured by.
-        before: the sensors before the first worker was started.
-    """
+    """Return the document; `before` are the sensors before the first worker was started."""
     where = environment()
     pairs = [(m, group) for group in groups for m in group.measurements]
     labels = unique_labels([m.job.artifact.path for m, _ in pairs])
@@ -184,15 +178,11 @@ def as_json(document: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def reading(path: Path, *, most_bytes: float = math.inf) -> Iterator[Any]:
-    """Yield the content of a benchmark file, and check it as far as the `with` block uses it.
-
-    Args:
-        path: a file that `edge-mnist benchmark --json` wrote.
-        most_bytes: refuse a larger file.
+    """Yield the content of a file that `edge-mnist benchmark --json` wrote.
 
     Raises:
-        DataError: the file cannot be read, is too large or has another schema; or the block raised
-            an error such as KeyError because a value is missing or of the wrong type.
+        DataError: the file cannot be read, is larger than `most_bytes` or has another schema; or
+            the `with` block raised KeyError, TypeError or ValueError about its content.
     """
     try:
         if path.stat().st_size > most_bytes:

@@ -43,12 +43,8 @@ def int8_slowdowns(
     """Return a sentence for every int8 row that is slower than its float32 row.
 
     The two share folder, format, runtime, threads and group. A row is slower where the 95 %
-    confidence interval of the ratio of the medians of `invoke` lies above 1.
-
-    Args:
-        results: rows of the document, with samples.
-        features: the processor's features; None where the system does not report them.
-        machine: the processor's architecture, as `platform.machine()` gives it.
+    confidence interval of the ratio of the medians of `invoke` lies above 1. The reason comes from
+    the processor's `features` (None where unknown) and architecture, `machine`.
     """
     float32 = {_setting(row): row for row in results if row["precision"] == "float32"}
     sentences = []

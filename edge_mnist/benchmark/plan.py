@@ -33,12 +33,10 @@ class Plan:
     Attributes:
         mode: "standard", "quick", "runs" or "duration".
         rounds: turns that every row takes; with `duration_s` an estimate.
-        round_samples: predictions that are timed in one turn, at most.
-        warm_up_s: seconds of a row's warm-up, at most.
-        row_s: seconds of all turns of a row, at most; unused with `runs` or `duration_s`.
-        runs: predictions of a row, exactly; or None.
-        duration_s: seconds that all rows together are measured; or None.
-        turn_s: with `duration_s`, seconds of load in a turn; its samples are thinned evenly.
+        round_samples: most predictions that are timed in one turn.
+        warm_up_s, row_s: most seconds of a row's warm-up, and of all its turns.
+        runs: exact number of predictions of a row.
+        duration_s, turn_s: seconds of load of all rows together, and in one turn.
     """
 
     mode: str

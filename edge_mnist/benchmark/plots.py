@@ -54,22 +54,19 @@ def distributions(results: Sequence[Row]) -> str:
 def _ridge(index: int, row: Row, samples: Any, scale: Scale, base: float) -> str:
     edges = np.geomspace(scale.low, scale.high, _BINS + 1)
     counts = np.sqrt(np.histogram(samples, edges)[0])
-    heights = 34 * counts / max(1.0, float(counts.max()))
-    outline: list[Point] = [(scale(float(edges[0])), base)]
-    for height, left, right in zip(heights, edges, edges[1:], strict=False):
-        outline += [(scale(float(left)), base - height), (scale(float(right)), base - height)]
-    outline.append((scale(float(edges[-1])), base))
-    median = scale(row["predict_us"]["p50"])
+    tops = base - 34 * counts / max(1.0, float(counts.max()))
+    x = [scale(float(edge)) for edge in edges for _ in range(2)]
+    area = svg.path(
+        zip(x, [base, *np.repeat(tops, 2), base], strict=True), class_="area", closed=True
+    )
+    percentiles = [row["predict_us"][name] for name in ("p50", "p90", "p99", "p999")]
+    median, *ticks = (scale(value) for value in percentiles if value is not None)
     marks = [svg.line((median, base - 36), (median, base), class_="median")]
-    for name in ("p90", "p99", "p999"):
-        if row["predict_us"][name] is not None:
-            x = scale(row["predict_us"][name])
-            marks.append(svg.line((x, base), (x, base - 9), class_="mark"))
+    marks += [svg.line((tick, base), (tick, base - 9), class_="mark") for tick in ticks]
     heading = svg.text(12, base - 44, f"{index + 1}  {row_name(row)}", class_="name")
     value = svg.text(
         WIDTH - 12, base - 44, f"{row['predict_us']['p50']:.4g} µs", anchor="end", class_="value"
     )
-    area = svg.path(outline, class_="area", closed=True)
     return svg.titled(row_name(row), heading + value + area + "".join(marks), class_=colour(index))
 
 
@@ -216,12 +213,9 @@ def _numbers(ends: dict[int, Point], bottom: float) -> Iterator[str]:
 
 def _spread(places: Sequence[float], bottom: float) -> list[float]:
     """Return ascending places at least 14 units apart, a line of text, and none below `bottom`."""
-    moved: list[float] = []
-    for place in places:
-        moved.append(max([place, *(last + 14 for last in moved[-1:])]))
-    for index in reversed(range(len(moved))):
-        below = moved[index + 1] - 14 if index + 1 < len(moved) else bottom
-        moved[index] = min(moved[index], below)
+    steps = 14.0 * np.arange(len(places))
+    pushed_down = np.maximum.accumulate(np.asarray(places) - steps)
+    moved: list[float] = (np.minimum(pushed_down, bottom - steps[-1]) + steps).tolist()
     return moved
 
 

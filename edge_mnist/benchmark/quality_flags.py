@@ -13,30 +13,21 @@ import numpy as np
 from ..system.machine import SensorReading
 from .statistics import Rounds, round_medians_ns
 
-# p90 over p50, minus 1. pyperf warns at the same share of its standard deviation over the mean.
+# p90 over p50, minus 1. pyperf warns at the same ratio of standard deviation to mean.
 _MAX_SPREAD = 0.10
-# Highest over lowest frequency, minus 1. A governor's steps are larger; the reading of a constant
-# clock varies less.
+# Highest over lowest frequency, minus 1. A governor's steps are larger.
 _MAX_FREQUENCY_CHANGE = 0.05
-# Share of one processor that other processes may use. An idle desktop uses less.
-_MAX_OTHERS = 0.10
-# Seconds below which their use is ignored: the kernel counts in ticks of 10 ms, and a few of them
-# may be chance.
-_IGNORED_S = 0.1
-# Share of one processor that the hypervisor may take.
+# Processors that other processes may use: an idle desktop uses less. The kernel counts in ticks of
+# 10 ms, so that up to _TICKS_S seconds may be chance.
+_MAX_OTHERS, _TICKS_S = 0.10, 0.1
+# Processors that the hypervisor may take.
 _MAX_STOLEN = 0.02
-# Last third's median over the first third's, minus 1; needs at least _MIN_ROUNDS rounds.
-_MAX_DRIFT = 0.05
-_MIN_ROUNDS = 12
+# Last third's median over the first third's, minus 1; of at least _MIN_ROUNDS rounds.
+_MAX_DRIFT, _MIN_ROUNDS = 0.05, 12
 
 
 def row_flags(row: dict[str, Any], rounds: Rounds) -> list[str]:
-    """Return the flags of one row: spread, drift, unstable warm-up.
-
-    Args:
-        row: `predict_us` and `warm_up` of the document's row.
-        rounds: its samples of `predict`, in nanoseconds.
-    """
+    """Return the flags of one row, from its `predict_us`, `warm_up` and samples of `predict`."""
     flags = []
     spread = row["predict_us"]["p90"] / row["predict_us"]["p50"] - 1
     if spread > _MAX_SPREAD:
@@ -58,12 +49,10 @@ def _drift(rounds: Rounds) -> float:
 
 
 def machine_flags(readings: Sequence[SensorReading], *, own_s: float, wall_s: float) -> list[str]:
-    """Return the flags that all rows of a group share: throttling, frequency, other load.
+    """Return the flags that all rows of a group share.
 
-    Args:
-        readings: sensor readings in order, all under load, the first and last included.
-        own_s: processor seconds that the benchmark used between the first and the last.
-        wall_s: seconds between the first and the last.
+    Between the first and the last reading, `wall_s` seconds passed and the benchmark itself used
+    `own_s` processor seconds.
     """
     first, last = readings[0], readings[-1]
     flags = _throttling(readings)
@@ -74,7 +63,7 @@ def machine_flags(readings: Sequence[SensorReading], *, own_s: float, wall_s: fl
     if periods:
         flags.append(f"cgroup: its processor quota was used up {periods:.0f} times")
     others_s = _increase(first.busy_s, last.busy_s) - own_s
-    if others_s > max(_MAX_OTHERS * wall_s, _IGNORED_S):
+    if others_s > max(_MAX_OTHERS * wall_s, _TICKS_S):
         flags.append(f"busy: other processes used {others_s / wall_s:.1f} processors")
     stolen = _increase(first.steal_s, last.steal_s) / wall_s if wall_s else 0.0
     if stolen > _MAX_STOLEN:

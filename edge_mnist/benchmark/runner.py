@@ -34,10 +34,7 @@ _Running = list[tuple[Measurement, WorkerProcess]]
 def measure(jobs: Sequence[Job], plan: Plan, *, show: Progress) -> list[Group]:
     """Measure every job. A job that fails keeps its error, and the others go on.
 
-    Args:
-        jobs: the rows to measure.
-        plan: from `make_plan`, for as many rows.
-        show: called with the share of the work that is done, in [0, 1], and the current step.
+    `show` is called with the share of the work that is done, in [0, 1], and the current step.
     """
     total = memory_mb()
     groups: list[Group] = []

@@ -32,14 +32,11 @@ class Scale:
         """Return round values on the axis, about `about` of them if it is linear."""
         if self.log:
             return _log_ticks(self.low, self.high)
-        step = _round_step((self.high - self.low) / about)
+        rough = (self.high - self.low) / about
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(index * step, 10) for index in range(first, last + 1)]
-
-
-def _round_step(rough: float) -> float:
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
@@ -60,10 +57,7 @@ def label(value: float) -> str:
 def tag(name: str, content: str = "", /, **attributes: object) -> str:
     """Return an element; an attribute `class_` becomes class, `text_anchor` text-anchor.
 
-    Args:
-        name: the element's name.
-        content: SVG or HTML, taken as it is; pass other text through `escaped`.
-        attributes: their values are escaped.
+    Attribute values are escaped. `content` is markup: pass other text through `escaped`.
     """
     shown = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escaped(_short(value))}"'

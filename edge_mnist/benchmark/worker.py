@@ -3,7 +3,8 @@
 The job is the first line on standard input; every further line is a request. Each line gets one
 line as its answer on standard output. The process ends when standard input does.
 
-docs/benchmark.md defines every figure and says why each row has its own process.
+docs/benchmark.md defines every figure and says why each row has its own process. This module
+imports little before `load`: imports would lower `import_ms` and raise the peak memory.
 """
 
 from __future__ import annotations
@@ -41,16 +42,9 @@ class MeasuredModel:
     def warm_up(
         self, *, window_ns: int, windows: int, max_variation: float, max_ns: int
     ) -> dict[str, Any]:
-        """Predict until latency is stable: the criterion of docs/benchmark.md.
+        """Predict until the last windows' medians vary by `max_variation` at most, or `max_ns`.
 
-        Args:
-            window_ns: length of a window in nanoseconds.
-            windows: windows whose medians are looked at.
-            max_variation: coefficient of variation of these medians, at most.
-            max_ns: nanoseconds after which warm-up ends though latency is not stable.
-
-        Returns:
-            `predictions`, `seconds`, `stable`; `latency_ns`, the last window's median; `cpu_s`.
+        `latency_ns` of the answer is the median of the last window.
         """
         medians: list[float] = []
         count, start = 0, _clock()
@@ -73,11 +67,7 @@ class MeasuredModel:
     def turn(self, *, keep: int, min_ns: int) -> dict[str, Any]:
         """Time `keep` predictions as a whole and `keep` in stages.
 
-        Each half lasts `min_ns` nanoseconds at least. Where it takes more than `keep` samples,
-        they are thinned evenly.
-
-        Returns:
-            `samples_ns` by stage and `predict`; `cpu_s`, `peak_rss_mb` of the process.
+        Each half lasts at least `min_ns`; if that gives more samples, they are thinned evenly.
         """
         self._refill_caches()
         predict = self._time_predict(min_samples=keep, min_ns=min_ns)
@@ -85,7 +75,7 @@ class MeasuredModel:
         samples = {"predict": _thinned(predict, keep)}
         for name, column in zip(STAGES, zip(*_thinned(stages, keep), strict=True), strict=True):
             samples[name] = list(column)
-        return {"samples_ns": samples, "cpu_s": time.process_time(), "peak_rss_mb": peak_rss_mb()}
+        return {"samples_ns": samples, "cpu_s": time.process_time(), "peak_rss_mb": _peak_rss_mb()}
 
     def _refill_caches(self) -> None:
         end = _clock() + _UNTIMED_NS
@@ -141,14 +131,7 @@ def _variation(values: Sequence[float]) -> float:
 def load(
     *, file: str, backend: str, threads: int, scaling: dict[str, Any] | None
 ) -> tuple[MeasuredModel, dict[str, Any]]:
-    """Import, load and predict once.
-
-    Returns:
-        The model, and its `import_ms`, `load_ms`, `first_us` and `timer_ns`.
-
-    Raises:
-        EdgeMnistError: the runtime is not installed, or cannot load the file.
-    """
+    """Import, load and predict once; return the model and the times of each step."""
     import importlib
 
     start = _clock()
@@ -188,8 +171,8 @@ def _timer_ns() -> int:
     return int(_median([-_clock() + _clock() for _ in range(1001)]))
 
 
-def peak_rss_mb() -> float | None:
-    """Return this process's peak resident size in MB (10⁶ bytes); None where unknown."""
+def _peak_rss_mb() -> float | None:
+    """Return this process's peak resident size in MB (10⁶ bytes), None where unknown."""
     # Not ru_maxrss on Linux: it starts at that of the parent process.
     with contextlib.suppress(OSError), open("/proc/self/status", encoding="utf-8") as status:
         for line in status:
