@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from edge_mnist.benchmark.statistics import rounded
+from edge_mnist.benchmark.statistics import format_rounded
 from edge_mnist.system.files import write_atomically
 
 FOLDER = Path(__file__).with_name("reference")
@@ -59,7 +59,7 @@ def comparison(now: dict[str, Any], kept: dict[str, Any]) -> list[str]:
 def _median(row: dict[str, Any]) -> str:
     low, high = row["predict_us"]["ci95"]["p50"]
     half = (high - low) / 2
-    return f"{rounded(row['predict_us']['p50'], half)} ± {half:.2g} µs"
+    return f"{format_rounded(row['predict_us']['p50'], half)} ± {half:.2g} µs"
 
 
 @click.command()

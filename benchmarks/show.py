@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from edge_mnist.benchmark.statistics import rounded
+from edge_mnist.benchmark.statistics import format_rounded
 from edge_mnist.errors import EdgeMnistError
 from edge_mnist.system.files import write_atomically
 
@@ -75,9 +75,9 @@ def _cells(row: dict[str, Any], base: dict[str, Any], every: dict[str, Any] | No
         else row["contender"],
         f"{row['arch']}, {row['precision']}",
         f"{100 * row['accuracy']:.1f}",
-        rounded(_p50(row), (high - low) / 2),
+        format_rounded(_p50(row), (high - low) / 2),
         f"{_p50(row) / _p50(base):.2f}",
-        rounded(_p50(every), None) if every else "–",
+        format_rounded(_p50(every), None) if every else "–",
         f"{batches[most]:,} ({most})" if most else "–",
         f"{row['cold_ms']:.0f}" if row["cold_ms"] else "–",
         f"{row['peak_rss_mb']:.0f}",
