@@ -33,15 +33,10 @@ def _cells(row: dict[str, Any]) -> dict[str, Any]:
     if "tainted" in row:
         cells["tainted"] = "; ".join(row["tainted"])
     for stage in ("predict", *STAGES):
-        if f"{stage}_us" in row:
-            cells |= _percentiles(stage, row[f"{stage}_us"])
-    return cells
-
-
-def _percentiles(stage: str, summary: dict[str, Any]) -> dict[str, Any]:
-    cells = {f"{stage}_n": summary["n"], f"{stage}_mean_us": summary["mean"]}
-    for name in PERCENTILES:
-        low, high = ci95(summary, name) or (None, None)
-        cells[f"{stage}_{name}_us"] = summary[name]
-        cells |= {f"{stage}_{name}_low_us": low, f"{stage}_{name}_high_us": high}
+        if summary := row.get(f"{stage}_us"):
+            cells |= {f"{stage}_n": summary["n"], f"{stage}_mean_us": summary["mean"]}
+            for name in PERCENTILES:
+                low, high = ci95(summary, name) or (None, None)
+                cells[f"{stage}_{name}_us"] = summary[name]
+                cells |= {f"{stage}_{name}_low_us": low, f"{stage}_{name}_high_us": high}
     return cells

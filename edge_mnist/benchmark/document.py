@@ -59,7 +59,7 @@ def build_document(groups: Sequence[Group], plan: Plan, before: SensorReading) -
             "intervals": "95 %, bootstrap of whole rounds",
             "includes": INCLUDES,
         },
-        "evidence": {"before": asdict(before), "groups": [_evidence(group) for group in groups]},
+        "evidence": {"before": asdict(before), "groups": list(map(_evidence, groups))},
         "results": results,
         "failed": [{**keys[id(m)], "error": m.error} for m, _ in pairs if m.error],
         "notes": int8_slowdowns(results, where["cpu_features"], where["machine"]),

@@ -19,11 +19,12 @@ from .svg import escaped, tag
 def as_html(document: dict[str, Any]) -> str:
     """Return the page."""
     where = document["environment"]
+    items = "".join(tag("li", escaped(line)) for line in remarks(document))
     style = (files(__package__) / "html_report.css").read_text(encoding="utf-8")
     body = "".join(
         (
             _header(document),
-            _remarks(document),
+            tag("ul", items, class_="remarks") if items else "",
             _table(document),
             tag("div", "".join(_figures(document)), class_="figures"),
             _facts("Machine", _machine(document)),
@@ -70,11 +71,6 @@ def _cards(results: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
     if known:
         least = min(known, key=lambda row: row["peak_rss_mb"])
         yield "least memory", f"{least['peak_rss_mb']:.0f} MB", row_name(least)
-
-
-def _remarks(document: dict[str, Any]) -> str:
-    items = "".join(tag("li", escaped(line)) for line in remarks(document))
-    return tag("ul", items, class_="remarks") if items else ""
 
 
 def _table(document: dict[str, Any]) -> str:

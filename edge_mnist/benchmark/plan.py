@@ -57,7 +57,7 @@ class Plan:
         return max(1, min(self.round_samples, int(turn_s / (2 * latency_s))))
 
     def windows(self, rounds: int) -> int:
-        """Return how many windows of equal length so many rounds are summarized in.
+        """Return the number of windows of equal length that summarize `rounds` rounds.
 
         A window spans at least three rounds: with fewer, a row could miss a window.
         """

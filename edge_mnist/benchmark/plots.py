@@ -63,11 +63,15 @@ def _ridge(index: int, row: Row, samples: Any, scale: Scale, base: float) -> str
     median, *ticks = (scale(value) for value in percentiles if value is not None)
     marks = [svg.line((median, base - 36), (median, base), class_="median")]
     marks += [svg.line((tick, base), (tick, base - 9), class_="mark") for tick in ticks]
-    heading = svg.text(12, base - 44, f"{index + 1}  {row_name(row)}", class_="name")
-    value = svg.text(
-        WIDTH - 12, base - 44, f"{row['predict_us']['p50']:.4g} µs", anchor="end", class_="value"
-    )
-    return svg.titled(row_name(row), heading + value + area + "".join(marks), class_=colour(index))
+    heading = _heading(index, row, row["predict_us"]["p50"], base - 44)
+    return svg.titled(row_name(row), heading + area + "".join(marks), class_=colour(index))
+
+
+def _heading(index: int, row: Row, value_us: float, y: float) -> str:
+    """Return a row's number and name at the left, and a value at the right."""
+    name = svg.text(12, y, f"{index + 1}  {row_name(row)}", class_=f"name {colour(index)}")
+    value = svg.text(WIDTH - 12, y, f"{value_us:.4g} µs", anchor="end", class_="value")
+    return name + value
 
 
 def accuracy(results: Sequence[Row]) -> str | None:
@@ -129,11 +133,7 @@ def stages(results: Sequence[Row]) -> str:
     parts = [*_legend(), svg.x_axis(scale, top=top, bottom=bottom, unit="µs, medians")]
     for index, (row, total) in enumerate(zip(results, totals, strict=True)):
         base = top + band * (index + 1)
-        name = f"{index + 1}  {row_name(row)}"
-        parts.append(svg.text(12, base - 24, name, class_=f"name {colour(index)}"))
-        parts.append(
-            svg.text(WIDTH - 12, base - 24, f"{total:.4g} µs", anchor="end", class_="value")
-        )
+        parts.append(_heading(index, row, total, base - 24))
         parts += _bar(row, scale, base - 18)
     return svg.drawing(parts, width=WIDTH, height=bottom + 46, name="Stages of a prediction")
 

@@ -154,7 +154,7 @@ class _Phase:
         return time.perf_counter() - self._start
 
     def done(self, rounds: int) -> float:
-        """Return the share that is done after so many rounds, in [0, 1]."""
+        """Return the share that is done after `rounds` rounds, in [0, 1]."""
         if self._plan.duration_s is None:
             return rounds / self._plan.rounds
         return min(1.0, self.now_s() / self._plan.duration_s)

@@ -28,11 +28,11 @@ class Scale:
         share = min(1.0, max(0.0, (value - low) / (high - low)))
         return self.start + share * (self.end - self.start)
 
-    def ticks(self, about: int = 5) -> list[float]:
-        """Return round values on the axis, about `about` of them if it is linear."""
+    def ticks(self) -> list[float]:
+        """Return round values on the axis, about five of them if it is linear."""
         if self.log:
             return _log_ticks(self.low, self.high)
-        rough = (self.high - self.low) / about
+        rough = (self.high - self.low) / 5
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
@@ -47,11 +47,6 @@ def _log_ticks(low: float, high: float) -> list[float]:
         if len(ticks) > 3:
             break
     return ticks
-
-
-def label(value: float) -> str:
-    """Return a value as an axis label: 0.5, 20, 1500."""
-    return f"{value:.10g}"
 
 
 def tag(name: str, content: str = "", /, **attributes: object) -> str:
@@ -103,7 +98,7 @@ def x_axis(scale: Scale, *, top: float, bottom: float, unit: str) -> str:
     for value in scale.ticks():
         x = scale(value)
         parts.append(line((x, top), (x, bottom), class_="grid"))
-        parts.append(text(x, bottom + 17, label(value), anchor="middle", class_="tick"))
+        parts.append(text(x, bottom + 17, f"{value:.10g}", anchor="middle", class_="tick"))
     middle = (scale.start + scale.end) / 2
     return "".join(parts) + text(middle, bottom + 36, unit, anchor="middle", class_="axis")
 
@@ -114,7 +109,7 @@ def y_axis(scale: Scale, *, left: float, right: float, unit: str) -> str:
     for value in scale.ticks():
         y = scale(value)
         parts.append(line((left, y), (right, y), class_="grid"))
-        parts.append(text(left - 7, y + 4, label(value), anchor="end", class_="tick"))
+        parts.append(text(left - 7, y + 4, f"{value:.10g}", anchor="end", class_="tick"))
     return "".join(parts)
 
 

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from ..classifier import Classifier
 
 STAGES = ("preprocess", "invoke", "postprocess")
-# Predictions before each turn that refill the caches, and the nanoseconds they may take.
-_UNTIMED = 20
-_UNTIMED_NS = 5_000_000
+# Predictions before each turn that refill the caches, and the nanoseconds that they may take.
+_UNTIMED, _UNTIMED_NS = 20, 5_000_000
 _clock = time.perf_counter_ns
 
 
