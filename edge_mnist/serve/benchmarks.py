@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..benchmark.compare import reading
+from ..benchmark.document import reading
 from ..errors import DataError
 
 # The raw samples of a long benchmark of many rows are some megabytes.

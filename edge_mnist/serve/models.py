@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backends import Runtime
 from ..backends.selection import pairs
-from ..benchmark.report import stated_accuracy
+from ..benchmark.document import stated_accuracy
 from ..bundle import Artifact, find_artifacts, newest_bundle
 from ..classifier import Classifier, choose
 from ..errors import ModelError
