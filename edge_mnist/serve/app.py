@@ -75,6 +75,7 @@ def _routes(service: Service) -> list[BaseRoute]:
         path: Response((folder / "page" / name).read_bytes(), media_type=media_type)
         for path, (name, media_type) in _PAGE_FILES.items()
     }
+    # The file describes the default limits, which no option changes. Its version is a placeholder.
     openapi = json.loads((folder / "openapi.json").read_bytes())
     openapi["info"]["version"] = __version__
     constants["/openapi.json"] = JSONResponse(openapi)

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from ..errors import ServeError
 from .app import build_app
 from .benchmark_panel import read_panel
-from .connection_timeouts import timeout_protocol
+from .connection_timeouts import TimeoutProtocol
 from .log import log_line
 from .models import ModelSource
 from .service import Service
@@ -105,7 +105,7 @@ def _bind(family: int, type: int, protocol: int, _: str, address: Any) -> socket
 def _run(service: Service, listener: socket.socket, announce: Callable[[], None]) -> None:
     config = uvicorn.Config(
         build_app(service, partial(_lifespan, service, announce)),
-        http=timeout_protocol(service.limits),
+        http=TimeoutProtocol.with_limits(service.limits),
         loop="asyncio",
         ws="none",
         lifespan="on",

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from edge_mnist.serve.app import build_app
-from edge_mnist.serve.connection_timeouts import timeout_protocol
+from edge_mnist.serve.connection_timeouts import TimeoutProtocol
 from edge_mnist.serve.models import ModelSource
 from edge_mnist.serve.problem_details import RequestError
 from edge_mnist.serve.request_body import MemoryBudget
@@ -66,7 +66,7 @@ def port() -> Iterator[int]:
     """The port of a server with small limits, in a thread of this process."""
     service = Service(ModelSource(str(SHIPPED)), Settings(limits=SMALL, log=False))
     listener = socket.create_server(("127.0.0.1", 0))
-    protocol = timeout_protocol(SMALL)
+    protocol = TimeoutProtocol.with_limits(SMALL)
     config = uvicorn.Config(build_app(service), http=protocol, log_config=None, ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
