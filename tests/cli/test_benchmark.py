@@ -10,8 +10,8 @@ import re
 import shutil
 import statistics
 import subprocess
-import time
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from importlib.resources import files
