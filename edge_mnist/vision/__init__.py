@@ -1,1 +1,1 @@
-"""Any picture in, an image of (28, 28) uint8 as MNIST holds it out."""
+"""Any picture in, one digit out: a (28, 28) uint8 image as MNIST holds it."""
