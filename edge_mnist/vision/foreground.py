@@ -3,7 +3,7 @@
 The background is a morphological closing for dark strokes, an opening for light ones: the picture
 without anything narrower than a window. Wide things, such as the edge of a shadow, stay in the
 background, so uneven light does not matter (Serra 1982, Image Analysis and Mathematical
-Morphology). Constants without another source were tuned on drawn photographs of seed 1.
+Morphology).
 """
 
 from __future__ import annotations

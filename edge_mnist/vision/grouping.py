@@ -1,7 +1,4 @@
-"""Group the components of a picture into digits: a digit may be written in several strokes.
-
-Constants without another source were tuned on drawn photographs of seed 1.
-"""
+"""Group the components of a picture into digits: a digit may be written in several strokes."""
 
 from __future__ import annotations
 
@@ -60,12 +57,11 @@ def _are_strokes(components: Components, main: int) -> Mask:
     """Whether each component is as clear a stroke as `main`, not a speck or an edge."""
     sides = components.longer_sides
     gradient = components.gradient_sum / np.maximum(components.perimeter, 1)
-    return (
-        (sides >= _MIN_STROKE_SIDE * sides[main])
-        & (components.area >= _MIN_STROKE_AREA * components.area[main])
-        & (components.border_contact < _MAX_BORDER * components.perimeter)
-        & (gradient > _MIN_GRADIENT * gradient[main])
-    )
+    strokes: Mask = sides >= _MIN_STROKE_SIDE * sides[main]
+    strokes &= components.area >= _MIN_STROKE_AREA * components.area[main]
+    strokes &= components.border_contact < _MAX_BORDER * components.perimeter
+    strokes &= gradient > _MIN_GRADIENT * gradient[main]
+    return strokes
 
 
 def _are_near(components: Components, box: Ints, *, in_row: bool) -> Mask:
@@ -76,9 +72,11 @@ def _are_near(components: Components, box: Ints, *, in_row: bool) -> Mask:
     gap_down = np.maximum(boxes[:, 1] - box[3], box[1] - boxes[:, 3])
     near: Mask = gap_down <= _MAX_GAP_DOWN * side
     if not in_row:
-        return near & (gap_across <= _MAX_GAP_ACROSS * side) & (sides <= _MAX_STROKE * side)
+        near &= (gap_across <= _MAX_GAP_ACROSS * side) & (sides <= _MAX_STROKE * side)
+        return near
     # A neighbouring digit only leans over this one; a stroke of this one lies above or below it.
     widths = boxes[:, 2] - boxes[:, 0]
     overlaps = gap_across < -0.5 * np.minimum(widths, box[2] - box[0])
     near &= (gap_across <= 0) & (sides <= _MAX_STROKE_IN_ROW * side)
-    return near & (overlaps | (sides < 0.5 * side))
+    near &= overlaps | (sides < 0.5 * side)
+    return near

@@ -1,7 +1,7 @@
 """Find the ruled lines and squares of paper, so that strokes which cross them stay whole.
 
 A Hough transform (Hough 1962) of nearly horizontal lines; the transposed picture for vertical
-ones. Constants without another source were tuned on drawn photographs of seed 1.
+ones.
 """
 
 from __future__ import annotations

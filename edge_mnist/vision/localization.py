@@ -1,8 +1,7 @@
 """Locate the only digit of a page: the strokes that explain most of its sharp edges.
 
 Every hypothesis of the foreground is scored as a whole. The best one has the most and steepest
-edges: shadows are soft, tables touch the picture's border, specks are short. Constants without
-another source were tuned on drawn photographs of seed 1.
+edges: shadows are soft, tables touch the picture's border, specks are short.
 """
 
 from __future__ import annotations
@@ -19,11 +18,10 @@ from .grouping import group_around
 from .hypotheses import MIN_CONTRAST, Hypothesis, generate_hypotheses
 from .normalization import stroke_width
 
-# Pixels of the longer side that is searched: most pages, and the least, to which a small one is
-# enlarged. A pen's line is then about a pixel wide, and a Raspberry Pi needs under 0.1 s.
+# Pixels of the longer side that is searched; smaller pages are enlarged to the second. A pen's line
+# is then about a pixel wide.
 _SEARCHED_SIDE, _MIN_SEARCHED_SIDE = 288, 160
-# Pixels: a longer page counts as a photograph, whose digit may be a thirtieth of it. It is
-# searched in more detail.
+# Pixels: a longer page is a photograph. Its digit may be a thirtieth of it, so more are searched.
 _PHOTOGRAPH_SIDE, _SEARCHED_PHOTOGRAPH_SIDE = 800, 400
 # Searched pixels: a digit smaller than this is searched again, enlarged to that.
 _SMALL_DIGIT, _ENLARGED_DIGIT = 80, 110
@@ -35,8 +33,7 @@ _SAME_DIGIT = 0.5
 _MAX_STROKE_WIDTH = 0.42
 # Stroke length in longer sides of the digit. Of 6,000 digits of MNIST the longest has 3.6.
 _MAX_STROKE_LENGTH = 4.2
-# More components than this, half as large as the digit or larger, are specks, and so is the digit
-# if it is smaller than this share of the picture.
+# A digit smaller than this share of the picture is a speck among more than so many others.
 _MAX_SPECKS, _MAX_SPECK_SIDE = 12, 0.06
 
 
@@ -62,6 +59,17 @@ class Candidate:
     foreground: Floats
     box: Box
 
+    @property
+    def aspect(self) -> float:
+        """Width / height of the foreground."""
+        height, width = self.foreground.shape
+        return float(width / height)
+
+    @property
+    def longer_side(self) -> float:
+        """The longer side of the box, in pixels of the page."""
+        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
 
 def locate_digit(page: Image.Image) -> Candidate:
     """Return the digit on a page (L or RGB).
@@ -74,8 +82,7 @@ def locate_digit(page: Image.Image) -> Candidate:
     view = downscale_page(page, side)
     hypothesis, members = choose_hypothesis(view)
     candidate = crop_digit(view, hypothesis, members)
-    left, top, right, bottom = candidate.box
-    if max(right - left, bottom - top) < _SMALL_DIGIT * max(page.size) / side:
+    if candidate.longer_side < _SMALL_DIGIT * max(page.size) / side:
         candidate = _locate_again(page, candidate, dark=hypothesis.dark)
     _check_stroke_length(candidate.foreground)
     return candidate
@@ -84,10 +91,9 @@ def locate_digit(page: Image.Image) -> Candidate:
 def _locate_again(page: Image.Image, candidate: Candidate, *, dark: bool) -> Candidate:
     """Return a small digit as located in an enlarged part of the page, if that finds the same."""
     left, top, right, bottom = candidate.box
-    longer = max(right - left, bottom - top)
-    margin = _MARGIN * longer
+    margin = _MARGIN * candidate.longer_side
     box = left - margin, top - margin, right + margin, bottom + margin
-    view = crop_page(page, box, _ENLARGED_DIGIT / longer)
+    view = crop_page(page, box, _ENLARGED_DIGIT / candidate.longer_side)
     try:
         enlarged = crop_digit(view, *choose_hypothesis(view, (dark,)))
     except NoDigitError:
@@ -125,7 +131,10 @@ def crop_page(page: Image.Image, box: Box, zoom: float) -> View:
 def choose_hypothesis(
     view: View, polarities: tuple[bool, ...] = (True, False)
 ) -> tuple[Hypothesis, Ints]:
-    """Return the best hypothesis of a view's foreground, and the components of its best digit.
+    """Return the best hypothesis of a view's foreground, and the components of its digit.
+
+    Args:
+        polarities: which to try: True for strokes darker than their background.
 
     Raises:
         NoDigitError: the view is empty, or nothing in it is like a stroke.
@@ -134,7 +143,7 @@ def choose_hypothesis(
     best: tuple[Hypothesis, Ints] | None = None
     best_score, contrast = 0.0, 0.0
     for hypothesis in generate_hypotheses(grey, polarities):
-        contrast = max(contrast, float(hypothesis.top_hat.response[::2, ::2].max()))
+        contrast = max(contrast, float(hypothesis.response[::2, ::2].max()))
         if not len(hypothesis.components):
             continue
         main = int(hypothesis.scores.argmax())
@@ -166,12 +175,13 @@ def _plausibility(hypothesis: Hypothesis, main: int, grey: Grey) -> float:
         plausibility *= 0.3
     surroundings = _surroundings(grey, (left, top, right, bottom))
     if surroundings.size:
-        response = hypothesis.top_hat.response[top:bottom, left:right][component]
+        response = hypothesis.response[top:bottom, left:right][component]
         inside = float(np.median(grey[top:bottom, left:right][component]))
         outside = float(np.median(surroundings))
         step = outside - inside if hypothesis.dark else inside - outside
+        # The response is a share of this brightness, as in `top_hat`: at least 40 grey levels.
         available = max(outside if hypothesis.dark else 255 - outside, 40)
-        # Uneven light changes both; a stroke keeps at least 0.4 of its response as a step.
+        # In uneven light a stroke still shows at least 0.4 of its response as a step.
         if step < 0.4 * float(np.median(response)) * available:
             plausibility *= 0.2
     return plausibility
@@ -196,15 +206,12 @@ def _surroundings(grey: Grey, box: tuple[int, int, int, int]) -> Grey:
 
 
 def crop_digit(view: View, hypothesis: Hypothesis, members: Ints) -> Candidate:
-    """Return the foreground of some components, 1 where the response is as strong as in most.
-
-    Raises:
-        NoDigitError: the components make up a blob.
-    """
-    components, response = hypothesis.components, hypothesis.top_hat.response
+    """Return the foreground of some components, 1 where the response is as strong as in most."""
+    components, response = hypothesis.components, hypothesis.response
     mask = np.isin(components.labels, members)
+    # The core of strokes, without their softer edges, has the upper 30 % of responses.
     typical = float(np.quantile(response[mask], 0.7))
-    # Rises from 0 at a quarter of the typical response to 1 at three quarters: smooth edges.
+    # Smooth edges, 2 px wide: 0 at a quarter of the typical response, 1 at three quarters.
     foreground = np.clip((response / typical - 0.25) / 0.5, 0, 1)
     foreground[~dilate_mask(mask, 2) | hypothesis.ruled_lines & ~mask] = 0
     left, top, right, bottom = box = bounding_box(foreground)
@@ -217,8 +224,6 @@ def crop_digit(view: View, hypothesis: Hypothesis, members: Ints) -> Candidate:
 def _intersection_over_union(one: Box, other: Box) -> float:
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
+    both = max(width, 0) * max(height, 0)
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
     return both / (sum(areas) - both)

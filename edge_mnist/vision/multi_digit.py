@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,27 +11,21 @@ import numpy as np
 from PIL import Image
 
 from ..errors import NoDigitError
-from . import segmentation
+from . import localization
 from .arrays import Grey
 from .decode import Picture, open_page
 from .grouping import group_components
 from .hypotheses import Hypothesis
-from .localization import (
-    Candidate,
-    View,
-    choose_hypothesis,
-    crop_digit,
-    crop_page,
-    downscale_page,
-)
+from .localization import Candidate, View
 from .normalization import normalize
 from .preprocess import fit
+from .segmentation import split_touching
 
 if TYPE_CHECKING:
     from ..bundle.model_spec import ModelSpec
 
-# Pixels: the longer side that is searched, more than for one digit. The second search enlarges
-# digits to that height, but the part of the page with all digits at most to that longer side.
+# Pixels: the longer side that is searched first; the height to which the second search enlarges
+# digits; the longer side to which it enlarges the part of the page that holds them, at most.
 _SEARCHED_SIDE, _ENLARGED_DIGIT, _MAX_ENLARGED_SIDE = 480, 70, 1600
 # Median heights of a digit: the margin of the second search.
 _MARGIN = 0.6
@@ -38,16 +33,14 @@ _MARGIN = 0.6
 _MIN_ZOOM = 1.1
 # Share of the median height: hyphens, dots and commas are lower.
 _MIN_HEIGHT = 0.4
-# Confidences in [0, 1]: with more, a candidate that is not wide is one digit; with less, a piece
-# is no digit. Tuned on drawn strings of seed 1.
-_SURE, _LIKELY = 0.9, 0.7
 
 
 class LocatedDigit(NamedTuple):
     """A digit in a picture.
 
-    `image` is uint8 of the model's size. `box` is left, top, right, bottom in pixels of the
-    upright picture; right and bottom are excluded.
+    Attributes:
+        image: uint8 of `spec.shape`, as `preprocess.fit` returns it.
+        box: left, top, right, bottom in pixels of the upright picture; right, bottom excluded.
     """
 
     image: Grey
@@ -67,7 +60,7 @@ def read_digits(
             most once for an image.
 
     Returns:
-        An empty list if the picture holds no digit.
+        One LocatedDigit a digit; an empty list if the picture holds none.
 
     Raises:
         ImageError: the picture cannot be read, or is too large.
@@ -87,38 +80,17 @@ def read_digits(
     def confidence_of(candidate: Candidate) -> float:
         return confidence(image_of(candidate))
 
-    digits = [one for candidate in candidates for one in _split_touching(candidate, confidence_of)]
-    return [LocatedDigit(image_of(digit), _scale(digit.box, page.scale)) for digit in digits]
-
-
-def _scale(box: tuple[float, ...], scale: float) -> tuple[int, int, int, int]:
-    left, top, right, bottom = (round(value * scale) for value in box)
-    return left, top, right, bottom
-
-
-def _split_touching(
-    candidate: Candidate, confidence: Callable[[Candidate], float]
-) -> list[Candidate]:
-    """Return a candidate, or its pieces if it is read as several digits that touch."""
-    if not segmentation.may_be_two(candidate):
-        return [candidate]
-    whole = confidence(candidate)
-    if whole > _SURE and not segmentation.is_wide(candidate):
-        return [candidate]
-    pieces = segmentation.split(candidate, confidence)
-    # Pieces of one digit can look like digits by chance, so each must be read with more confidence.
-    least = max(whole, _LIKELY)
-    return pieces if all(confidence(piece) > least for piece in pieces) else [candidate]
+    digits = []
+    for digit in itertools.chain(*(split_touching(one, confidence_of) for one in candidates)):
+        left, top, right, bottom = (round(value * page.scale) for value in digit.box)
+        digits.append(LocatedDigit(image_of(digit), (left, top, right, bottom)))
+    return digits
 
 
 def _locate_digits(page: Image.Image) -> list[Candidate]:
-    """Return the digits of a page, as located in an enlarged part of it where that finds as many.
-
-    Raises:
-        NoDigitError: the page holds no digit.
-    """
-    view = downscale_page(page, _SEARCHED_SIDE)
-    hypothesis, _ = choose_hypothesis(view)
+    """Return the digits of a page; a second, enlarged search counts if it finds no fewer."""
+    view = localization.downscale_page(page, _SEARCHED_SIDE)
+    hypothesis, _ = localization.choose_hypothesis(view)
     candidates = _crop_digits(view, hypothesis)
     boxes = np.array([candidate.box for candidate in candidates])
     height = float(np.median(boxes[:, 3] - boxes[:, 1]))
@@ -128,9 +100,10 @@ def _locate_digits(page: Image.Image) -> list[Candidate]:
     if zoom * view.scale < _MIN_ZOOM:
         return candidates
     left, top, right, bottom = (float(value) for value in (*low, *high))
-    view = crop_page(page, (left, top, right, bottom), zoom)
+    view = localization.crop_page(page, (left, top, right, bottom), zoom)
     try:
-        enlarged = _crop_digits(view, choose_hypothesis(view, (hypothesis.dark,))[0])
+        enlarged_hypothesis, _ = localization.choose_hypothesis(view, (hypothesis.dark,))
+        enlarged = _crop_digits(view, enlarged_hypothesis)
     except NoDigitError:
         return candidates
     return enlarged if len(enlarged) >= len(candidates) else candidates
@@ -141,7 +114,7 @@ def _crop_digits(view: View, hypothesis: Hypothesis) -> list[Candidate]:
     candidates = []
     for members in group_components(hypothesis.components, hypothesis.scores):
         try:
-            candidates.append(crop_digit(view, hypothesis, members))
+            candidates.append(localization.crop_digit(view, hypothesis, members))
         except NoDigitError:
             continue
     if not candidates:

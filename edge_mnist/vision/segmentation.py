@@ -2,8 +2,7 @@
 
 The candidate is cut too often, a model reads every piece, and the segmentation with the highest
 product of confidences is chosen, as for postcodes in Burges et al. 1992, "Shortest Path
-Segmentation: A Method for Training a Neural Network to Recognize Character Strings". Constants
-without another source were tuned on drawn photographs of seed 1.
+Segmentation: A Method for Training a Neural Network to Recognize Character Strings".
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from .foreground import FOREGROUND_LEVEL, bounding_box
 from .localization import Candidate
 from .normalization import stroke_width
 
-# A cut crosses at most this much foreground, in stroke widths. Cuts are at least this share of the
-# height apart, and there are at most so many.
+# Stroke widths that a cut crosses; share of the height between two cuts; number of cuts.
 _MAX_CROSSED, _MIN_DISTANCE, _MAX_CUTS = 2.0, 0.1, 12
 # Width / height of a digit: of MNIST's 60,000 training images none is narrower and 1.3 % are
 # wider. A piece has at least this share of the whole's height.
@@ -28,32 +26,38 @@ _MIN_ASPECT, _MAX_ASPECT, _MIN_HEIGHT = 0.06, 1.35, 0.6
 # Width / height. A wider candidate (10 % of MNIST's images) is split whatever its confidence. A
 # candidate narrower than the second is never split, as a 0 would fall into halves.
 _WIDE_ASPECT, _MIN_SPLIT_ASPECT = 1.05, 0.8
-# Lowest factor for the aspect of a piece, and lowest probability of a piece: its logarithm is
-# finite.
+# Factor for the widest piece; probability of the worst one, above 0 for its logarithm.
 _MIN_PRIOR, _MIN_PROBABILITY = 0.2, 1e-3
+# Confidences: with more, a candidate that is not wide is one digit; with less, a piece is none.
+_SURE, _LIKELY = 0.9, 0.7
 # Foreground that a step aside costs, so that cuts are straight on bare paper.
 _STEP_ASIDE = 0.02
 
 
-def is_wide(candidate: Candidate) -> bool:
-    """Whether a candidate is so wide that it is probably two digits."""
-    height, width = candidate.foreground.shape
-    return bool(width > _WIDE_ASPECT * height)
-
-
-def may_be_two(candidate: Candidate) -> bool:
-    """Whether a candidate is wide enough for two digits."""
-    height, width = candidate.foreground.shape
-    return bool(width > _MIN_SPLIT_ASPECT * height)
-
-
-def split(candidate: Candidate, confidence: Callable[[Candidate], float]) -> list[Candidate]:
-    """Return the pieces of the best segmentation, or the candidate alone if that has only one.
+def split_touching(
+    candidate: Candidate, confidence: Callable[[Candidate], float]
+) -> list[Candidate]:
+    """Return the pieces of several digits that touch, or the candidate itself if it is one digit.
 
     Args:
-        candidate: one digit or several that touch.
-        confidence: the model's confidence in a piece, in [0, 1].
+        confidence: the model's confidence in a candidate or piece, in [0, 1].
     """
+    if candidate.aspect <= _MIN_SPLIT_ASPECT:
+        return [candidate]
+    whole = confidence(candidate)
+    if whole > _SURE and candidate.aspect <= _WIDE_ASPECT:
+        return [candidate]
+    pieces = _best_segmentation(candidate, confidence)
+    # Pieces of one digit can look like digits by chance, so each must be read with more confidence.
+    least = max(whole, _LIKELY)
+    touching = len(pieces) > 1 and all(confidence(piece) > least for piece in pieces)
+    return pieces if touching else [candidate]
+
+
+def _best_segmentation(
+    candidate: Candidate, confidence: Callable[[Candidate], float]
+) -> list[Candidate]:
+    """Return the pieces whose product of confidences is highest; none if no piece is possible."""
     lines = _cut_lines(candidate.foreground)
     # For each line: log-probability and pieces of the best segmentation to the left of it.
     best: list[tuple[float, list[Candidate]]] = [(0.0, [])]
@@ -62,17 +66,12 @@ def split(candidate: Candidate, confidence: Callable[[Candidate], float]) -> lis
         for start, (score, pieces) in enumerate(best):
             piece = _crop_between(candidate, lines[start], lines[end])
             if piece is not None and score > -math.inf:
-                probability = max(_aspect_prior(piece) * confidence(piece), _MIN_PROBABILITY)
+                # A piece that is wide for one digit is less probable.
+                prior = np.interp(piece.aspect, (_WIDE_ASPECT, _MAX_ASPECT), (1, _MIN_PRIOR))
+                probability = max(float(prior) * confidence(piece), _MIN_PROBABILITY)
                 segmentations.append((score + math.log(probability), [*pieces, piece]))
         best.append(max(segmentations, key=itemgetter(0)))
-    pieces = best[-1][1]
-    return pieces if len(pieces) > 1 else [candidate]
-
-
-def _aspect_prior(piece: Candidate) -> float:
-    """Return a factor in [0, 1]: lower for a piece that is wide for one digit."""
-    height, width = piece.foreground.shape
-    return float(np.interp(width / height, (_WIDE_ASPECT, _MAX_ASPECT), (1, _MIN_PRIOR)))
+    return best[-1][1]
 
 
 def _cut_lines(foreground: Floats) -> list[Ints]:
