@@ -56,8 +56,7 @@ def read_digits(
         picture: as for `preprocess.preprocess`.
         spec: input of a model of grey digits.
         confidence: the model's confidence in [0, 1] for an image of its size; 0 if it reads no
-            digit. It is called only for wide candidates, to split digits that touch, and at
-            most once for an image.
+            digit. It is called only to split digits that touch: for wide candidates and pieces.
 
     Returns:
         One LocatedDigit a digit; an empty list if the picture holds none.
