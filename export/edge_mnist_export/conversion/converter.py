@@ -1,0 +1,108 @@
+"""A format's converter, a precision and a target in, a converted file out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mnist.bundle.model_spec import ModelSpec
+
+from ..frameworks import converting
+from ..quantization.ranges import Range
+from ..quantization.search import Quantizer
+from .targets import Needs, Target, loads_in
+
+Report = Callable[[str], None]
+# Returns the bytes of a file; `compatible=True` asks for the form of `FALLBACKS`.
+Make = Callable[..., bytes]
+
+
+class Converter(Protocol):
+    """What `tflite.py` and `onnx.py` have in common; their docstrings say more."""
+
+    @property
+    def FALLBACKS(self) -> Mapping[str, str]: ...  # noqa: N802, a constant of the modules
+
+    def convert(self, model: Any, *, precision: str, compatible: bool = False) -> bytes: ...
+
+    def Quantizer(  # noqa: N802, a class of the modules
+        self, model: Any, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
+    ) -> Quantizer: ...
+
+    def finish(self, content: bytes, spec: ModelSpec, *, batch: int | None = None) -> bytes: ...
+
+    def needs(self, content: bytes) -> Needs: ...
+
+    def requirements(self, content: bytes) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class ConvertedFile:
+    """One model file in memory.
+
+    Attributes:
+        format: tflite or onnx.
+        precision: float32, float16, dynamic or int8.
+        content: the bytes of the file.
+        requirements: what a runtime needs to load it, as the manifest states that.
+    """
+
+    format: str
+    precision: str
+    content: bytes
+    requirements: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The file's name in a bundle."""
+        return f"model-{self.precision}.{self.format}"
+
+
+def load_converter(format: str) -> Converter:
+    """Import the converter of one format, which takes seconds."""
+    if format == "tflite":
+        from . import tflite
+
+        return tflite
+    from . import onnx
+
+    return onnx
+
+
+def convert_for(
+    target: Target, format: str, precision: str, make: Make, *, report: Report
+) -> ConvertedFile:
+    """Convert a model so that the target loads the file.
+
+    Args:
+        target: the kind of device.
+        format: tflite or onnx.
+        precision: float32, float16, dynamic or int8.
+        make: converts the model to that format and precision.
+        report: takes a line on a fallback, and on a runtime that cannot load the file.
+
+    Raises:
+        ModelError: the model cannot be converted, or the target cannot load any form of it.
+    """
+    converter, fallback = load_converter(format), None
+    name = f"model-{precision}.{format}"
+    with converting(name):
+        content = make()
+        reason = target.incompatibility(format, converter.needs(content))
+        if reason and (fallback := converter.FALLBACKS.get(precision)):
+            report(f"{name} {reason}: for {target.name} it gets {fallback}")
+            content = make(compatible=True)
+    needs = converter.needs(content)
+    target.check(name, format, needs)
+    oldest = loads_in(format, needs)
+    for runtime, release in oldest.items():
+        if release is None:
+            report(f"{name} loads in no release of {runtime}; for devices with it, see --target")
+    requirements = {**converter.requirements(content), "loads_in": oldest}
+    if fallback:
+        requirements["given_up"] = fallback
+    return ConvertedFile(format, precision, content, requirements)
