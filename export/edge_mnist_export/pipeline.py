@@ -19,7 +19,7 @@ from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.datasets import Source, Split
 
 from . import bundle_writer
-from .bundle_writer import BundleWriter, Manifest
+from .bundle_writer import BundleWriter
 from .conversion import source_model as source_models
 from .conversion import spec_inference
 from .conversion.converter import ConvertedFile, Make, Report, convert_for, load_converter
@@ -35,7 +35,6 @@ from .verification import gate, parity, rejection_threshold
 from .verification.gate import Gate, VerifiedFile
 from .verification.latency import slower_than_float
 from .verification.parity import Reference
-from .verification.rejection_threshold import RejectionThreshold
 
 
 @dataclass(frozen=True)
@@ -126,9 +125,7 @@ def export(
     with bundle_writer.new_bundle(out) as bundle:
         model = load(source_model, data_source, report=report)
         reference = parity.reference(model.keras, model.test, model.spec.scaling)
-        int8 = None
-        if "int8" in options.precisions:
-            int8 = calibrate(model, options.formats, report=report)
+        int8 = calibrate(model, options, report=report)
         converted = convert(model, int8, options, report=report)
         verified = verify(converted, model.spec, reference, bundle)
         show(parity.text(verified, reference))
@@ -136,7 +133,8 @@ def export(
         for line in slower_than_float([file.artifact for file in verified]):
             report(line)
         threshold = choose_threshold(model, report=report)
-        bundle.finish(describe(model, reference, int8, threshold, verified, options))
+        description = describe(model, reference, int8, threshold, options.target)
+        bundle.finish(description, verified, batch=options.batch)
 
 
 def load(source_model: SourceModel, data_source: Source, *, report: Report) -> LoadedModel:
@@ -152,14 +150,16 @@ def load(source_model: SourceModel, data_source: Source, *, report: Report) -> L
     return LoadedModel(source_model, model, spec, *hold_out(train), test)
 
 
-def calibrate(model: LoadedModel, formats: Sequence[str], *, report: Report) -> Int8Plan:
+def calibrate(model: LoadedModel, options: ExportOptions, *, report: Report) -> Int8Plan | None:
     """Measure activations, then choose the int8 scheme by its error on validation images."""
+    if "int8" not in options.precisions:
+        return None
     images, counts = representative(model.calibration, seed=model.source.seed)
     check_pixels(images, model.spec, model.calibration.name)
     report(f"Measuring activations on {len(images)} images of {model.calibration.name}")
     inputs = as_input(images, model.spec.scaling)
     quantizers = {}
-    for format in formats:
+    for format in options.formats:
         converter = load_converter(format)
         with converting(f"model-int8.{format}"):
             quantizers[format] = converter.Quantizer(model.keras, inputs, counts, model.spec.range)
@@ -190,8 +190,7 @@ def convert(
         for precision in options.precisions:
             report(f"Converting to {precision} {format}")
             make: Make = functools.partial(converter.convert, model.keras, precision=precision)
-            if precision == "int8":
-                assert int8 is not None
+            if int8 and precision == "int8":
                 make = functools.partial(int8.quantizers[format].quantize, int8.scheme)
             file = convert_for(options.target, format, precision, make, report=report)
             content = converter.finish(file.content, model.spec, batch=options.batch)
@@ -206,13 +205,16 @@ def verify(
     return [parity.verify(bundle.add(file, spec), file.requirements, reference) for file in files]
 
 
-def choose_threshold(model: LoadedModel, *, report: Report) -> RejectionThreshold | None:
+def choose_threshold(model: LoadedModel, *, report: Report) -> dict[str, Any] | None:
     """Choose the confidence below which a device answers "no digit"."""
     threshold = rejection_threshold.choose(
         model.keras, model.spec, model.validation, seed=model.source.seed
     )
     if threshold:
-        report(threshold.summary())
+        report(
+            f"Rejection threshold {threshold['threshold']:.3f}: accepts {threshold['kept']:.2%} of "
+            f"{threshold['of']}"
+        )
     return threshold
 
 
@@ -220,30 +222,35 @@ def describe(
     model: LoadedModel,
     reference: Reference,
     int8: Int8Plan | None,
-    rejection: RejectionThreshold | None,
-    files: Sequence[VerifiedFile],
-    options: ExportOptions,
-) -> Manifest:
-    """Return the manifest of the bundle."""
-    return Manifest(
-        architecture={
+    threshold: Mapping[str, Any] | None,
+    target: Target,
+) -> dict[str, Any]:
+    """Return the manifest's fields on the model, its training and its data, in their order."""
+    spec = model.spec
+    return {
+        "architecture": {
             "name": model.source.name,
             "parameters": int(sum(np.prod(weight.shape) for weight in model.keras.weights)),
         },
-        spec=model.spec,
-        training={
+        "labels": list(spec.labels),
+        "input": {
+            "height": spec.height,
+            "width": spec.width,
+            "channels": spec.channels,
+            "range": list(spec.range),
+            "polarity": "white ink on black",
+        },
+        "training": {
             **model.source.training,
             "weights_sha256": source_models.weights_sha256(model.keras),
         },
-        target=options.target.name,
-        evaluation={
+        "target": target.name,
+        "evaluation": {
             "data": model.test.name,
             "images": len(model.test.images),
             "sha256": model.test.sha256,
             "keras_accuracy": reference.accuracy,
         },
-        calibration=int8.manifest_entry if int8 else None,
-        rejection=rejection,
-        files=files,
-        batch=options.batch,
-    )
+        **({"calibration": int8.manifest_entry} if int8 else {}),
+        **({"refusal": threshold} if threshold else {}),
+    }

@@ -22,22 +22,41 @@ Make = Callable[..., bytes]
 
 
 class Converter(Protocol):
-    """What `tflite.py` and `onnx.py` have in common; their docstrings say more."""
+    """The interface of the modules `tflite` and `onnx`."""
 
     @property
-    def FALLBACKS(self) -> Mapping[str, str]: ...  # noqa: N802, a constant of the modules
+    def FALLBACKS(self) -> Mapping[str, str]:  # noqa: N802, a constant of the modules
+        """What `compatible=True` changes, by precision."""
 
-    def convert(self, model: Any, *, precision: str, compatible: bool = False) -> bytes: ...
+    def convert(self, model: Any, *, precision: str, compatible: bool = False) -> bytes:
+        """Return a file with input `image` and output `probabilities`.
+
+        Args:
+            model: a Keras model from images (n, h, w, c) to probabilities (n, classes).
+            precision: float32, float16 or dynamic.
+            compatible: apply the fallback of `FALLBACKS`, so that older runtimes load the file.
+        """
 
     def Quantizer(  # noqa: N802, a class of the modules
         self, model: Any, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
-    ) -> Quantizer: ...
+    ) -> Quantizer:
+        """Convert the float model and measure its activations.
 
-    def finish(self, content: bytes, spec: ModelSpec, *, batch: int | None = None) -> bytes: ...
+        Args:
+            model: a Keras model from images (n, h, w, c) to probabilities (n, classes).
+            images: calibration images (n, h, w, c), as the model takes them.
+            counts: the numbers of images that schemes may ask for.
+            input_range: the values that pixels 0 and 255 become.
+        """
 
-    def needs(self, content: bytes) -> Needs: ...
+    def finish(self, content: bytes, spec: ModelSpec, *, batch: int | None = None) -> bytes:
+        """Return the file with its labels, and with a fixed batch if the format has one."""
 
-    def requirements(self, content: bytes) -> dict[str, Any]: ...
+    def needs(self, content: bytes) -> Needs:
+        """Return what a runtime must have to load the file."""
+
+    def requirements(self, content: bytes) -> dict[str, Any]:
+        """Return the file's fields on requirements in the manifest."""
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,10 @@ FALLBACKS: dict[str, str] = {}
 
 
 def convert(model: Any, *, precision: str, compatible: bool = False) -> bytes:
-    """Return an ONNX model with input `image`, output `probabilities` and an open batch.
+    """Return an ONNX model of an open batch; see `converter.Converter`.
 
-    Args:
-        model: a Keras model from images (n, h, w, c) to probabilities (n, classes).
-        precision: float32; float16 for float16 inside and float32 in and out; dynamic for int8
-            weights of dense layers and float activations.
-        compatible: has no effect, because `FALLBACKS` is empty.
+    float16 computes in float16 between float32 input and output; dynamic has int8 weights in the
+    dense layers and float activations. `compatible` has no effect.
     """
     with quiet_conversion():
         return serialize(_CONVERTERS[precision](trace(model)))

@@ -38,14 +38,7 @@ class Quantizer:
     def __init__(
         self, model: Any, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
     ) -> None:
-        """Convert the float model and measure its activations.
-
-        Args:
-            model: a Keras model from images (n, h, w, c) to probabilities.
-            images: calibration images (n, h, w, c), as the model takes them.
-            counts: the numbers of images that schemes may ask for.
-            input_range: the values that pixels 0 and 255 become.
-        """
+        """Convert the float model and measure its activations; see `converter.Converter`."""
         with quiet_conversion():
             self._float = trace(model)
         self._input_range = input_range

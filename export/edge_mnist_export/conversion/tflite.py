@@ -33,13 +33,9 @@ FALLBACKS = {"dynamic": "one scale for all weights of a dense layer"}
 
 
 def convert(model: Any, *, precision: str, compatible: bool = False) -> bytes:
-    """Return a TFLite model with input `image` and output `probabilities`, batch 1.
+    """Return a TFLite model of batch 1; see `converter.Converter`.
 
-    Args:
-        model: a Keras model from images (n, h, w, c) to probabilities (n, classes).
-        precision: float32; float16 for float16 weights; dynamic for int8 weights and float
-            activations.
-        compatible: apply the fallback of `FALLBACKS`, so that older runtimes load the file.
+    float16 has float16 weights; dynamic has int8 weights and float activations.
     """
     with quiet():
         content = _convert(model, _SETTINGS[precision], per_channel_dense=not compatible)
@@ -56,14 +52,7 @@ class Quantizer:
     def __init__(
         self, model: Any, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
     ) -> None:
-        """Convert the float model and measure its activations.
-
-        Args:
-            model: a Keras model from images (n, h, w, c) to probabilities.
-            images: calibration images (n, h, w, c), as the model takes them.
-            counts: the numbers of images that schemes may ask for.
-            input_range: the values that pixels 0 and 255 become.
-        """
+        """Convert the float model and measure its activations; see `converter.Converter`."""
 
         def calibrate_only(converter: Any) -> None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -8,7 +8,6 @@ digit, preprocessed as on a device, show how many of those it rejects.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,45 +26,7 @@ from . import non_digits
 ACCEPTED = 0.997
 
 
-@dataclass(frozen=True)
-class RejectionThreshold:
-    """A threshold and its effect.
-
-    Attributes:
-        data: the name of the validation images.
-        threshold: the least confidence of a digit, in [0, 1).
-        accepted: fraction of the correctly classified validation images at or above it.
-        images: the number of these images.
-        rejected: fraction of pictures without a digit that are rejected, by kind.
-    """
-
-    data: str
-    threshold: float
-    accepted: float
-    images: int
-    rejected: dict[str, float]
-
-    def manifest_entry(self) -> dict[str, Any]:
-        """Return the manifest's `refusal`, in the keys of schema 1."""
-        return {
-            "data": self.data,
-            "threshold": self.threshold,
-            "kept": self.accepted,
-            "of": f"{self.images} held-out images read rightly",
-            "refused": self.rejected,
-        }
-
-    def summary(self) -> str:
-        """Return one line for the export's progress."""
-        return (
-            f"Rejection threshold {self.threshold:.3f}: accepts {self.accepted:.2%} of "
-            f"{self.images} correctly classified held-out images"
-        )
-
-
-def choose(
-    model: Any, spec: ModelSpec, validation: Split, *, seed: int
-) -> RejectionThreshold | None:
+def choose(model: Any, spec: ModelSpec, validation: Split, *, seed: int) -> dict[str, Any] | None:
     """Choose the threshold of a model of digits.
 
     Args:
@@ -75,8 +36,9 @@ def choose(
         seed: decides which pictures without a digit are drawn.
 
     Returns:
-        None if the model's classes are not the digits, or if it classifies no validation image
-        correctly.
+        The manifest's `refusal`: the threshold in [0, 1), the fraction that it keeps and of how
+        many images, and the fraction of pictures without a digit that it refuses, by kind. None if
+        the classes are not the digits, or if no validation image is classified correctly.
     """
     if not spec.digits or not len(validation.images):
         return None
@@ -88,16 +50,16 @@ def choose(
     # Rounded down to 0.001, because the last bits of a probability depend on the processor.
     quantile = confidences[int((1 - ACCEPTED) * len(confidences))]
     threshold = float(np.floor(quantile * 1000) / 1000)
-    return RejectionThreshold(
-        validation.name,
-        threshold,
-        accepted=round(float((confidences >= threshold).mean()), 4),
-        images=len(confidences),
-        rejected={
+    return {
+        "data": validation.name,
+        "threshold": threshold,
+        "kept": round(float((confidences >= threshold).mean()), 4),
+        "of": f"{len(confidences)} held-out images read rightly",
+        "refused": {
             kind: _rejected(model, spec, pictures, threshold)
             for kind, pictures in non_digits.draw(seed).items()
         },
-    )
+    }
 
 
 def _predict(model: Any, images: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.float32]:
