@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from edge_mnist import bundle
+
 REPOSITORY = Path(__file__).parents[1]
 # The shipped `edge` with its float32 files, for tests that need more than one precision.
 WHOLE = REPOSITORY / "tests" / "bundle"
+SHIPPED = Path(bundle.SHIPPED)
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 # As on most machines: else each of the processes here would compile TensorFlow anew, 10 of 15 s.

@@ -7,17 +7,17 @@ import subprocess
 import sys
 from typing import Any
 
-from .. import backends
 from ..bundle import find_artifacts
-from ..classifier import choose
 from ..errors import EdgeMnistError
 from ..system.info import distribution_version
 from .environment import environment
+from .registry import RUNTIMES, Runtime
+from .selection import choose
 
 
 def diagnose() -> dict[str, Any]:
     """Return the environment, the state of every runtime, and what `Classifier()` would use."""
-    runtimes = [_runtime(runtime) for runtime in backends.RUNTIMES.values()]
+    runtimes = [_runtime(runtime) for runtime in RUNTIMES.values()]
     return {
         "environment": environment(),
         "runtimes": runtimes,
@@ -26,7 +26,7 @@ def diagnose() -> dict[str, Any]:
     }
 
 
-def _runtime(runtime: backends.Runtime) -> dict[str, Any]:
+def _runtime(runtime: Runtime) -> dict[str, Any]:
     """Import a runtime in a process of its own: some die of illegal instructions."""
     state: dict[str, Any] = {
         "backend": runtime.backend,
@@ -37,7 +37,7 @@ def _runtime(runtime: backends.Runtime) -> dict[str, Any]:
     }
     if not runtime.installed:
         return state
-    module = f"{backends.__name__}.{runtime.backend}"
+    module = f"{__package__}.{runtime.backend}"
     done = subprocess.run(
         [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False
     )

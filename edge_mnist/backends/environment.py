@@ -6,9 +6,10 @@ import platform
 from datetime import UTC, datetime
 from typing import Any
 
-from .. import __version__, backends
 from ..system import machine
 from ..system.info import cpu_model, distribution_version, memory_mb, usable_cpus
+from ..system.version import __version__
+from .registry import installed
 
 
 def environment() -> dict[str, Any]:
@@ -28,6 +29,6 @@ def environment() -> dict[str, Any]:
         "cgroup": machine.cgroup_limits(),
         "runtimes": {
             runtime.distribution: distribution_version(runtime.distribution)
-            for runtime in backends.installed()
+            for runtime in installed()
         },
     }

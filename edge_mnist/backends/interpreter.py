@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ModelError
-from . import NotSupportedError, Tensor, _first_line, choose_output, one_input
+from .session import NotSupportedError, Tensor, check_one_input, choose_output, first_line
 
 if TYPE_CHECKING:
     from numpy import generic
     from numpy.typing import NDArray
 
-    from . import Run, Shape
+    from .session import Run, Shape
 
 # What the runtimes say, word for word.
 _UNKNOWN_OP = r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'"
@@ -43,14 +43,14 @@ class InterpreterSession:
             with _hushed():
                 self._interpreter = interpreter(model_content=content, num_threads=threads)
                 inputs = self._interpreter.get_input_details()
-                one_input([details["name"] for details in inputs], name)
+                check_one_input([details["name"] for details in inputs], name)
                 self._close_sizes(inputs[0])
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             _raise_if_not_supported(error)
             raise ModelError(
                 f"Expected a TFLite model that this runtime can load, got {name}: "
-                f"{_first_line(error)}"
+                f"{first_line(error)}"
             ) from error
         inputs, outputs = (
             self._interpreter.get_input_details(),
@@ -89,14 +89,14 @@ class InterpreterSession:
             except (ValueError, RuntimeError) as error:
                 raise ModelError(
                     f"Expected {self._name} to take an image of shape {values.shape}, got: "
-                    f"{_first_line(error)}"
+                    f"{first_line(error)}"
                 ) from error
             return result
 
         return np.zeros(shape, self.input.dtype), run
 
 
-_HUSHING = _thread.allocate_lock()
+_HUSHING = threading.Lock()
 
 
 @contextlib.contextmanager

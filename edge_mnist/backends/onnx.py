@@ -12,15 +12,15 @@ from onnxruntime import OrtValue
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ..errors import ModelError
-from . import NotSupportedError, Tensor, _first_line, choose_output, one_input
 from .onnx_file import has_external_data, quantization
+from .session import NotSupportedError, Tensor, check_one_input, choose_output, first_line
 
 if TYPE_CHECKING:
     from numpy import generic
     from numpy.typing import NDArray
 
     from ..bundle import File
-    from . import Run, Shape
+    from .session import Run, Shape
 
 # ONNX Runtime's exceptions share no base class but Exception.
 _ERRORS: tuple[type[Exception], ...] = (
@@ -79,7 +79,7 @@ class OnnxSession:
             _raise_if_not_supported(error)
             raise ModelError(
                 f"Expected an ONNX model that this runtime can load, got {name}: "
-                f"{_first_line(error)}"
+                f"{first_line(error)}"
             ) from error
         try:
             self._describe(content, name)
@@ -91,7 +91,7 @@ class OnnxSession:
     def _describe(self, content: bytes, name: str) -> None:
         """Find the input, and the output that is used."""
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        one_input([argument.name for argument in inputs], name)
+        check_one_input([argument.name for argument in inputs], name)
         metadata = self._session.get_modelmeta().custom_metadata_map
         # Maps and sequences of classic classifiers are no tensors, and never the one wanted.
         usable = [argument for argument in outputs if argument.type in _DTYPES] or outputs
@@ -138,7 +138,7 @@ class OnnxSession:
     def _refused(self, values: NDArray[generic], error: Exception) -> ModelError:
         return ModelError(
             f"Expected {self._name} to take an image of shape {values.shape}, got: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         )
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ..bundle.model_spec import ModelSpec
 from ..errors import ModelError
-from . import Tensor
+from .session import Tensor
 
 # sklearn's digits are 8×8; a table of four columns is no 2×2 image.
 _LEAST, _MOST = 8, 4096

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_mnist import __version__
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
 from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.system.files import new_folder
+from edge_mnist.system.version import __version__
 
 from .conversion.converter import ConvertedFile
 from .frameworks import tool_versions

@@ -71,15 +71,14 @@ def _export(run: Run, bundle: Path) -> str:
 def _evaluate(artifacts: tuple[Artifact, ...], data: str) -> str:
     """Return accuracy and confusion of every file in every runtime."""
     from edge_mnist import datasets
-    from edge_mnist.classifier import choose
-    from edge_mnist.evaluation import evaluate, pairs
-
-    from .evaluation_text import evaluation_text
+    from edge_mnist.backends.selection import choose, pairs
+    from edge_mnist.evaluation import evaluate
+    from edge_mnist.evaluation.text_report import evaluation_text
 
     split = datasets.load(datasets.find(data, splits=("test",)), "test")
-    results = [evaluate(artifact, runtime, split) for artifact, runtime in pairs(artifacts, None)]
-    artifact, runtime = choose(artifacts)
-    return evaluation_text(split.name, results, preferred=(artifact.path, runtime.backend))
+    results = {pair: evaluate(*pair, split) for pair in pairs(artifacts, None)}
+    shown = results[choose(artifacts)]
+    return evaluation_text(split.name, list(results.values()), shown=shown)
 
 
 def _benchmark(artifacts: tuple[Artifact, ...]) -> None:
@@ -88,8 +87,8 @@ def _benchmark(artifacts: tuple[Artifact, ...]) -> None:
     Raises:
         GateError: a measurement failed.
     """
+    from edge_mnist.backends.selection import pairs
     from edge_mnist.benchmark import plan, report
-    from edge_mnist.evaluation import pairs
 
     jobs = [(artifact, runtime, 1) for artifact, runtime in pairs(artifacts, None)]
     steps = 1000
@@ -98,12 +97,12 @@ def _benchmark(artifacts: tuple[Artifact, ...]) -> None:
         label="Measuring",
         file=sys.stderr,
         hidden=not sys.stderr.isatty(),
-        item_show_func=lambda job: job,
+        item_show_func=lambda row: row,
     ) as bar:
         document = report.run(
             jobs,
             plan=plan.choose(quick=True, rows=len(jobs)),
-            show=lambda fraction, job: bar.update(int(fraction * steps) - bar.pos, job),
+            show=lambda fraction, row: bar.update(int(fraction * steps) - bar.pos, row),
         )
     click.echo(report.text(document))
     if document["failed"]:

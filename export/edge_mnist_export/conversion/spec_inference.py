@@ -99,41 +99,37 @@ def infer_spec(model: Any, source_model: SourceModel, train: Split, *, report: R
 
 
 def _infer_scaling(model: Any, train: Split, report: Report) -> Scaling:
-    scores = _scores(model, train, _RANGES)
-    chosen = scaling_search.best(scores)[0]
-    tried = ", ".join(f"{name}: {percent(score.accuracy)}" for name, score in scores.items())
+    found = _try_scalings(model, train, _RANGES)
+    tried = ", ".join(f"{name}: {percent(score.accuracy)}" for name, score in found.scores.items())
     report(
-        f"Inferred input range {chosen}, by accuracy on {_sample_name(train)}: {tried}. "
+        f"Inferred input range {found.chosen}, by accuracy on {_sample_name(train)}: {tried}. "
         f"--input-range overrides it."
     )
-    return _RANGES[chosen]
+    return _RANGES[found.chosen]
 
 
 def _check_scaling(model: Any, scaling: Scaling, train: Split) -> None:
     """Raise ModelError if pixels would be scaled twice, or not at all."""
-    scores = _scores(model, train, {"asked": scaling, **_RANGES})
-    best = scaling_search.best(scores)[0]
-    if scores[best].accuracy - scores["asked"].accuracy > _WRONG_RANGE_LOSS:
+    found = _try_scalings(model, train, {"asked": scaling, **_RANGES})
+    best, asked = (found.scores[name].accuracy for name in (found.chosen, "asked"))
+    if best - asked > _WRONG_RANGE_LOSS:
         low, high = scaling.value(0), scaling.value(255)
         raise ModelError(
             f"Expected the range of pixels that this model was trained on, got --input-range "
-            f"{low:g},{high:g}: accuracy {percent(scores['asked'].accuracy)} on "
-            f"{_sample_name(train)}, and {percent(scores[best].accuracy)} with {best}. Does the "
+            f"{low:g},{high:g}: accuracy {percent(asked)} on "
+            f"{_sample_name(train)}, and {percent(best)} with {found.chosen}. Does the "
             f"model scale pixels itself, or not at all? Leave --input-range out, or give that.",
             code="model-input-range",
         )
 
 
-def _scores(
+def _try_scalings(
     model: Any, train: Split, scalings: Mapping[str, Scaling]
-) -> dict[str, scaling_search.Score]:
+) -> scaling_search.SearchResult:
     images, labels = _sample(train)
-    return {
-        name: scaling_search.score(
-            model.predict(as_input(images, scaling), verbose=0), labels, "probabilities"
-        )
-        for name, scaling in scalings.items()
-    }
+    return scaling_search.search(
+        scalings, lambda scaling: model.predict(as_input(images, scaling), verbose=0), labels
+    )
 
 
 def _sample(train: Split) -> tuple[NDArray[np.uint8], NDArray[np.unsignedinteger]]:
