@@ -1,4 +1,4 @@
-"""A small run and its bundle, made once by the command line on the stand-in."""
+"""A small run on synthetic digits and its bundle, created once by the command line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ EVERYTHING = ("--int8", "--fp16", "--dynamic", "--max-drop", "1", "--min-agreeme
 SMALL = ("--data", "synthetic", "--limit", "6000", "--epochs", "3", "--arch", "seed")
 
 
+# Markers of the tests that use an expensive fixture, directly or through another one.
+_MARKERS = {"run": ("train", "slow"), "quickstarted": ("train", "slow"), "old": ("install", "slow")}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests whose fixtures train a model or install packages."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for fixture in _MARKERS.keys() & set(getattr(item, "fixturenames", ())):
+                for marker in _MARKERS[fixture]:
+                    item.add_marker(marker)
+
+
 @pytest.fixture(scope="session")
 def run(cli: Cli, together: Path) -> Path:
     """A finished run of the seed CNN on 6,000 drawn digits."""
@@ -23,7 +36,7 @@ def run(cli: Cli, together: Path) -> Path:
 @pytest.fixture(scope="session")
 def bundle(cli: Cli, run: Path, together: Path) -> Path:
     """Every precision of that run, in both formats."""
-    # 6,000 images make no settled model; one point leaves room for what rounding tips over.
+    # After 6,000 images many predictions are close, so rounding changes up to a point of them.
     return _once(together / "bundle", lambda path: cli("export", run, *EVERYTHING, "--out", path))
 
 
@@ -35,7 +48,7 @@ def together(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 
 def _once(path: Path, make: Callable[[Path], object]) -> Path:
-    """Let the first process that comes make `path`, while the others wait for it."""
+    """Let the first process create `path` while the others wait for it."""
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
