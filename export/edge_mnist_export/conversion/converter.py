@@ -61,14 +61,7 @@ class Converter(Protocol):
 
 @dataclass(frozen=True)
 class ConvertedFile:
-    """One model file in memory.
-
-    Attributes:
-        format: tflite or onnx.
-        precision: float32, float16, dynamic or int8.
-        content: the bytes of the file.
-        requirements: what a runtime needs to load it, as the manifest states that.
-    """
+    """One model file in memory; `requirements` are the manifest's fields on its runtimes."""
 
     format: str
     precision: str
@@ -102,7 +95,7 @@ def convert_for(
         format: tflite or onnx.
         precision: float32, float16, dynamic or int8.
         make: converts the model to that format and precision.
-        report: takes a line on a fallback, and on a runtime that cannot load the file.
+        report: takes lines on fallbacks and on runtimes that cannot load the file.
 
     Raises:
         ModelError: the model cannot be converted, or the target cannot load any form of it.

@@ -34,10 +34,6 @@ def convert(model: Any, *, precision: str, compatible: bool = False) -> bytes:
         return serialize(_CONVERTERS[precision](trace(model)))
 
 
-def _float32(model: onnx.ModelProto) -> onnx.ModelProto:
-    return model
-
-
 def _float16(model: onnx.ModelProto) -> onnx.ModelProto:
     half = convert_float_to_float16(model, keep_io_types=True)
     # The converter appends the casts of the output behind the nodes that use them.
@@ -59,7 +55,7 @@ def _dynamic(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.load(out)
 
 
-_CONVERTERS = {"float32": _float32, "float16": _float16, "dynamic": _dynamic}
+_CONVERTERS = {"float32": lambda model: model, "float16": _float16, "dynamic": _dynamic}
 
 
 def finish(content: bytes, spec: ModelSpec, *, batch: int | None = None) -> bytes:

@@ -84,11 +84,6 @@ class Target:
     def check(self, file: str, format: str, needs: Needs) -> None:
         """Make sure that every runtime of this target can load a file.
 
-        Args:
-            file: the file's name, for the message.
-            format: tflite or onnx.
-            needs: what the file needs of its runtime.
-
         Raises:
             ModelError: names the need and the runtime that does not meet it.
         """

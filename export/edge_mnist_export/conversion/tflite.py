@@ -37,8 +37,15 @@ def convert(model: Any, *, precision: str, compatible: bool = False) -> bytes:
 
     float16 has float16 weights; dynamic has int8 weights and float activations.
     """
+
+    def set_precision(converter: Any) -> None:
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+
     with quiet():
-        content = _convert(model, _SETTINGS[precision], per_channel_dense=not compatible)
+        content = _convert(model, set_precision, per_channel_dense=not compatible)
         return tflite_file.name_tensors(content)
 
 
@@ -118,22 +125,6 @@ def _save(model: Any, folder: str) -> None:
         input_signature=[keras.InputSpec(shape=shape, dtype="float32", name="image")],
     )
     archive.write_out(folder, verbose=False)
-
-
-def _set_float32(converter: Any) -> None:
-    pass
-
-
-def _set_float16(converter: Any) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-
-
-def _set_dynamic(converter: Any) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-
-
-_SETTINGS = {"float32": _set_float32, "float16": _set_float16, "dynamic": _set_dynamic}
 
 
 def _run_all_tensors(content: bytes) -> Run:

@@ -46,11 +46,6 @@ def representative(
 def check_pixels(images: NDArray[np.uint8], spec: ModelSpec, name: str) -> None:
     """Make sure that calibration images span the input range of the model.
 
-    Args:
-        images: the calibration images, uint8.
-        spec: states the range that pixels 0 to 255 map to.
-        name: the data set's name, for the message.
-
     Raises:
         DataError: the images span almost nothing, because they were scaled before.
     """

@@ -43,14 +43,7 @@ def slower_than_float(artifacts: Sequence[Artifact]) -> Iterator[str]:
 
 
 def invoke_us(classifiers: Mapping[str, Classifier]) -> dict[str, float]:
-    """Measure the minimum latency of one run of each classifier's runtime.
-
-    Args:
-        classifiers: by a name.
-
-    Returns:
-        Microseconds by that name.
-    """
+    """Measure the minimum latency of one run of each classifier's runtime, in µs by its name."""
     runs = {}
     for name, classifier in classifiers.items():
         image = np.zeros((1, *classifier.spec.shape), np.uint8)

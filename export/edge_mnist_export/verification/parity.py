@@ -88,10 +88,7 @@ _ROUNDINGS = {
 def verify(artifact: Artifact, requirements: Mapping[str, Any], keras: Reference) -> VerifiedFile:
     """Run an artifact on the test set, in the preferred runtime for its format, as a device does.
 
-    Args:
-        artifact: the file.
-        requirements: what a runtime needs to load it; copied into the result.
-        keras: Keras's outputs on the test set.
+    `requirements` are copied into the result.
     """
     runtime = backends.installed(artifact.format)[0]
     result = evaluate(artifact, runtime, keras.split)
