@@ -1,4 +1,4 @@
-"""What a measurement was taken on: processor, system, versions, load."""
+"""The environment of a measurement: processor, system, versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .registry import installed
 
 
 def environment() -> dict[str, Any]:
-    """Return what a reader needs in order to place, or repeat, a measurement."""
+    """Return the facts that a reader needs to compare or to repeat a measurement."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "edge_mnist": __version__,

@@ -188,7 +188,7 @@ def find_artifacts(
 
 
 def newest_bundle(root: File = RUNS) -> Path:
-    """Return the newest bundle in the run folders of `root`, or the shipped one if there is none."""
+    """Return the newest bundle of a run folder in `root`, or the shipped one."""
     from pathlib import Path
 
     # A bundle that is being written has a name that begins with a dot.

@@ -88,7 +88,9 @@ def _benchmark(artifacts: tuple[Artifact, ...]) -> None:
         GateError: a measurement failed.
     """
     from edge_mnist.backends.selection import pairs
-    from edge_mnist.benchmark import plan, report
+    from edge_mnist.benchmark import suite
+    from edge_mnist.benchmark.plan import make_plan
+    from edge_mnist.benchmark.text_report import as_text
 
     jobs = [(artifact, runtime, 1) for artifact, runtime in pairs(artifacts, None)]
     steps = 1000
@@ -99,12 +101,12 @@ def _benchmark(artifacts: tuple[Artifact, ...]) -> None:
         hidden=not sys.stderr.isatty(),
         item_show_func=lambda row: row,
     ) as bar:
-        document = report.run(
+        document = suite.run(
             jobs,
-            plan=plan.choose(quick=True, rows=len(jobs)),
+            plan=make_plan(quick=True, rows=len(jobs)),
             show=lambda fraction, row: bar.update(int(fraction * steps) - bar.pos, row),
         )
-    click.echo(report.text(document))
+    click.echo(as_text(document))
     if document["failed"]:
         raise GateError(
             f"Expected {len(jobs)} rows, got {len(document['failed'])} that failed; "
