@@ -14,19 +14,6 @@ EVERYTHING = ("--int8", "--fp16", "--dynamic", "--max-drop", "1", "--min-agreeme
 SMALL = ("--data", "synthetic", "--limit", "6000", "--epochs", "3", "--arch", "seed")
 
 
-# Markers of the tests that use an expensive fixture, directly or through another one.
-_MARKERS = {"run": ("train", "slow"), "quickstarted": ("train", "slow"), "old": ("install", "slow")}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests whose fixtures train a model or install packages."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for fixture in _MARKERS.keys() & set(getattr(item, "fixturenames", ())):
-                for marker in _MARKERS[fixture]:
-                    item.add_marker(marker)
-
-
 @pytest.fixture(scope="session")
 def run(cli: Cli, together: Path) -> Path:
     """A finished run of the seed CNN on 6,000 drawn digits."""

@@ -160,7 +160,6 @@ def export(*arguments: str | Path, status: int = 0) -> None:
     assert ended.value.code == status
 
 
-@pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.parametrize("name", MODELS)
 def test_a_user_s_own_keras_model_is_exported_and_runs(
@@ -190,7 +189,6 @@ def test_a_user_s_own_keras_model_is_exported_and_runs(
         assert classifier.predict(images[0]).digit == digits[0]
 
 
-@pytest.mark.slow
 @pytest.mark.train
 def test_pixels_scaled_twice_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -211,7 +209,6 @@ def test_pixels_scaled_twice_are_refused(
     assert not (tmp_path / "b").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.train
 def test_subfolders_name_the_labels(tmp_path: Path) -> None:
     shape = (28, 28, 1)
@@ -300,7 +297,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.train
 def test_twenty_classes_in_order_and_mixed_precision(tmp_path: Path) -> None:
     shape, classes = (28, 28, 1), 20

@@ -125,6 +125,7 @@ print(image.Name().decode(), properties.ColorSpace(), options.Mean(0), options.S
 """
 
 
+@pytest.mark.install
 def test_tflite_support_reads_the_metadata(bundle: Path, old: Path, tmp_path: Path) -> None:
     wanted = ("tflite-support==0.4.4", "flatbuffers==25.9.23")
     install = [old, *("-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path)]
@@ -172,6 +173,7 @@ def test_the_manifest_states_the_runtimes_of_each_file(bundle: Path) -> None:
     assert json.loads((bundle / "manifest.json").read_text())["target"] == "generic"
 
 
+@pytest.mark.install
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_oldest_runtimes_confirm_the_manifest(
     bundle: Path, device: Device, cli: Cli, backend: str
@@ -215,6 +217,7 @@ def test_for_a_32_bit_pi_the_export_falls_back_and_reports_it(pi32: tuple[Path, 
     assert "given_up" not in by_name["model-float32.tflite"]
 
 
+@pytest.mark.install
 def test_the_fallback_runs_in_tflite_runtime(pi32: tuple[Path, str], device: Device) -> None:
     float32, dynamic = evaluated(device, pi32[0], "tflite")
     assert dynamic["file"] == "model-dynamic.tflite"
@@ -261,6 +264,7 @@ def test_a_need_without_a_fallback_is_named(bundle: Path) -> None:
     TARGETS["generic"].check("m.tflite", "tflite", needs)
 
 
+@pytest.mark.install
 def test_every_interpreter_names_an_unknown_operator(
     bundle: Path, device: Device, cli: Cli, tmp_path: Path
 ) -> None:
@@ -289,6 +293,7 @@ def stamped(source: Path, opset: int, ir_version: int) -> bytes:
     return bytes(model.SerializeToString())
 
 
+@pytest.mark.install
 def test_an_onnx_file_too_new_is_named(
     bundle: Path, device: Device, cli: Cli, tmp_path: Path
 ) -> None:
@@ -307,6 +312,7 @@ def test_an_onnx_file_too_new_is_named(
         )
 
 
+@pytest.mark.install
 @pytest.mark.parametrize(("opset", "ir_version"), [(18, 9), (19, 9), (18, 10)])
 def test_the_table_of_onnx_runtime_agrees_with_1_15(
     bundle: Path, device: Device, tmp_path: Path, opset: int, ir_version: int

@@ -11,7 +11,6 @@ import pytest
 from tests.conftest import REPOSITORY, Cli
 
 
-@pytest.mark.slow
 @pytest.mark.train
 def test_the_seed_cnn_on_mnist(cli: Cli, mnist: Path, tmp_path: Path) -> None:
     # One thread, because another test process uses the other core. oneDNN is faster here; without
@@ -40,6 +39,7 @@ def quickstarted(
     return folder, cli("quickstart", "--data", "synthetic", "--epochs", "1", cwd=folder)
 
 
+@pytest.mark.train
 def test_quickstart_creates_all_files_and_prints_all_reports(
     cli: Cli, quickstarted: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
@@ -57,6 +57,7 @@ def test_quickstart_creates_all_files_and_prints_all_reports(
     assert len(cli(*command, cwd=folder).stdout.splitlines()) == 10
 
 
+@pytest.mark.train
 def test_a_model_of_synthetic_digits_reads_mnist(
     cli: Cli, mnist: Path, quickstarted: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
