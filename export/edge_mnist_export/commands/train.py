@@ -39,7 +39,8 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     "max_bytes",
     callback=_size,
     metavar="SIZE",
-    help="Choose the most accurate architecture whose int8 file is at most this large: 15KB.",
+    help="Choose the most accurate architecture whose int8 file is at most this large, such as "
+    "15KB.",
 )
 @click.option(
     "--max-latency-us",
