@@ -100,7 +100,7 @@ def convert_ncnn(models: Path, say: Say) -> None:
 
 def _newest_seed() -> Path | None:
     """Return the newest finished run of `seed` in runs/."""
-    found = runs.newest_first(ROOT / "runs")
+    found = runs.list_runs(ROOT / "runs")
     seeds = (run for run in found if run.finished and run.record["recipe"]["arch"] == "seed")
     return next((run.path for run in seeds), None)
 

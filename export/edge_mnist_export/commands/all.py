@@ -177,7 +177,7 @@ def train(
         arch = _choose(backend, max_bytes, max_us)
     arch = arch or "edge"
     schedule = recipes.schedule(arch, name)
-    taught = teachers.find(teacher, source, distill=schedule.temperature is not None)
+    taught = teachers.load_teacher(teacher, source, distill=schedule.temperature is not None)
     if labels == "sparse" and schedule.augment:
         raise click.UsageError(
             "Expected --labels one-hot with an augmented recipe, which mixes in what is no digit, "
@@ -236,7 +236,7 @@ def _train(
     from .. import runs
     from ..frameworks import load_keras
 
-    folder = runs.place(recipe, out)
+    folder = runs.find_folder(recipe, out)
     load_keras(recipe.backend)
     from ..training.loop import train
 
