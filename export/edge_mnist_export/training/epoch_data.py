@@ -31,8 +31,9 @@ class EpochData:
         self._training, self._recipe, self._teacher = training, recipe, teacher
         self._variants: dict[int, tuple[Images, Targets]] = {}
 
-    def __len__(self) -> int:
-        """Return the number of images per epoch."""
+    @property
+    def images_per_epoch(self) -> int:
+        """The number of images per epoch, with outliers."""
         images = len(self._training.images)
         return images + (outliers.count(images) if self._recipe.augment else 0)
 

@@ -36,7 +36,7 @@ class _TrainingData:
     source: datasets.Source
     train: datasets.Split
     validation: datasets.Split
-    epochs: EpochData
+    epoch_data: EpochData
 
 
 def train(
@@ -63,7 +63,7 @@ def train(
     """
     _make_deterministic(recipe)
     data = _prepare(recipe, source, teacher)
-    model, history = _start_or_resume(recipe, out, images_per_epoch=len(data.epochs))
+    model, history = _start_or_resume(recipe, data, out)
     fit = epochs.fit_function(model, recipe)
     for line in _introduction(recipe, data, teacher):
         report(line)
@@ -72,7 +72,7 @@ def train(
     with _interrupt_event() as interrupted:
         for epoch in range(len(history), recipe.epochs):
             start = time.perf_counter()
-            metrics = fit(*data.epochs.epoch(epoch)) | _validate(model, data, recipe)
+            metrics = fit(*data.epoch_data.epoch(epoch)) | _validate(model, data, recipe)
             history.append(_row(epoch + 1, metrics, time.perf_counter() - start))
             runs.write_history(out, history)
             checkpoints.save(model, out, epoch + 1)
@@ -96,14 +96,15 @@ def _prepare(recipe: Recipe, source: datasets.Source, teacher: Classifier | None
     return _TrainingData(source, images, validation, EpochData(training, recipe, teacher))
 
 
-def _start_or_resume(recipe: Recipe, out: Path, *, images_per_epoch: int) -> tuple[Any, History]:
+def _start_or_resume(recipe: Recipe, data: _TrainingData, out: Path) -> tuple[Any, History]:
     """Return the newest checkpoint and its history, or a new model and an empty history."""
     checkpoint = checkpoints.load_newest(out, recipe.epochs)
     if checkpoint:
         model, epoch = checkpoint
         return model, runs.read_history(out, epoch)
     model = architectures.build(recipe.arch, activation=recipe.activation)
-    rate = optimizers.learning_rate(recipe, -(-images_per_epoch // recipe.batch_size))
+    steps_per_epoch = -(-data.epoch_data.images_per_epoch // recipe.batch_size)
+    rate = optimizers.learning_rate(recipe, steps_per_epoch)
     model.compile(
         optimizers.build(recipe.optimizer, rate, recipe.weight_decay),
         loss=losses.SoftenedCrossEntropy(recipe.temperature)
@@ -119,8 +120,8 @@ def _start_or_resume(recipe: Recipe, out: Path, *, images_per_epoch: int) -> tup
 def _introduction(recipe: Recipe, data: _TrainingData, teacher: Classifier | None) -> Iterator[str]:
     validation = len(data.validation.images)
     training = len(data.train.images) - validation
-    yield f"Training {recipe.arch} on {data.train.name}: {training:,} images, {validation:,} to validate"
-    yield f"Keras on {recipe.backend}, {device(recipe.backend)}"
+    yield f"Training {recipe.arch} on {data.train.name}: {training:,} images, validation on"
+    yield f"{validation:,} more; Keras on {recipe.backend}, {device(recipe.backend)}"
     if teacher:
         file = teacher.artifact.path
         yield f"Targets: the probabilities of the teacher {file.parent.name}/{file.name}"
