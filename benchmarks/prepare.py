@@ -100,8 +100,8 @@ def convert_ncnn(models: Path, say: Say) -> None:
 
 def _newest_seed() -> Path | None:
     """Return the newest finished run of `seed` in runs/."""
-    newest = runs.newest_first(ROOT / "runs")
-    seeds = (run for run in newest if run.finished and run.record["recipe"]["arch"] == "seed")
+    found = runs.list_runs(ROOT / "runs")
+    seeds = (run for run in found if run.finished and run.record["recipe"]["arch"] == "seed")
     return next((run.path for run in seeds), None)
 
 

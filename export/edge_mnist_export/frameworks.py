@@ -1,4 +1,4 @@
-"""Import the heavy frameworks quietly, and say what they run on."""
+"""A backend's name in; Keras imported on it, its device and its versions out."""
 
 from __future__ import annotations
 
@@ -14,37 +14,40 @@ from importlib.metadata import version
 from edge_mnist.errors import EdgeMnistError, HostError, ModelError
 from edge_mnist.system.info import cpu_model, usable_cpus
 
-BACKENDS = ("tensorflow", "jax")
+_BACKENDS = ("tensorflow", "jax")
 
 
 @contextlib.contextmanager
-def quiet(*, tell: bool = False) -> Iterator[None]:
-    """Keep native code's chatter off stderr; with `tell`, show it after all if the body fails.
+def quiet(*, show_on_error: bool = False) -> Iterator[None]:
+    """Discard what native code writes to stderr.
 
-    TensorFlow's C++ writes to file descriptor 2 before any logging option is read.
+    TensorFlow's C++ writes to file descriptor 2 before it reads any logging option.
+
+    Args:
+        show_on_error: write the discarded text to stderr if the body raises.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as chatter:
-        os.dup2(chatter.fileno(), 2)
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as discarded:
+        os.dup2(discarded.fileno(), 2)
         try:
             yield
         except Exception:
-            if tell:
-                chatter.seek(0)
-                os.write(kept, chatter.read())
+            if show_on_error:
+                discarded.seek(0)
+                os.write(stderr, discarded.read())
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 @contextlib.contextmanager
 def converting(file: str) -> Iterator[None]:
-    """Make one line of whatever a converter raises: it may be anything, with pages around it.
+    """Turn any exception of a converter into an error of one line.
 
     Raises:
-        ModelError: names the file that could not be made.
+        ModelError: the body failed; the message names `file`, which could not be made.
     """
     try:
         yield
@@ -54,7 +57,8 @@ def converting(file: str) -> Iterator[None]:
         first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise ModelError(
             f"Expected a model that can be converted to {file}, got: {first[:200]} "
-            f"({type(error).__name__}); replace that layer, or leave out that format or precision."
+            f"({type(error).__name__}); replace that layer, or leave out that format or precision.",
+            code="model-not-convertible",
         ) from error
 
 
@@ -62,48 +66,53 @@ def keras_backend() -> str:
     """Return the backend that Keras trains on: $KERAS_BACKEND, else tensorflow.
 
     Raises:
-        HostError: it is not one this project trains on, or is not installed.
+        HostError: this project does not support the backend, or it is not installed.
     """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    if backend not in BACKENDS:
-        raise HostError(f"Expected KERAS_BACKEND to be {' or '.join(BACKENDS)}, got {backend!r}.")
+    if backend not in _BACKENDS:
+        raise HostError(
+            f"Expected KERAS_BACKEND to be {' or '.join(_BACKENDS)}, got {backend!r}; set it to "
+            f"one of these, or unset it.",
+            code="host-backend-unknown",
+        )
     if importlib.util.find_spec(backend) is None:
         raise HostError(
             f"Expected the package {backend} for KERAS_BACKEND={backend}, which is not "
-            f"installed; install it with: pip install {backend}"
+            f"installed; install it with: pip install {backend}",
+            code="host-backend-missing",
         )
     return backend
 
 
 def load_keras(backend: str) -> None:
-    """Import Keras on `backend`; the first call of a process decides."""
+    """Import Keras on `backend`. Only the first call of a process has an effect."""
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet(tell=True):
+    with quiet(show_on_error=True):
         importlib.import_module(backend)
         importlib.import_module("keras")
 
 
 def device(backend: str) -> str:
-    """Return what `backend` trains on: the accelerator's name, or the processor's."""
+    """Return the name of the accelerator that `backend` uses, or else of the processor."""
     if backend == "jax":
         import jax
 
         first = jax.devices()[0]
-        return _cpu() if first.platform == "cpu" else str(first.device_kind)
+        return _processor() if first.platform == "cpu" else str(first.device_kind)
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return _cpu()
+        return _processor()
     details = tf.config.experimental.get_device_details(gpus[0])
     return str(details.get("device_name", gpus[0].name))
 
 
 def tool_versions(*distributions: str) -> dict[str, str]:
-    """Return the version of each distribution, by name."""
+    """Return the installed version of each distribution, by name."""
     return {name: version(name) for name in distributions}
 
 
-def _cpu() -> str:
+def _processor() -> str:
     return f"{cpu_model()} ({usable_cpus()} CPUs)"

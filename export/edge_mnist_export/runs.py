@@ -1,8 +1,8 @@
-"""A run folder: what was asked for, how far it came, what came out.
+"""A path or a recipe in, a run folder and its `run.json` out.
 
-While a run is under way its folder holds `run.json` (status "running"), `history.csv` and
-`checkpoint-<epoch>.keras`; when it is done, `run.json` (status "finished"), `history.csv`,
-`model.keras` and `curves.png`. Every file is replaced whole.
+An unfinished run holds `run.json` (status "running"), `history.csv` and
+`checkpoint-<epoch>.keras`. A finished run holds `run.json` (status "finished"), `history.csv`,
+`model.keras` and `curves.png`. Every file is written under a temporary name, then renamed.
 """
 
 from __future__ import annotations
@@ -23,45 +23,42 @@ from edge_mnist.errors import BundleError, OutputError
 from edge_mnist.system.files import check_free, write_atomically
 
 RUNS = Path(bundle.RUNS)
-SCHEMA = 1
-HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+_SCHEMA = 1
+_HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a training run gives on one machine.
+    """Everything that decides the weights of a training run on one machine.
 
-    `data` is the data set's kind; `limit` cuts the training images; `learning_rate` is reached
-    after `warm_up_epochs`, and decays to 0 along a cosine; `weight_decay` is decoupled.
-    `augment` mixes in what has soft targets, so that `labels` are "one-hot" then; of its variations
-    there are `variants`, or as many as epochs. `teacher` is the SHA-256 of the model file whose
-    answers are the targets, and `temperature` what softens them.
+    Raises:
+        ValueError: a field has a wrong type or range, or two fields contradict each other.
     """
 
-    arch: str
-    activation: str
-    data: str
-    labels: str
-    augment: bool
+    arch: str  # a name that `training.architectures.build` takes
+    activation: str  # of the hidden layers, a Keras name
+    data: str  # kind of the data set: "mnist" or "synthetic"
+    labels: str  # "sparse" or "one-hot"; with `augment` "one-hot", as outliers have soft targets
+    augment: bool  # whether images are varied and mixed with outliers
     epochs: int
-    seed: int
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    warm_up_epochs: int = 0
-    optimizer: str = "adam"
-    weight_decay: float = 0.0
-    variants: int | None = None
-    teacher: str | None = None
-    temperature: float = 1.0
-    limit: int | None = None
-    backend: str = "tensorflow"
+    seed: int  # of the weights, the order and the augmentation; below 2^32
+    batch_size: int = 128  # images per step
+    learning_rate: float = 1e-3  # the peak; from there it decays to 0 along a cosine
+    warm_up_epochs: int = 0  # of linear rise to the peak
+    optimizer: str = "adam"  # or "muon"
+    weight_decay: float = 0.0  # decoupled; 0 for none
+    variants: int | None = None  # number of different augmented epochs; None for all different
+    teacher: str | None = None  # SHA-256 of the model to distil from; None to learn from labels
+    temperature: float = 1.0  # softens targets and predictions in distillation
+    limit: int | None = None  # number of training images read; None for all
+    backend: str = "tensorflow"  # Keras's: or "jax"
 
     def __post_init__(self) -> None:
-        maybe = (one for one in (self.limit, self.variants) if one is not None)
-        counts = (self.epochs, self.batch_size, *maybe)
+        optional = [count for count in (self.limit, self.variants) if count is not None]
+        counts = (self.epochs, self.batch_size, *optional)
         names = (self.arch, self.activation, self.data, self.labels, self.optimizer, self.backend)
-        whole = all(type(count) is int for count in (*counts, self.seed))
-        if not whole or min(counts) < 1 or not 0 <= self.seed < 2**32:
+        integers = all(type(count) is int for count in (*counts, self.seed))
+        if not integers or min(counts) < 1 or not 0 <= self.seed < 2**32:
             raise ValueError(f"epochs {self.epochs!r}, seed {self.seed!r}, limit {self.limit!r}")
         if not all(isinstance(name, str) for name in names):
             raise ValueError(f"names {names!r}")
@@ -82,178 +79,203 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether training is done and `model.keras` stands."""
+        """Whether training has ended, so that `model.keras` exists."""
         return bool(self.record["status"] == "finished")
 
     @property
     def data(self) -> str:
-        """What `datasets.find` takes to find a finished run's data again."""
+        """The argument with which `datasets.find` finds the data of a finished run again."""
         data = self.record["data"]
         return str(data["path"] if data["path"] and Path(data["path"]).exists() else data["name"])
 
 
-def read(path: Path) -> Run:
-    """Read a run folder.
+def read(folder: Path) -> Run:
+    """Read the `run.json` of a run folder.
 
     Raises:
-        BundleError: there is none, or its `run.json` cannot be understood.
+        BundleError: the file is missing, malformed or of another schema.
     """
     try:
-        record = json.loads((path / "run.json").read_text(encoding="utf-8"))
-        if record["schema"] != SCHEMA or record["status"] not in ("running", "finished"):
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if record["schema"] != _SCHEMA or record["status"] not in ("running", "finished"):
             raise ValueError(f"schema {record['schema']!r}, status {record['status']!r}")
         Recipe(**record["recipe"])
     except OSError as error:
         raise BundleError(
-            f"Expected a run folder (with run.json), got {path}; make one with: edge-mnist train"
+            f"Expected a run folder (with run.json), got {folder}; make one with: edge-mnist train",
+            code="bundle-run-missing",
         ) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
-            f"Expected {path / 'run.json'} as edge-mnist train writes it, got a broken or foreign "
-            f"one ({error!r}); train again."
+            f"Expected {folder / 'run.json'} as edge-mnist train writes it, got a broken or "
+            f"foreign one ({error!r}); train again.",
+            code="bundle-run-malformed",
         ) from error
-    return Run(path, record)
+    return Run(folder, record)
 
 
 def find(path: Path | None) -> Run:
-    """Return the finished run at `path` (a folder or its model.keras), or the newest in runs/.
+    """Return a finished run.
+
+    Args:
+        path: the run folder or its `model.keras`; None for the newest finished run in `runs/`.
 
     Raises:
-        BundleError: there is none, or it is not finished.
+        BundleError: there is no such run, or it is not finished.
     """
     if path is None:
-        newest = next((run for run in newest_first(RUNS) if run.finished), None)
+        newest = next((run for run in list_runs(Path(RUNS)) if run.finished), None)
         if newest is None:
             raise BundleError(
-                f"Expected a finished run in {RUNS}/, got none; make one with: edge-mnist train"
+                f"Expected a finished run in {RUNS}/, got none; make one with: edge-mnist train",
+                code="bundle-run-missing",
             )
         return newest
     run = read(path.parent if path.suffix == ".keras" else path)
     if not run.finished:
         raise BundleError(
-            f"Expected a finished run, got {path}, which was interrupted; "
-            f"the command that started it continues it."
+            f"Expected a finished run, got {path}, which was interrupted; repeat the command that "
+            f"started it, which continues it.",
+            code="bundle-run-unfinished",
         )
     return run
 
 
-def place(recipe: Recipe, out: Path | None) -> Path:
-    """Return the folder to train in: a new one, or that of an unfinished run of this recipe.
+def find_folder(recipe: Recipe, out: Path | None) -> Path:
+    """Return the folder to train in: a new one, or an unfinished run of the same recipe.
+
+    Args:
+        recipe: the recipe to train by.
+        out: the user's choice; None for the newest matching unfinished run in `runs/`, else a
+            new folder there, named after the architecture and the time.
 
     Raises:
-        OutputError: `out` holds something else.
+        OutputError: `out` holds other files, a finished run or a run of another recipe.
+        BundleError: the `run.json` in `out` is malformed.
     """
     if out is None:
-        for run in newest_first(RUNS):
+        for run in list_runs(Path(RUNS)):
             if not run.finished and run.record["recipe"] == asdict(recipe):
                 return run.path
-        new = RUNS / f"{recipe.arch}-{datetime.now():%Y%m%d-%H%M%S}"
-        check_free(new)
-        return new
-    if not (out / "run.json").is_file():
+        out = Path(RUNS) / f"{recipe.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+    if (out / "run.json").is_file():
+        _check_resumable(read(out), recipe)
+    else:
         check_free(out)
-        return out
-    run = read(out)
-    if run.finished:
-        raise OutputError(
-            f"Expected a new or empty folder, got {out}, which holds a finished run; "
-            f"choose another with --out, or delete it."
-        )
-    differing = [
-        name for name, value in asdict(recipe).items() if run.record["recipe"].get(name) != value
-    ]
-    if differing:
-        settings = ", ".join(f"{name} {run.record['recipe'].get(name)!r}" for name in differing)
-        raise OutputError(
-            f"Expected to continue the unfinished run in {out}, got other settings (it has "
-            f"{settings}); give those, or choose another folder with --out."
-        )
     return out
 
 
-def write_record(path: Path, recipe: Recipe, *, status: str, **details: Any) -> Run:
-    """Write `run.json` and return the run."""
-    record = {"schema": SCHEMA, "status": status, "recipe": asdict(recipe), **details}
-    write_atomically(path / "run.json", json.dumps(record, indent=1) + "\n")
-    return Run(path, record)
+def _check_resumable(run: Run, recipe: Recipe) -> None:
+    if run.finished:
+        raise OutputError(
+            f"Expected a new or empty folder, got {run.path}, which holds a finished run; "
+            f"choose another with --out, or delete it.",
+            code="output-run-finished",
+        )
+    stored = run.record["recipe"]
+    differing = [name for name, value in asdict(recipe).items() if stored.get(name) != value]
+    if differing:
+        settings = ", ".join(f"{name} {stored.get(name)!r}" for name in differing)
+        raise OutputError(
+            f"Expected the settings of the unfinished run in {run.path} ({settings}), got other "
+            f"ones; use the same settings, or choose another folder with --out.",
+            code="output-run-recipe",
+        )
 
 
-def read_history(path: Path, epochs: int) -> list[dict[str, float]]:
+def write_record(folder: Path, recipe: Recipe, *, status: str, **details: Any) -> Run:
+    """Write `run.json` and return the run.
+
+    Args:
+        folder: the run folder.
+        recipe: the recipe of the run.
+        status: "running" or "finished".
+        details: further keys of a finished run; JSON values.
+    """
+    record = {"schema": _SCHEMA, "status": status, "recipe": asdict(recipe), **details}
+    write_atomically(folder / "run.json", json.dumps(record, indent=1) + "\n")
+    return Run(folder, record)
+
+
+def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
+    """Write `history.csv`, one row per epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, "epoch": int(row["epoch"])} for row in rows)
+    write_atomically(folder / "history.csv", text.getvalue())
+
+
+def read_history(folder: Path, epochs: int) -> list[dict[str, float]]:
     """Return the first `epochs` rows of `history.csv`.
 
     Raises:
-        BundleError: it does not hold them.
+        BundleError: the file is missing or malformed, or has fewer rows.
     """
     if not epochs:
         return []
     try:
-        with (path / "history.csv").open(encoding="utf-8", newline="") as file:
+        with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
             table = list(csv.DictReader(file))
-        rows = [{name: float(row[name]) for name in HISTORY} for row in table[:epochs]]
+        rows = [{name: float(row[name]) for name in _HISTORY} for row in table[:epochs]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(path, f"a history.csv that cannot be read ({error})") from error
+        raise resume_error(folder, f"a history.csv that cannot be read ({error})") from error
     if [row["epoch"] for row in rows] != list(range(1, epochs + 1)):
-        raise damaged(path, f"a history.csv without epochs 1 to {epochs}")
+        raise resume_error(folder, f"a history.csv without epochs 1 to {epochs}")
     return rows
 
 
-def damaged(path: Path, what: str) -> BundleError:
-    """Return what to raise where an unfinished run cannot be continued."""
+def resume_error(folder: Path, found: str) -> BundleError:
+    """Return the error for an unfinished run that cannot be resumed because of `found`."""
     return BundleError(
-        f"Expected an unfinished run that can be continued in {path}, got {what}; "
-        f"delete the folder, or choose another with --out."
+        f"Expected an unfinished run that can be resumed in {folder}, got {found}; "
+        f"delete the folder, or choose another with --out.",
+        code="bundle-run-damaged",
     )
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep a second process from training in the folder. The lock dies with its process.
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder and lock it against other processes. The lock ends with the process.
+
+    Windows has no such lock; there nothing is locked.
 
     Raises:
-        OutputError: another process is at it.
+        OutputError: another process is training in the folder.
     """
     if sys.platform == "win32":
         yield
         return
     import fcntl
 
-    path.mkdir(parents=True, exist_ok=True)
-    file = path / ".lock"
-    with file.open("w") as lock:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    with path.open("w") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise OutputError(
-                f"Expected to train in {path}, got another process at it already; "
-                f"wait for it, or choose another folder with --out."
+                f"Expected to train in {folder}, got a folder in which another process is "
+                f"training; wait for it, or choose another folder with --out.",
+                code="output-run-locked",
             ) from error
         try:
             yield
         finally:
-            file.unlink(missing_ok=True)
-            # Where nothing was begun, nothing stays.
+            path.unlink(missing_ok=True)
+            # Only an empty folder goes: training failed before it wrote anything.
             with contextlib.suppress(OSError):
-                path.rmdir()
+                folder.rmdir()
 
 
-def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Write `history.csv`, a row an epoch."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "epoch": int(row["epoch"])} for row in rows)
-    write_atomically(path / "history.csv", text.getvalue())
-
-
-def newest_first(root: Path) -> list[Run]:
-    """Return the readable runs below `root`, the newest first."""
+def list_runs(root: Path) -> list[Run]:
+    """Return the readable runs in the folders of `root`, newest first."""
     paths = sorted(
         root.glob("*/run.json"), key=lambda path: (path.stat().st_mtime_ns, str(path)), reverse=True
     )
     runs = []
     for path in paths:
-        try:
+        # Other programs also write files named run.json.
+        with contextlib.suppress(BundleError):
             runs.append(read(path.parent))
-        except BundleError:
-            continue  # Somebody else's run.json in runs/ is not ours to complain about.
     return runs

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,17 @@ from tests.conftest import Cli
 
 EVERYTHING = ("--int8", "--fp16", "--dynamic", "--max-drop", "1", "--min-agreement", "97")
 SMALL = ("--data", "synthetic", "--limit", "6000", "--epochs", "3", "--arch", "seed")
+
+
+def record(run: Path) -> dict[str, Any]:
+    """Return the parsed run.json of a run folder."""
+    return dict(json.loads((run / "run.json").read_text()))
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    """Return the rows of history.csv in a run folder."""
+    with (run / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,7 @@ def train(
         arch = _choose_architecture(backend, max_bytes, max_us)
     arch = arch or "edge"
     schedule = recipes.schedule(arch, recipe_name)
-    classifier = distillation.find(teacher, data_source, distill=schedule.temperature is not None)
+    classifier = distillation.load_teacher(teacher, data_source, distill=schedule.temperature is not None)
     _check_augmentation(schedule, options["labels"], teaches=classifier is not None)
     recipe = recipe_for(
         RunOptions(arch=arch, backend=backend, **options), schedule, data_source, classifier
@@ -166,7 +166,7 @@ def run_training(
     from .. import runs
     from ..frameworks import load_keras
 
-    folder = runs.place(recipe, out)
+    folder = runs.find_folder(recipe, out)
     load_keras(recipe.backend)
     from ..training import loop
 

@@ -1,1 +1,1 @@
-"""Images on the host: as model input, held out for validation, drawn as photographs."""
+"""Images and labels in; model input, a validation split or drawn photographs out."""

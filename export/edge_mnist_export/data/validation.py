@@ -1,4 +1,4 @@
-"""The images that training never sees: what is chosen by measuring is chosen on them."""
+"""Training images in, a training split and a validation split out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from edge_mnist.datasets import Split
 
 
 def hold_out(split: Split) -> tuple[Split, Split]:
-    """Return the images to train on, and a twelfth held out (5,000 of MNIST's 60,000).
+    """Return the training split and the validation split.
 
-    Which images these are depends on their number alone: an export finds those of its training
-    run again, and a teacher has seen none that its students are measured on.
+    The validation split is a twelfth of the images: 5,000 of MNIST's 60,000. The selection
+    depends only on the number of images. An export therefore finds the validation images of its
+    training run again, and a teacher has never learned those of its students.
     """
     order = np.random.default_rng(0).permutation(len(split.images))
-    held, kept = np.split(order, [len(order) // 12])
-    return _chosen(split, kept), _chosen(split, held)
+    validation, training = np.split(order, [len(order) // 12])
+    return _select(split, training), _select(split, validation)
 
 
-def _chosen(split: Split, indices: NDArray[np.intp]) -> Split:
+def _select(split: Split, indices: NDArray[np.intp]) -> Split:
     return replace(split, images=split.images[indices], labels=split.labels[indices])

@@ -1,1 +1,1 @@
-"""A recipe and a data set in, a run folder with model.keras out."""
+"""A recipe and a data set in, a run folder with `model.keras` out."""

@@ -1,6 +1,7 @@
-"""Which architecture fits a limit: each is made int8 untrained, weighed, and timed here.
+"""Limits on size and latency in, the most accurate architecture within them out.
 
-Neither the size of a file nor its time depends on what the weights have learnt.
+Every architecture is exported to int8 with random weights. Size and latency do not depend on
+training.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ from ..data.model_input import as_input
 from ..quantization.search import Scheme
 from ..verification import latency
 
-# The most accurate first; `seed` is larger, slower and less accurate than `edge`.
-ARCHITECTURES = ("accurate", "edge", "nano", "pico")
+# Most accurate first. `seed` is absent: `edge` is smaller, faster and more accurate.
+_ARCHITECTURES = ("accurate", "edge", "nano", "pico")
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "KIB": 1024, "MIB": 1024**2}
-_IMAGES = 20
+_CALIBRATION_IMAGES = 20  # enough for a valid int8 file; its accuracy does not matter
 
 
 class Candidate(NamedTuple):
-    """What an architecture costs as an int8 TFLite file: bytes, and one run on one thread here."""
+    """Cost of an architecture as an int8 TFLite file."""
 
     arch: str
     size_bytes: int
-    invoke_us: float
+    invoke_us: float  # latency of one run, on one thread of this machine
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that a size such as 15KB stands for; KB is 1,000 bytes, KiB 1,024.
+    """Return the bytes in a size such as "15KB" (1,000 bytes each) or "15KiB" (1,024).
 
     Raises:
-        ValueError: it is no size.
+        ValueError: the text is not a size.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text, re.IGNORECASE)
     if not match or match[2].upper() not in _UNITS:
@@ -50,62 +51,76 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def measure(archs: Sequence[str] = ARCHITECTURES) -> list[Candidate]:
-    """Build every architecture and return what it costs, all timed in turn."""
+def measure(archs: Sequence[str] = _ARCHITECTURES) -> list[Candidate]:
+    """Export every architecture and measure its size and latency, in alternation."""
+    runtime = backends.installed("tflite")[0]
+    spec = ModelSpec()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {arch: Path(folder) / f"{arch}.tflite" for arch in archs}
+        for arch, path in paths.items():
+            path.write_bytes(_export_untrained(arch, spec))
+        classifiers = {
+            arch: Classifier.from_artifact(Artifact(path, "tflite", "int8", spec), runtime)
+            for arch, path in paths.items()
+        }
+        latency_us = latency.invoke_us(classifiers)
+        return [Candidate(arch, paths[arch].stat().st_size, latency_us[arch]) for arch in archs]
+
+
+def _export_untrained(arch: str, spec: ModelSpec) -> bytes:
+    """Return an int8 TFLite file with random weights."""
     from ..conversion import tflite
     from . import architectures
 
-    spec = ModelSpec()
-    images = synthetic.draw(np.arange(_IMAGES) % 10, seed=0)
-    runtime = backends.installed("tflite")[0]
-    with tempfile.TemporaryDirectory() as folder:
-        classifiers = {}
-        for arch in archs:
-            model = architectures.build(arch)
-            # Weights that differ, as learnt ones do: a file holds what is equal once.
-            rng = np.random.default_rng(0)
-            model.set_weights([rng.uniform(0.1, 1, one.shape) for one in model.get_weights()])
-            quantizer = tflite.Quantizer(model, as_input(images), (_IMAGES,), spec.range)
-            path = Path(folder) / f"{arch}.tflite"
-            path.write_bytes(tflite.finish(quantizer.quantize(Scheme(_IMAGES)), spec))
-            artifact = Artifact(path, "tflite", "int8", spec)
-            classifiers[arch] = Classifier.from_artifact(artifact, runtime)
-        times = latency.invoke_us(classifiers)
-        sizes = {arch: one.artifact.path.stat().st_size for arch, one in classifiers.items()}
-    return [Candidate(arch, sizes[arch], times[arch]) for arch in archs]
+    images = synthetic.draw(np.arange(_CALIBRATION_IMAGES) % 10, seed=0)
+    model = architectures.build(arch)
+    # All weights differ, as trained ones do: a file stores equal tensors only once.
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.1, 1, weight.shape) for weight in model.get_weights()])
+    quantizer = tflite.Quantizer(model, as_input(images), (_CALIBRATION_IMAGES,), spec.range)
+    return tflite.finish(quantizer.quantize(Scheme(_CALIBRATION_IMAGES)), spec)
 
 
 def choose(
     candidates: Sequence[Candidate], *, max_bytes: int | None, max_us: float | None
 ) -> tuple[str, list[str]]:
-    """Return the first that fits, and a line for every candidate that says why or why not.
+    """Return the first candidate within the limits, and one line of text about each candidate.
+
+    Args:
+        candidates: the most accurate first.
+        max_bytes: limit on the file's size; None for none.
+        max_us: limit on the latency in microseconds; None for none.
 
     Raises:
-        ModelError: none fits.
+        ModelError: no candidate is within the limits.
     """
     chosen, lines = None, []
     for arch, size, us in candidates:
-        against = []
-        if max_bytes is not None and size > max_bytes:
-            against.append("too large")
-        if max_us is not None and us > max_us:
-            against.append("too slow")
-        if not against and chosen is None:
+        too_large = max_bytes is not None and size > max_bytes
+        too_slow = max_us is not None and us > max_us
+        verdict = ["too large"] * too_large + ["too slow"] * too_slow
+        if not verdict and chosen is None:
             chosen = arch
-            against.append("chosen: the most accurate that fits")
+            verdict = ["chosen: the most accurate that fits"]
         lines.append(
-            f"{arch:<9} {size:>9,} bytes {us:>7.1f} µs  {', '.join(against) or 'fits too'}"
+            f"{arch:<9} {size:>9,} bytes {us:>7.1f} µs  {', '.join(verdict) or 'fits too'}"
         )
     if chosen is None:
-        limits = [
-            *([f"{max_bytes:,} bytes"] if max_bytes is not None else []),
-            *([f"{max_us:g} µs"] if max_us is not None else []),
-        ]
-        smallest = min(candidates, key=lambda one: one.size_bytes)
-        fastest = min(candidates, key=lambda one: one.invoke_us)
-        raise ModelError(
-            f"Expected limits that some architecture keeps, got {' and '.join(limits)}; the "
-            f"smallest here is {smallest.arch} with {smallest.size_bytes:,} bytes, the fastest "
-            f"{fastest.arch} with {fastest.invoke_us:.1f} µs. Give more."
-        )
+        raise _nothing_fits(candidates, max_bytes, max_us)
     return chosen, lines
+
+
+def _nothing_fits(
+    candidates: Sequence[Candidate], max_bytes: int | None, max_us: float | None
+) -> ModelError:
+    size = None if max_bytes is None else f"{max_bytes:,} bytes"
+    latency = None if max_us is None else f"{max_us:g} µs"
+    smallest = min(candidates, key=lambda candidate: candidate.size_bytes)
+    fastest = min(candidates, key=lambda candidate: candidate.invoke_us)
+    return ModelError(
+        f"Expected limits within which an architecture fits, got "
+        f"{' and '.join(filter(None, (size, latency)))}; the smallest here is {smallest.arch} with "
+        f"{smallest.size_bytes:,} bytes, the fastest {fastest.arch} with {fastest.invoke_us:.1f} "
+        f"µs; raise the limits.",
+        code="model-limits",
+    )

@@ -1,4 +1,4 @@
-"""Learning curves as a picture."""
+"""Metrics per epoch in, learning curves as a PNG file out."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from edge_mnist.system.files import write_atomically
 
 
 def draw(history: list[dict[str, float]], title: str, path: Path) -> None:
-    """Write loss and accuracy by epoch, training beside validation, as a PNG."""
-    # The object interface needs no display and leaves no global state behind.
+    """Plot loss and accuracy by epoch; `history` has rows as `runs.read_history` returns them."""
+    # Unlike pyplot, this needs no display and leaves no global state.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     epochs = [row["epoch"] for row in history]
-    for axes, name, unit in zip(
-        figure.subplots(1, 2), ("loss", "accuracy"), ("", " (%)"), strict=True
-    ):
-        factor = 100 if unit else 1
-        axes.plot(epochs, [row[name] * factor for row in history], "o-", label="training")
-        axes.plot(
-            epochs, [row[f"val_{name}"] * factor for row in history], "o-", label="validation"
-        )
-        axes.set(xlabel="epoch", ylabel=name + unit)
+    plots = (("loss", "loss", 1), ("accuracy", "accuracy (%)", 100))
+    for axes, (metric, label, factor) in zip(figure.subplots(1, 2), plots, strict=True):
+        for prefix, split in (("", "training"), ("val_", "validation")):
+            values = [row[prefix + metric] * factor for row in history]
+            axes.plot(epochs, values, "o-", label=split)
+        axes.set(xlabel="epoch", ylabel=label)
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)

@@ -1,4 +1,4 @@
-"""The model whose answers a smaller one learns (knowledge distillation, Hinton et al. 2015)."""
+"""A model's name in, the teacher for knowledge distillation out (Hinton et al. 2015)."""
 
 from __future__ import annotations
 
@@ -8,41 +8,51 @@ from edge_mnist import Classifier, bundle, datasets
 from edge_mnist.errors import ModelError
 from edge_mnist.system.info import usable_cpus
 
-SHIPPED = Path(__file__).parent / "teachers" / "accurate"
 NONE = "none"
-# Measured with two; a bound for machines of many processors.
-_MOST_THREADS = 8
+_SHIPPED = Path(__file__).parent / "teachers" / "accurate"
+# Upper bound on threads. Only 1 and 2 were measured: 340 and 191 µs per image on an AMD EPYC with
+# AVX2, with the same probabilities.
+_MAX_THREADS = 8
 
 
-def find(given: str | None, source: datasets.Source, *, distill: bool) -> Classifier | None:
-    """Return the teacher: `given`, or the shipped one where a recipe distills; None for labels.
+def load_teacher(model: str | None, source: datasets.Source, *, distill: bool) -> Classifier | None:
+    """Load the teacher of a training run.
 
-    The shipped one teaches on the images that it has learnt itself, and on no others.
+    Args:
+        model: a bundle, a model file, or "none"; None for the shipped teacher. The shipped one
+            teaches only the images it was trained on.
+        source: the training data.
+        distill: whether the recipe uses the shipped teacher.
+
+    Returns:
+        None to learn from the labels.
 
     Raises:
-        EdgeMnistError: `given` is no bundle and no model file of digits.
+        EdgeMnistError: `model` is not a bundle or a model file that classifies 28×28 digits.
     """
-    if given == NONE or (given is None and not (distill and _has_learnt(source))):
+    if model == NONE or (model is None and not (distill and _is_training_data(source))):
         return None
-    # Rounded to 256 steps, as an int8 file does it, probabilities would teach nothing but digits.
-    model, precision = (given, None) if given else (SHIPPED, "dynamic")
-    # On an AMD EPYC with AVX2, 340 µs an image with one thread and 191 with two, the same answers.
-    teacher = Classifier(model, precision=precision, threads=min(usable_cpus(), _MOST_THREADS))
+    # Probabilities rounded to int8's 256 steps would say little more than the digit.
+    path, precision = (model, None) if model else (_SHIPPED, "dynamic")
+    teacher = Classifier(path, precision=precision, threads=min(usable_cpus(), _MAX_THREADS))
     if not teacher.spec.digits or teacher.spec.shape != (28, 28):
         raise ModelError(
-            f"Expected a teacher that reads digits of 28×28, got {given}, of "
-            f"{'×'.join(map(str, teacher.spec.size))} with {len(teacher.labels)} labels."
+            f"Expected a teacher that classifies digits of 28×28, got {model} with input "
+            f"{'×'.join(map(str, teacher.spec.size))} and {len(teacher.labels)} labels; choose "
+            f"another with --teacher.",
+            code="model-teacher",
         )
     return teacher
 
 
 def sha256(teacher: Classifier) -> str:
-    """Return the hash of the teacher's file."""
+    """Return the SHA-256 of the teacher's model file."""
     return bundle.sha256(teacher.artifact.read())
 
 
-def _has_learnt(source: datasets.Source) -> bool:
+def _is_training_data(source: datasets.Source) -> bool:
+    """Whether the shipped teacher was trained on these images."""
     if source.kind != "mnist":
         return False
-    learnt = bundle.read_bundle(SHIPPED).manifest["training"]["data"]["sha256"]
-    return bool(datasets.load(source, "train").sha256 == learnt)
+    trained_on = bundle.read_bundle(_SHIPPED).manifest["training"]["data"]["sha256"]
+    return bool(datasets.load(source, "train").sha256 == trained_on)

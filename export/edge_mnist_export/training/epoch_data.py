@@ -1,4 +1,4 @@
-"""What a network is shown, epoch by epoch: images, each in a variation of its own, and targets."""
+"""The training split and a recipe in, the images and targets of each epoch out."""
 
 from __future__ import annotations
 
@@ -10,59 +10,65 @@ from edge_mnist.datasets import Split
 
 from ..runs import Recipe
 from . import outliers
-from .augmentation import augment, photograph
+from .augmentation import add_camera_artifacts, augment
 
 Images = NDArray[np.uint8]
 Targets = NDArray[np.generic]
 
 
 class EpochData:
-    """The epochs of a run.
+    """The images and targets of a training run, by epoch.
 
-    All is drawn anew from (seed, epoch), so that a run which was interrupted sees the same.
+    Everything random is seeded by (seed, epoch), so that a resumed run trains on the same data.
 
     Args:
-        kept: the images to train on, and their labels.
-        recipe: what to do with them.
-        teacher: whose probabilities are the targets, in place of the labels.
+        training: images (n, 28, 28) and labels (n,); without the validation split.
+        recipe: seed, augmentation and form of the labels.
+        teacher: its probabilities replace the labels as targets; None for labels.
     """
 
-    def __init__(self, kept: Split, recipe: Recipe, teacher: Classifier | None) -> None:
-        self._kept, self._recipe, self._teacher = kept, recipe, teacher
-        self._drawn: dict[int, tuple[Images, Targets]] = {}
+    def __init__(self, training: Split, recipe: Recipe, teacher: Classifier | None) -> None:
+        self._training, self._recipe, self._teacher = training, recipe, teacher
+        self._variants: dict[int, tuple[Images, Targets]] = {}
 
-    def __len__(self) -> int:
-        """Return the images of an epoch."""
-        images = len(self._kept.images)
+    @property
+    def images_per_epoch(self) -> int:
+        """The number of images per epoch, with outliers."""
+        images = len(self._training.images)
         return images + (outliers.count(images) if self._recipe.augment else 0)
 
     def epoch(self, number: int) -> tuple[Images, Targets]:
-        """Return images (n, h, w) uint8 and targets: labels (n,), or probabilities (n, 10)."""
+        """Return the data of epoch `number`, counted from 0, in the order to train in.
+
+        Returns:
+            Images (n, 28, 28) uint8, and targets: labels (n,) or probabilities (n, 10).
+        """
         recipe = self._recipe
         if not recipe.augment:
-            images, targets = self._kept.images, encode(self._kept.labels, recipe)
+            images, targets = self._training.images, encode(self._training.labels, recipe)
         elif recipe.variants is None or recipe.variants >= recipe.epochs:
-            images, targets = self._draw(number)
+            images, targets = self._augmented(number)
         else:
-            # Kept: to draw them, and to ask a teacher, takes longer than an epoch of a small CNN.
+            # Cached: augmentation and the teacher take longer than an epoch of a small CNN.
             variant = number % recipe.variants
-            if variant not in self._drawn:
-                self._drawn[variant] = self._draw(variant)
-            images, targets = self._drawn[variant]
+            if variant not in self._variants:
+                self._variants[variant] = self._augmented(variant)
+            images, targets = self._variants[variant]
         order = np.random.default_rng([recipe.seed, number]).permutation(len(images))
         return images[order], targets[order]
 
-    def _draw(self, variant: int) -> tuple[Images, Targets]:
+    def _augmented(self, variant: int) -> tuple[Images, Targets]:
         rng = np.random.default_rng([self._recipe.seed, variant, 1])
-        drawn, their_targets = outliers.draw(len(self._kept.images), rng)
-        varied = augment(np.concatenate([self._kept.images, drawn]), rng)
-        images = photograph(varied, rng)
+        outlier_images, outlier_targets = outliers.draw(len(self._training.images), rng)
+        varied = augment(np.concatenate([self._training.images, outlier_images]), rng)
+        images = add_camera_artifacts(varied, rng)
         if self._teacher:
-            # It is asked about them without the marks of a camera, which make it unsure.
+            # Camera artifacts would make the teacher unsure, so it sees the images without them.
             return images, self._teacher.predict_probabilities(varied)
-        return images, np.concatenate([encode(self._kept.labels, self._recipe), their_targets])
+        labels = encode(self._training.labels, self._recipe)
+        return images, np.concatenate([labels, outlier_targets])
 
 
 def encode(labels: NDArray[np.uint8], recipe: Recipe) -> Targets:
-    """Return labels as the loss of the recipe takes them."""
+    """Return labels (n,) in the recipe's form: (n,), or one-hot (n, 10) float32."""
     return np.eye(10, dtype=np.float32)[labels] if recipe.labels == "one-hot" else labels

@@ -1,6 +1,7 @@
-"""On TensorFlow, an epoch as a compiled loop: Keras would step through it in Python.
+"""A compiled Keras model and an epoch's images in, the model trained on them by TensorFlow out.
 
-The images cross to the device once an epoch, as bytes; a loop on the device takes the steps.
+Keras runs a Python loop over the steps. Here a compiled loop runs them on the device, to which the
+images are copied once per epoch, as bytes.
 """
 
 from __future__ import annotations
@@ -12,54 +13,47 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-Measure = Callable[[Any, Any], Any]
-
-# Ctrl-C waits for a call to end. An epoch is one call on a GPU; on a CPU, so many steps are.
-_STEPS_ON_CPU = 16
+# Steps per compiled call on a CPU. Ctrl-C waits for a call to end. A GPU is fast enough for one
+# call per epoch.
+_CPU_STEPS = 16
 
 
 class Epochs:
-    """Trains a compiled Keras model as `model.fit` does, without shuffling.
+    """Trains a model as Keras's `fit` does without shuffling; see `epochs.fit_function`."""
 
-    Args:
-        model: takes floats in [0, 1].
-        accuracy: what is right of (targets, probabilities): (n,) of 0 and 1.
-        batch_size: images a step; the last one of an epoch takes what is left.
-    """
-
-    def __init__(self, model: Any, accuracy: Measure, batch_size: int) -> None:
+    def __init__(self, model: Any, accuracy: Callable[[Any, Any], Any], batch_size: int) -> None:
         self._model, self._accuracy, self._batch_size = model, accuracy, batch_size
         model.optimizer.build(model.trainable_variables)
-        self._call = tf.function(self._steps)
-        self._stride = None if tf.config.list_physical_devices("GPU") else _STEPS_ON_CPU
+        self._run_steps = tf.function(self._steps)
+        self._steps_per_call = None if tf.config.list_physical_devices("GPU") else _CPU_STEPS
 
     def fit(self, images: NDArray[np.uint8], targets: NDArray[np.generic]) -> dict[str, float]:
-        """Train on images (n, h, w) uint8 in their order; return mean loss and accuracy."""
+        """Train for one epoch; return the mean loss and accuracy."""
         steps = -(-len(images) // self._batch_size)
         data = tf.constant(images), tf.constant(targets)
         totals = np.zeros(2)
-        stride = self._stride or steps
-        for first in range(0, steps, stride):
-            end = min(first + stride, steps)
-            totals += self._call(*data, tf.constant(first), tf.constant(end)).numpy()
+        stride = self._steps_per_call or steps
+        for start in range(0, steps, stride):
+            end = min(start + stride, steps)
+            totals += self._run_steps(*data, tf.constant(start), tf.constant(end)).numpy()
         loss, accuracy = totals / len(images)
         return {"loss": float(loss), "accuracy": float(accuracy)}
 
-    def _steps(self, images: Any, targets: Any, first: Any, end: Any) -> Any:
-        """Take the steps from `first` up to `end`; return their sums of loss and accuracy."""
+    def _steps(self, images: Any, targets: Any, start: Any, end: Any) -> Any:
+        """Run the steps from `start` up to `end`; return the sums of loss and accuracy."""
         sums = tf.zeros(2)
-        for step in tf.range(first, end):
-            at = step * self._batch_size
-            batch = slice(at, at + self._batch_size)
+        for step in tf.range(start, end):
+            first = step * self._batch_size
+            batch = slice(first, first + self._batch_size)
             sums += self._step(images[batch], targets[batch])
         return sums
 
     def _step(self, images: Any, targets: Any) -> Any:
-        pixels = tf.cast(images, tf.float32)[..., tf.newaxis] / 255
+        inputs = tf.cast(images, tf.float32)[..., tf.newaxis] / 255
         with tf.GradientTape() as tape:
-            answers = self._model(pixels, training=True)
-            loss = self._model.compute_loss(pixels, targets, answers)
+            outputs = self._model(inputs, training=True)
+            loss = self._model.compute_loss(inputs, targets, outputs)
         variables = self._model.trainable_variables
         self._model.optimizer.apply(tape.gradient(loss, variables), variables)
-        right = tf.reduce_sum(tf.cast(self._accuracy(targets, answers), tf.float32))
-        return tf.stack([loss * tf.cast(tf.shape(images)[0], tf.float32), right])
+        correct = tf.reduce_sum(tf.cast(self._accuracy(targets, outputs), tf.float32))
+        return tf.stack([loss * tf.cast(tf.shape(images)[0], tf.float32), correct])

@@ -1,6 +1,6 @@
-"""How each architecture is trained, as data: what the command line does not say is read here.
+"""The names of an architecture and a recipe in, a training schedule out.
 
-What was tried on held-out images stands in docs/models.md; `plain` is a common default.
+docs/models.md has the measurements that led to these schedules.
 """
 
 from __future__ import annotations
@@ -9,22 +9,16 @@ from typing import NamedTuple
 
 
 class Schedule(NamedTuple):
-    """One way to train an architecture.
+    """How to train an architecture; fields without a comment are those of `runs.Recipe`."""
 
-    The learning rate rises along a line for `warm_up_epochs`, then falls to 0 along a cosine.
-    With `augment` every epoch shows other variations of the images, of which there are `variants`.
-    With `temperature` the network learns what the shipped teacher answers, not the labels, both
-    softened by it (Hinton et al. 2015).
-    """
-
-    epochs: int
+    epochs: int  # without --epochs
     learning_rate: float
     warm_up_epochs: int = 0
     optimizer: str = "adam"
     weight_decay: float = 0.0
     augment: bool = False
     variants: int | None = None
-    temperature: float | None = None
+    temperature: float | None = None  # of distillation; None to learn from labels
 
 
 _PLAIN = Schedule(10, 3e-3, 1)
@@ -52,5 +46,10 @@ NAMES = ("plain", "standard", "full")
 
 
 def schedule(arch: str, name: str | None) -> Schedule:
-    """Return the recipe `name` of an architecture, or what it has by default."""
+    """Return the schedule of an architecture.
+
+    Args:
+        arch: a key of `RECIPES`.
+        name: one of `NAMES`; None for "standard", or for "plain" with the arch "seed".
+    """
     return RECIPES[arch][name or ("plain" if arch == "seed" else "standard")]

@@ -1,0 +1,47 @@
+"""A compiled Keras model in, a function that trains it for one epoch out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.model_input import as_input
+from ..runs import Recipe
+from . import losses
+
+# From images (n, 28, 28) uint8 and targets, in this order, to the mean "loss" and "accuracy".
+FitEpoch = Callable[[NDArray[np.uint8], NDArray[np.generic]], dict[str, float]]
+
+
+def fit_function(model: Any, recipe: Recipe) -> FitEpoch:
+    """Return the fastest function for the recipe's backend and its device.
+
+    The model takes float32 in [0, 1]. Under JAX none of its layers may draw random numbers.
+    """
+    one_hot = recipe.labels == "one-hot"
+    accuracy = losses.accuracy if one_hot else keras.metrics.sparse_categorical_accuracy
+    if recipe.backend == "tensorflow":
+        from . import epochs_tensorflow
+
+        return epochs_tensorflow.Epochs(model, accuracy, recipe.batch_size).fit
+    import jax
+
+    # On a CPU, XLA's loop took ten times as long as Keras's.
+    if jax.default_backend() == "cpu":
+        return _keras_fit(model, recipe.batch_size)
+    from . import epochs_jax
+
+    return epochs_jax.Epochs(model, accuracy, recipe.batch_size).fit
+
+
+def _keras_fit(model: Any, batch_size: int) -> FitEpoch:
+    def fit(images: NDArray[np.uint8], targets: NDArray[np.generic]) -> dict[str, float]:
+        inputs = as_input(images)
+        fitted = model.fit(inputs, targets, batch_size=batch_size, shuffle=False, verbose=0)
+        return {name: float(values[-1]) for name, values in fitted.history.items()}
+
+    return fit

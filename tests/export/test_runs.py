@@ -1,0 +1,75 @@
+"""Run folders that are found, refused or damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge_mnist.errors import BundleError, OutputError
+from edge_mnist_export import runs
+from tests.conftest import Cli, error_line
+from tests.export.conftest import SMALL, record
+
+RECIPE = runs.Recipe(
+    arch="nano", activation="relu", data="mnist", labels="sparse", augment=False, epochs=2, seed=0
+)
+ROW = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "seconds"), 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_a_finished_run_is_not_trained_over(cli: Cli, run: Path) -> None:
+    before = (run / "run.json").read_bytes()
+    done = cli("train", *SMALL, "--out", run, status=2)
+    assert "which holds a finished run; choose another with --out" in error_line(done)
+    assert (run / "run.json").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_an_unfinished_run_of_other_settings_is_kept(cli: Cli, run: Path, tmp_path: Path) -> None:
+    entry = {**record(run), "status": "running"}
+    (tmp_path / "run.json").write_text(json.dumps(entry))
+    done = cli("train", *SMALL, "--seed", "7", "--out", tmp_path, status=2)
+    assert f"the settings of the unfinished run in {tmp_path} (seed 0), got" in error_line(done)
+    assert list(tmp_path.iterdir()) == [tmp_path / "run.json"]
+
+
+def test_the_newest_readable_run_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("old", "new", "foreign"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    runs.write_record(Path("runs/old"), RECIPE, status="finished")
+    runs.write_record(Path("runs/new"), RECIPE, status="running")
+    Path("runs/foreign/run.json").write_text("{}")
+    assert [run.path.name for run in runs.list_runs(Path("runs"))] == ["new", "old"]
+    assert runs.find(None).path.name == "old"
+    assert runs.find_folder(RECIPE, None).name == "new"
+    with pytest.raises(BundleError) as unfinished:
+        runs.find(Path("runs/new"))
+    assert unfinished.value.code == "bundle-run-unfinished"
+
+
+def test_a_history_with_missing_epochs_cannot_be_resumed(tmp_path: Path) -> None:
+    assert runs.read_history(tmp_path, 0) == []
+    with pytest.raises(BundleError, match=r"got a history.csv that cannot be read"):
+        runs.read_history(tmp_path, 1)
+    rows = [{"epoch": 1, **ROW}, {"epoch": 2, **ROW}]
+    runs.write_history(tmp_path, rows)
+    assert runs.read_history(tmp_path, 1) == rows[:1]
+    with pytest.raises(BundleError, match=r"without epochs 1 to 3") as damaged:
+        runs.read_history(tmp_path, 3)
+    assert damaged.value.code == "bundle-run-damaged"
+
+
+def test_only_one_process_trains_in_a_folder(tmp_path: Path) -> None:
+    with runs.locked(tmp_path / "run"):
+        with pytest.raises(OutputError) as locked, runs.locked(tmp_path / "run"):
+            pass
+        assert locked.value.code == "output-run-locked"
+        assert (tmp_path / "run" / ".lock").exists()
+    assert not (tmp_path / "run").exists()

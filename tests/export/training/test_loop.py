@@ -1,0 +1,142 @@
+"""Training runs by `edge-mnist train`, in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import Cli
+from tests.export.conftest import SMALL, history, record
+
+pytestmark = [pytest.mark.slow, pytest.mark.train]
+
+COMMAND = Path(sys.executable).with_name("edge-mnist")
+
+
+def test_a_finished_run_has_its_files_and_its_record(run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    assert names == {"model.keras", "run.json", "history.csv", "curves.png"}
+    entry = record(run)
+    assert entry["status"] == "finished"
+    assert entry["parameters"] == 225_034
+    assert entry["recipe"] == {
+        "arch": "seed",
+        "activation": "relu",
+        "data": "synthetic",
+        "labels": "sparse",
+        "augment": False,
+        "epochs": 3,
+        "seed": 0,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "warm_up_epochs": 0,
+        "optimizer": "adam",
+        "weight_decay": 0.0,
+        "variants": None,
+        "teacher": None,
+        "temperature": 1.0,
+        "limit": 6000,
+        "backend": "tensorflow",
+    }
+    assert entry["results"]["test_data"] == "synthetic-test"
+    assert entry["results"]["test_accuracy"] > 0.8
+    assert entry["device"]
+    assert {"keras", "tensorflow", "numpy", "edge-mnist"} <= set(entry["tools"])
+    rows = history(run)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    with Image.open(run / "curves.png") as picture:
+        picture.load()
+
+
+def test_another_seed_gives_another_model(cli: Cli, run: Path, tmp_path: Path) -> None:
+    cli("train", *SMALL, "--seed", "1", "--out", tmp_path / "other")
+    assert record(tmp_path / "other")["weights_sha256"] != record(run)["weights_sha256"]
+
+
+MUON = ("--data", "synthetic", "--limit", "600", "--epochs", "12", "--arch", "edge")
+
+
+@pytest.mark.parametrize(
+    ("options", "how"), [(SMALL, signal.SIGKILL), (MUON, signal.SIGINT)], ids=["adam", "muon"]
+)
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
+    cli: Cli, run: Path, tmp_path: Path, options: tuple[str, ...], how: signal.Signals
+) -> None:
+    if options != SMALL:
+        run = tmp_path / "uninterrupted"
+        cli("train", *options, "--out", run)
+    # Without --out, so that the same command has to find its unfinished run by itself.
+    command = [COMMAND, "train", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/checkpoint-*.keras")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, how)
+    _, errors = process.communicate(timeout=60)
+    (folder,) = tmp_path.glob("runs/*")
+    assert not (folder / "model.keras").exists()
+    if how is signal.SIGINT:
+        assert process.returncode == 130
+        assert "the same command continues" in errors
+        assert errors.endswith("edge-mnist: error: interrupted\n")
+    done = cli("train", *options, cwd=tmp_path)
+    assert list(tmp_path.glob("runs/*")) == [folder]
+    assert "Resuming " in done.stderr
+    assert record(folder)["weights_sha256"] == record(run)["weights_sha256"]
+    assert {path.name for path in folder.iterdir()} == {path.name for path in run.iterdir()}
+
+
+def test_one_hot_and_sparse_labels_are_the_same_loss(cli: Cli, run: Path, tmp_path: Path) -> None:
+    cli("train", *SMALL, "--labels", "one-hot", "--out", tmp_path / "run")
+    paths = (tmp_path / "run", run)
+    one_hot, sparse = (record(path)["results"] for path in paths)
+    # The order of float32 sums differs, and three epochs amplify the difference.
+    assert one_hot["test_accuracy"] == pytest.approx(sparse["test_accuracy"], abs=0.01)
+    one_hot, sparse = (float(history(path)[0]["accuracy"]) for path in paths)
+    assert one_hot == pytest.approx(sparse, abs=0.01)
+
+
+def test_augmented_models_load_in_plain_keras(cli: Cli, tmp_path: Path) -> None:
+    small = ("--data", "synthetic", "--limit", "600", "--epochs", "2", "--arch", "edge")
+    cli("train", *small, "--out", tmp_path / "run")
+    assert all(0 < float(row["accuracy"]) <= 1 for row in history(tmp_path / "run"))
+    program = "import sys, keras; keras.saving.load_model(sys.argv[1]); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", program, tmp_path / "run/model.keras"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "edge_mnist" not in loaded
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+def test_other_activations_learn(cli: Cli, tmp_path: Path, activation: str) -> None:
+    options = ("--arch", "edge", "--activation", activation)
+    cli("train", *SMALL, *options, "--out", tmp_path / "run")
+    losses = [float(row["loss"]) for row in history(tmp_path / "run")]
+    assert losses[-1] < losses[0]
+    assert record(tmp_path / "run")["recipe"]["activation"] == activation
+
+
+def test_a_model_trained_on_jax_is_exported_by_tensorflow(cli: Cli, tmp_path: Path) -> None:
+    pytest.importorskip("jax", reason="needs jax: pip install jax")
+    run = tmp_path / "run"
+    options = ("--arch", "edge", "--out", run)
+    done = cli("train", *SMALL, *options, env={"KERAS_BACKEND": "jax"})
+    assert "Keras on jax, " in done.stderr
+    assert record(run)["tools"]["jax"]
+    table = cli("export", run, "--int8", "--max-drop", "2").stdout
+    assert table.count("synthetic-test") == 1
+    # The same weights: float32 differs from Keras by rounding alone.
+    assert "float32    tflite" in table and "100.00 %" in table
