@@ -1,8 +1,7 @@
 """MkDocs hooks: files of the repository in, pages and links of the site out.
 
-Pages that are also files at the root of the repository (ARCHITECTURE.md, …) are copied at build.
-A link that leaves docs/ goes to such a page, or to a copy of the file. The page of the command
-line is what `--help` prints.
+Markdown files outside docs/ (ARCHITECTURE.md, …) become pages. A link that leaves docs/ goes to
+such a page, or to a copy of the file. The page of the command line is the output of `--help`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from mkdocs.structure.pages import Page
 from edge_mnist.cli import cli
 
 ROOT = Path(__file__).parents[1]
-# Markdown files outside docs/ and the pages that show them.
+# Markdown files outside docs/, and the pages that show them.
 PAGES = {
     "ARCHITECTURE.md": "architecture.md",
     "CHANGELOG.md": "changelog.md",
@@ -30,69 +29,73 @@ PAGES = {
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
 }
-# Where the site keeps copies of other files that a page links to.
+SOURCES = {page: source for source, page in PAGES.items()}
+# The folder of the site with copies of other files that pages link to.
 COPIES = "files"
+# The target of a relative Markdown link, without its anchor.
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)#\s]+)(?=[)#\s])")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages and copies that do not lie in docs/."""
+    """Add the pages and copies of files outside docs/."""
     for source, page in PAGES.items():
-        path = ROOT / source
-        missing = f"# {path.stem.capitalize()}\n\n`{source}` is not written yet.\n"
-        content = path.read_text(encoding="utf-8") if path.is_file() else missing
-        files.append(File.generated(config, page, content=content))
-    files.append(File.generated(config, "reference/command-line.md", content=command_line()))
-    for target in sorted(set(_linked_files(files))):
-        content = (ROOT / target).read_bytes()
-        files.append(File.generated(config, f"{COPIES}/{target}", content=content))
+        files.append(File.generated(config, page, content=_markdown(ROOT / source)))
+    targets = {
+        _in_repository(file.src_uri, link)
+        for file in files.documentation_pages()
+        for link in _LINK.findall(file.content_string)
+    }
+    for target in sorted(targets):
+        if not target.startswith("docs/") and Path(target).suffix not in ("", ".md"):
+            content = (ROOT / target).read_bytes()
+            files.append(File.generated(config, f"{COPIES}/{target}", content=content))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Point the links of a page to where the site keeps their targets."""
+    """Rewrite links from the repository's layout to the site's."""
     here = page.file.src_uri
+    if here == "changelog.md":
+        page.meta["search"] = {"boost": 0.2}  # Below pages that explain a word.
+    if here == "reference/command-line.md":
+        return f"# Command line\n\n{command_line()}"
 
     def moved(link: re.Match[str]) -> str:
-        target = PAGES.get(target := _in_repository(here, link[1]), target)
-        if (ROOT / "docs" / target).is_relative_to(ROOT / "docs") and target.startswith("docs/"):
-            target = target.removeprefix("docs/")
-        elif target not in PAGES.values():
-            target = f"{COPIES}/{target}"
+        target = _in_site(_in_repository(here, link[1]))
         return posixpath.relpath(target, posixpath.dirname(here) or ".")
 
     return _LINK.sub(moved, markdown)
 
 
 def command_line() -> str:
-    """Return the page of the command line: what --help prints for each command."""
-    context = click.Context(cli, info_name="edge-mnist")
-    sections = ["# Command line", "This page is the output of `--help`.", _help([])]
-    for name in cli.list_commands(context):
-        sections += [f"## edge-mnist {name}", _help([name])]
-    return "\n\n".join(sections) + "\n"
+    """Return what --help prints, for edge-mnist and for each command."""
+    sections = [_help()]
+    for name in cli.list_commands(click.Context(cli)):
+        sections += [f"## edge-mnist {name}", _help(name)]
+    return "\n\n".join(sections)
 
 
-def _help(command: list[str]) -> str:
+def _help(*command: str) -> str:
     done = CliRunner().invoke(cli, [*command, "--help"], prog_name="edge-mnist", terminal_width=90)
     if done.exit_code:
-        raise RuntimeError(f"edge-mnist {command} --help: {done.output}")
+        raise RuntimeError(f"Expected edge-mnist {command} --help to print, got: {done.output}")
     return f"```text\n{done.output}```"
 
 
+def _markdown(path: Path) -> str:
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    return f"# {path.stem.capitalize()}\n\n`{path.name}` is not written yet.\n"
+
+
 def _in_repository(page: str, link: str) -> str:
-    """Return the path in the repository that a page's relative link means."""
-    source = next((source for source, name in PAGES.items() if name == page), f"docs/{page}")
+    """Return the repository's path that a page's link means."""
+    source = SOURCES.get(page, f"docs/{page}")
     return posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
 
 
-def _linked_files(files: Files) -> list[str]:
-    """Return files outside docs/ that pages link to, other than PAGES."""
-    return [
-        target
-        for file in files.documentation_pages()
-        for link in _LINK.findall(file.content_string)
-        if not (target := _in_repository(file.src_uri, link)).startswith("docs/")
-        and target not in PAGES
-        and (ROOT / target).is_file()
-    ]
+def _in_site(path: str) -> str:
+    """Return the site's path of a file of the repository."""
+    if path in PAGES:
+        return PAGES[path]
+    return path.removeprefix("docs/") if path.startswith("docs/") else f"{COPIES}/{path}"
