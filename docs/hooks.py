@@ -76,7 +76,7 @@ def command_line() -> str:
 
 
 def _help(*command: str) -> str:
-    done = CliRunner().invoke(cli, [*command, "--help"], prog_name="edge-mnist", terminal_width=90)
+    done = CliRunner().invoke(cli, [*command, "--help"], prog_name="edge-mnist", terminal_width=80)
     if done.exit_code:
         raise RuntimeError(f"Expected edge-mnist {command} --help to print, got: {done.output}")
     return f"```text\n{done.output}```"
