@@ -67,11 +67,9 @@ class Classifier:
         backend: "litert", "tflite" or "onnx"; None for the best that is installed.
         precision: "int8", "dynamic", "float16" or "float32"; None for the best in the bundle.
         threads: threads that the runtime may use.
-        scale: for a file without a manifest, how a pixel in 0…255 becomes an input value:
-            `(pixel * scale - mean) / std`. If all three are None, the file's own quantization
-            decides, or else values are 0…1.
-        mean: one number, or one for each channel.
-        std: one number, or one for each channel.
+        scale, mean, std: for a file without a manifest, how a pixel in 0…255 becomes a value:
+            `(pixel * scale - mean) / std`; mean and std are one number, or one a channel.
+            None for what the file says, or else 0…1: see `edge_mnist.foreign_models`.
 
     Raises:
         BundleError, ModelError: the model is missing, broken or not an image classifier.
