@@ -69,7 +69,7 @@ def models(run: Path | None, data: str, say: Say) -> Path:
     precisions = ("--int8", "--fp16", "--dynamic")
     _run([_command(), "export", str(found), *precisions, "--out", str(seed)])
     for name in MODELS:
-        shutil.copytree(SHIPPED.parent / name, folder / name)
+        shutil.copytree(Path(SHIPPED).parent / name, folder / name)
     shutil.copy(found / "model.keras", seed / "model.keras")
     return folder
 

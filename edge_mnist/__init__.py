@@ -8,6 +8,7 @@ print(prediction.digit, prediction.confidence)
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .errors import (
@@ -23,11 +24,10 @@ from .errors import (
     OutputError,
     ServeError,
 )
+from .system.version import __version__
 
 if TYPE_CHECKING:
     from .classifier import Classifier, Detection, Prediction
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BackendError",
@@ -44,13 +44,33 @@ __all__ = [
     "OutputError",
     "Prediction",
     "ServeError",
+    "__version__",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # numpy is needed only by those who classify, not by `edge-mnist --help`.
-    if name in ("Classifier", "Prediction", "Detection"):
+    # Imported late: `edge-mnist --help` needs no numpy.
+    if name in ("Classifier", "Prediction", "Detection", "Sighting"):
         from . import classifier
 
-        return getattr(classifier, name)
+        # Detection was called Sighting until 0.1.
+        return getattr(classifier, "Detection" if name == "Sighting" else name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
+
+
+class _MovedModule(type(sys)):  # type: ignore[misc]
+    """The old name of `vision.preprocess`, which scripts import `preprocess` from."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        from .vision import preprocess
+
+        return getattr(preprocess, name)
+
+
+sys.modules[f"{__name__}.preprocess"] = _MovedModule(f"{__name__}.preprocess")

@@ -1,17 +1,17 @@
-"""Every error this project raises on purpose.
+"""Every error that this project raises on purpose.
 
 EdgeMnistError
-├── DataError        a data set that is missing, foreign, truncated or malformed
-├── ImageError       a picture that cannot be read or holds no digit
-│   └── NoDigitError the second of these: `reason` says why in a few words
-├── BundleError      a bundle that is missing, broken or does not match its manifest
-├── ModelError       a model file that cannot be loaded or does not take an image
-├── BackendError     a runtime that is not installed, or not fit for the file
-├── OutputError      a place that cannot be written to, or already holds something
-├── ServeError       a page that cannot be served: an extra that is missing, an address taken
-│   └── RequestError a request to it that is refused, in `serve.problems`
+├── DataError        a data set is missing, foreign, truncated or malformed
+├── ImageError       a picture cannot be read, or holds no digit
+│   └── NoDigitError a picture holds no digit; `reason` says why in a few words
+├── BundleError      a bundle is missing, broken, or does not match its manifest
+├── ModelError       a model file cannot be loaded, or does not take an image
+├── BackendError     a runtime is not installed, or cannot run the file
+├── OutputError      an output cannot be written, or its place is taken
+├── ServeError       the page cannot be served: an extra is missing, or the address is taken
+│   └── RequestError a request is refused; in `serve.problems`
 ├── HostError        a host command without the host package
-└── GateError        a check that failed: accuracy of an export, a benchmark regression
+└── GateError        a check failed: the accuracy of an export, or a benchmark regression
 
 A message is one line: what was expected, what came, what to do.
 """

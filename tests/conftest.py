@@ -1,23 +1,69 @@
-"""What all tests share: where MNIST is, and the command line as a user runs it."""
+"""Shared by all tests: markers, turns of timing tests, MNIST, and the command line."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from edge_mnist import bundle
+
 REPOSITORY = Path(__file__).parents[1]
 # The shipped `edge` with its float32 files, for tests that need more than one precision.
 WHOLE = REPOSITORY / "tests" / "bundle"
+SHIPPED = Path(bundle.SHIPPED)
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 # As on most machines: else each of the processes here would compile TensorFlow anew, 10 of 15 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+# Markers of tests that the fast loop, `-m "not slow"`, leaves out.
+_SLOW = ("train", "fuzz", "timing", "browser", "pi", "install")
+# Fixtures that train a model, or use one that was.
+_TRAINED = {"run", "bundle"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Add the markers that follow from others, and from fixtures."""
+    for item in items:
+        if _TRAINED & set(getattr(item, "fixturenames", ())):
+            item.add_marker("train")
+        if any(item.get_closest_marker(name) for name in _SLOW):
+            item.add_marker("slow")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Run a timing test alone: the other workers wait for it, and it waits for their tests."""
+    alone = item.get_closest_marker("timing") is not None
+    with _turn(item.config, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        return (yield)
+
+
+@contextlib.contextmanager
+def _turn(config: pytest.Config, kind: int) -> Iterator[None]:
+    worker = getattr(config, "workerinput", None)
+    if worker is None:
+        yield
+        return
+    path = Path(tempfile.gettempdir()) / f"edge-mnist-{worker['testrunuid']}"
+    with path.with_suffix(".gate").open("w") as gate, path.with_suffix(".turn").open("w") as turn:
+        # Whoever waits for its turn keeps the gate, so that later ones cannot overtake it.
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(turn, kind)
+        if kind == fcntl.LOCK_SH:
+            fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
 
 
 def find_mnist() -> Path | None:

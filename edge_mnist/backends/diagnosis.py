@@ -1,4 +1,4 @@
-"""What this machine can run, and what to install."""
+"""The machine in; which runtimes work on it, and what to install, out."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import subprocess
 import sys
 from typing import Any
 
-from .. import backends
 from ..bundle import find_artifacts
-from ..classifier import choose
 from ..errors import EdgeMnistError
 from ..system.info import distribution_version
 from .environment import environment
+from .registry import RUNTIMES, Runtime
+from .selection import choose
 
 
 def diagnose() -> dict[str, Any]:
-    """Return the environment, the state of every runtime, and what `Classifier()` would use."""
-    runtimes = [_runtime(runtime) for runtime in backends.RUNTIMES.values()]
+    """Return the environment, the state of every runtime, and the choice of `Classifier()`."""
+    runtimes = [_runtime(runtime) for runtime in RUNTIMES.values()]
     return {
         "environment": environment(),
         "runtimes": runtimes,
         "host": distribution_version("edge-mnist-export"),
-        **_choice(),
+        **_default_model(),
     }
 
 
-def _runtime(runtime: backends.Runtime) -> dict[str, Any]:
-    """Import a runtime in a process of its own: some die of illegal instructions."""
+def _runtime(runtime: Runtime) -> dict[str, Any]:
+    """Import a runtime in a child process: some end it with an illegal instruction."""
     state: dict[str, Any] = {
         "backend": runtime.backend,
         "distribution": runtime.distribution,
@@ -37,7 +37,7 @@ def _runtime(runtime: backends.Runtime) -> dict[str, Any]:
     }
     if not runtime.installed:
         return state
-    module = f"{backends.__name__}.{runtime.backend}"
+    module = f"{__package__}.{runtime.backend}"
     done = subprocess.run(
         [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False
     )
@@ -48,16 +48,16 @@ def _runtime(runtime: backends.Runtime) -> dict[str, Any]:
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
-    """Return why an import failed: the signal it died of, or else the last it said."""
+    """Return why an import failed: the signal that ended it, or its last line."""
     if done.returncode < 0:
-        # A Raspberry Pi 3 or 4 lacks instructions that some wheels of ONNX Runtime take for given.
+        # Some wheels of ONNX Runtime use instructions that a Raspberry Pi 3 or 4 lacks.
         name = signal.strsignal(-done.returncode) or f"signal {-done.returncode}"
         return f"its import dies here of: {name}"
     return (done.stderr.strip().splitlines() or [f"it died with status {done.returncode}"])[-1]
 
 
-def _choice() -> dict[str, Any]:
-    """Return what `Classifier()` takes here, or why it cannot."""
+def _default_model() -> dict[str, Any]:
+    """Return the file and runtime that `Classifier()` uses here, or the problem."""
     try:
         artifact, runtime = choose(find_artifacts())
     except EdgeMnistError as error:

@@ -1,4 +1,4 @@
-"""What a measurement was taken on: processor, system, versions, load."""
+"""The environment of a measurement: processor, system, versions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import platform
 from datetime import UTC, datetime
 from typing import Any
 
-from .. import __version__, backends
 from ..system import machine
 from ..system.info import cpu_model, distribution_version, memory_mb, usable_cpus
+from ..system.version import __version__
+from .registry import installed
 
 
 def environment() -> dict[str, Any]:
-    """Return what a reader needs in order to place, or repeat, a measurement."""
+    """Return the facts that a reader needs to compare or to repeat a measurement."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "edge_mnist": __version__,
@@ -28,6 +29,6 @@ def environment() -> dict[str, Any]:
         "cgroup": machine.cgroup_limits(),
         "runtimes": {
             runtime.distribution: distribution_version(runtime.distribution)
-            for runtime in backends.installed()
+            for runtime in installed()
         },
     }

@@ -1,28 +1,28 @@
-"""The interpreter interface that LiteRT and TensorFlow Lite share."""
+"""Sessions of LiteRT and TensorFlow Lite, which share the class `Interpreter`."""
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ModelError
-from . import NotSupportedError, Tensor, _first_line, choose_output, one_input
+from .session import NotSupportedError, Tensor, check_one_input, choose_output, first_line
 
 if TYPE_CHECKING:
     from numpy import generic
     from numpy.typing import NDArray
 
-    from . import Run, Shape
+    from .session import Run, Shape
 
-# What the runtimes say, word for word.
+# The runtimes' messages, verbatim.
 _UNKNOWN_OP = r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'"
-# Of an op younger than the runtime itself, it knows the number alone.
+# For an op newer than the runtime, it knows only the number.
 _UNKNOWN_CODE = r"Op builtin_code out of range: (\d+)"
 _CUSTOM_OP = r"unresolved custom op: (\S+?)\.?(?:\s|$)|Node number \d+ \((Flex\w+)\)"
 
@@ -40,17 +40,18 @@ class InterpreterSession:
     ) -> None:
         self._name = name
         try:
-            with _hushed():
+            with _silenced_stderr():
                 self._interpreter = interpreter(model_content=content, num_threads=threads)
                 inputs = self._interpreter.get_input_details()
-                one_input([details["name"] for details in inputs], name)
+                check_one_input([details["name"] for details in inputs], name)
                 self._close_sizes(inputs[0])
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             _raise_if_not_supported(error)
             raise ModelError(
                 f"Expected a TFLite model that this runtime can load, got {name}: "
-                f"{_first_line(error)}"
+                f"{first_line(error)}",
+                code="model-refused",
             ) from error
         inputs, outputs = (
             self._interpreter.get_input_details(),
@@ -63,20 +64,20 @@ class InterpreterSession:
         self._output_index: int = outputs[chosen]["index"]
 
     def _close_sizes(self, details: Mapping[str, Any]) -> None:
-        """Make the open sides of an image 28; the interpreter takes them for 1."""
+        """Set the open sides of an image to 28; the interpreter would take them for 1."""
         signature = [int(size) for size in details.get("shape_signature", ())]
         if -1 in signature[1:]:
             sides = [28 if size == -1 else size for size in signature[1:]]
             self._interpreter.resize_tensor_input(details["index"], [abs(signature[0]), *sides])
 
     def run(self, values: NDArray[generic]) -> NDArray[generic]:
-        """Return the raw output for `values`, of the input's dtype and shape."""
+        """Run the model once; see `Session.run`."""
         return self.bind(values.shape, ())[1](values)
 
     def bind(self, shape: Shape, output: Shape) -> tuple[NDArray[generic], Run]:
-        """Return an input of a shape, and the shortest way to run that, or another like it."""
-        # Views of the interpreter's own memory would save 0.6 µs, and it refuses to run while
-        # there are any.
+        """Allocate an input once; see `Session.bind`."""
+        # Views of the interpreter's own memory would save 0.6 µs, but it refuses to run while one
+        # exists.
         index, output_index = self._input_index, self._output_index
         set_tensor, invoke = self._interpreter.set_tensor, self._interpreter.invoke
         get_tensor = self._interpreter.get_tensor
@@ -89,25 +90,26 @@ class InterpreterSession:
             except (ValueError, RuntimeError) as error:
                 raise ModelError(
                     f"Expected {self._name} to take an image of shape {values.shape}, got: "
-                    f"{_first_line(error)}"
+                    f"{first_line(error)}",
+                    code="model-run",
                 ) from error
             return result
 
         return np.zeros(shape, self.input.dtype), run
 
 
-_HUSHING = _thread.allocate_lock()
+_SILENCED = threading.Lock()
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep off stderr that a delegate was created: it is said at every start, to nobody's use.
+def _silenced_stderr() -> Iterator[None]:
+    """Suppress the message on stderr that a delegate was created.
 
-    What goes wrong comes as an exception. Only file descriptor 2 itself can be hushed; one
-    thread at a time, or the second would keep what the first has put there.
+    Errors are raised as exceptions. Only file descriptor 2 itself can be silenced, by one thread at
+    a time: a second would restore the null device.
     """
-    with _HUSHING, contextlib.ExitStack() as undo:
-        with contextlib.suppress(OSError):  # a process without stderr has nothing to hush
+    with _SILENCED, contextlib.ExitStack() as undo:
+        with contextlib.suppress(OSError):  # a process without stderr
             kept = os.dup(2)
             undo.callback(os.close, kept)
             undo.callback(os.dup2, kept, 2)

@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 def load(
     content: bytes, *, name: str, threads: int, path: File | None = None
 ) -> InterpreterSession:
-    """Load a `.tflite` file's bytes; it has no weights elsewhere, so `path` is not used."""
+    """Load a model from its bytes. `path` is unused: a `.tflite` file holds all its weights."""
     return InterpreterSession(Interpreter, content, name=name, threads=threads)

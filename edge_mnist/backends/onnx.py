@@ -1,4 +1,4 @@
-"""ONNX Runtime, from the package onnxruntime."""
+"""Sessions of ONNX Runtime, from the package onnxruntime."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from onnxruntime import OrtValue
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ..errors import ModelError
-from . import NotSupportedError, Tensor, _first_line, choose_output, one_input
 from .onnx_file import has_external_data, quantization
+from .session import NotSupportedError, Tensor, check_one_input, choose_output, first_line
 
 if TYPE_CHECKING:
     from numpy import generic
     from numpy.typing import NDArray
 
     from ..bundle import File
-    from . import Run, Shape
+    from .session import Run, Shape
 
-# ONNX Runtime's exceptions share no base class but Exception.
+# ONNX Runtime's exceptions have no base class of their own.
 _ERRORS: tuple[type[Exception], ...] = (
-    # Raised where bytes of a corrupt file are taken for text.
+    # Raised if bytes of a corrupt file are taken for text.
     UnicodeDecodeError,
     *(
         value
@@ -41,7 +41,7 @@ _DTYPES = {
     **{f"tensor({name})": name for name in ("int16", "uint16", "int32", "int64")},
 }
 
-# What ONNX Runtime says, from 1.10 to 1.32, and what it means.
+# Messages of ONNX Runtime 1.10 to 1.32, and what the file needs.
 _UNKNOWN = {
     r"Unsupported model IR version: (\d+)": r"IR version \1",
     r"Opset (\d+) is under development": r"opset \1",
@@ -54,46 +54,49 @@ _CUSTOM_OP = re.compile(r"Fatal error: (\S+?)(?:\(-?\d+\))? is not a registered 
 class OnnxSession:
     """An `.onnx` model with one input, and one output that is used.
 
-    ONNX has no place for the quantization of an integer input or output. Export writes it into
-    the file's metadata, `<tensor>.scale` and `<tensor>.zero_point`; elsewhere it is read from
-    the nodes at the graph's edges.
+    ONNX has no field for the quantization of an integer input or output. `export` writes it into
+    the file's metadata, `<tensor>.scale` and `<tensor>.zero_point`. In other files it is read from
+    the first and the last nodes of the graph.
     """
 
     def __init__(self, content: bytes, *, name: str, threads: int, path: File | None) -> None:
         if path is None and has_external_data(content):
             raise ModelError(
                 f"Expected the weights inside {name}, got some in other files, which no manifest "
-                f"vouches for; save it as one file."
+                f"vouches for; save it as one file.",
+                code="model-external-weights",
             )
         self._name = name
         try:
-            # Weights beside the file are found only from its path.
+            # ONNX Runtime finds weights beside the file only from its path.
             self._session = onnxruntime.InferenceSession(
                 str(path) if path and b"location" in content else content,
                 _options(threads),
                 providers=["CPUExecutionProvider"],
-                # It would say so on stdout, try the same again, and fail with less of a reason.
+                # The fallback prints to stdout, tries the same again and loses the reason.
                 enable_fallback=0,
             )
         except _ERRORS as error:
             _raise_if_not_supported(error)
             raise ModelError(
                 f"Expected an ONNX model that this runtime can load, got {name}: "
-                f"{_first_line(error)}"
+                f"{first_line(error)}",
+                code="model-refused",
             ) from error
         try:
             self._describe(content, name)
         except UnicodeDecodeError as error:
             raise ModelError(
-                f"Expected names in UTF-8, got other bytes in {name}; export the model again."
+                f"Expected names in UTF-8, got other bytes in {name}; export the model again.",
+                code="model-names",
             ) from error
 
     def _describe(self, content: bytes, name: str) -> None:
-        """Find the input, and the output that is used."""
+        """Set the input, and the output that is used."""
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        one_input([argument.name for argument in inputs], name)
+        check_one_input([argument.name for argument in inputs], name)
         metadata = self._session.get_modelmeta().custom_metadata_map
-        # Maps and sequences of classic classifiers are no tensors, and never the one wanted.
+        # Classic classifiers also output maps and sequences, which are no tensors.
         usable = [argument for argument in outputs if argument.type in _DTYPES] or outputs
         tensors = [_tensor(argument, metadata, name) for argument in usable]
         self.input = _tensor(inputs[0], metadata, name)
@@ -103,7 +106,7 @@ class OnnxSession:
         self._output_names = [self.output.name]
 
     def run(self, values: NDArray[generic]) -> NDArray[generic]:
-        """Return the raw output (n, …) for `values` (n, …) of the input's dtype."""
+        """Run the model once; see `Session.run`."""
         try:
             output: NDArray[generic] = self._session.run(
                 self._output_names, {self.input.name: values}
@@ -113,10 +116,7 @@ class OnnxSession:
         return output
 
     def bind(self, shape: Shape, output: Shape) -> tuple[NDArray[generic], Run]:
-        """Return an input of a shape, and the shortest way to run that, or another like it.
-
-        The session reads the one array and writes the other, with no copy in between.
-        """
+        """Allocate an input once; see `Session.bind`. No call copies input or output."""
         bound = np.zeros(shape, self.input.dtype)
         result: NDArray[generic] = np.zeros(output, self.output.dtype)
         binding = self._session.io_binding()
@@ -138,12 +138,13 @@ class OnnxSession:
     def _refused(self, values: NDArray[generic], error: Exception) -> ModelError:
         return ModelError(
             f"Expected {self._name} to take an image of shape {values.shape}, got: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}",
+            code="model-run",
         )
 
 
 def load(content: bytes, *, name: str, threads: int, path: File | None = None) -> OnnxSession:
-    """Load an `.onnx` file: from `path`, if given, otherwise from its bytes alone."""
+    """Load a model from its bytes; from `path` if weights lie beside it."""
     return OnnxSession(content, name=name, threads=threads, path=path)
 
 
@@ -159,19 +160,19 @@ def _options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Its errors come as exceptions too; only what ends the process is left to be logged.
+    # Log fatal errors only: the others are raised as exceptions.
     options.log_severity_level = 4
-    # A small device has better uses for a core than to wait for the next picture at full speed.
+    # Idle threads would spin, which costs a small device a core.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not _has_vnni():
-        # Else sums of two int8 products are cut at 16 bits on processors with AVX2. With VNNI they
-        # never are, and this would choose another kernel than was measured there.
+        # Without this, AVX2 kernels saturate sums of two int8 products at 16 bits. VNNI kernels do
+        # not; for them the option would only choose a slower kernel.
         options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 
 def _has_vnni() -> bool:
-    """Whether Linux says that the processor adds products of int8 at 32 bits; see cpuinfo_x86."""
+    """Return whether Linux lists a VNNI feature, which sums int8 products in 32 bits."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
             return "vnni" in next((line for line in file if line.startswith("flags")), "")
@@ -183,7 +184,8 @@ def _tensor(argument: Any, metadata: dict[str, str], name: str) -> Tensor:
     if argument.type not in _DTYPES:
         raise ModelError(
             f"Expected a tensor of {', '.join(_DTYPES.values())}, got {argument.type} "
-            f"for {argument.name!r} in {name}."
+            f"for {argument.name!r} in {name}.",
+            code="model-dtype",
         )
     shape = tuple(size if isinstance(size, int) else -1 for size in argument.shape)
     try:
@@ -194,7 +196,8 @@ def _tensor(argument: Any, metadata: dict[str, str], name: str) -> Tensor:
     except ValueError as error:
         raise ModelError(
             f"Expected the scale and zero point of {argument.name!r} in the metadata of {name} "
-            f"to be such, got {error}; export the model again."
+            f"to be such, got {error}; export the model again.",
+            code="model-quantization",
         ) from error
     return Tensor(argument.name, shape, _DTYPES[argument.type], scale, zero_point)
 

@@ -1,14 +1,14 @@
-"""How an input tensor holds images: read from its shape.
+"""An input tensor's shape in, how it holds images out.
 
-The first axis is the batch where it is open or 1, where the output has the same first axis, and
-in every shape of four axes or more. What is left says the size, an open side counting as 28:
+The first axis is the batch if it is open or 1, if the output has the same first axis, and in every
+shape of four axes or more. The other axes give the size; an open side counts as 28:
 
-- three axes: the one of 1 or 3 is the channels; where the first and the last both could be,
-  it is the last in TFLite (NHWC) and the first in ONNX (NCHW);
+- three axes: the axis of 1 or 3 is the channels. If both the first and the last could be, it is the
+  last in TFLite (NHWC) and the first in ONNX (NCHW);
 - two axes: height and width, one channel;
-- one axis, others of 1 left out: a flat square image of one channel, or else of three with the
+- one axis, not counting axes of 1: a flat square image of one channel, or of three with the
   channels last (784 is 28×28, 3072 is 32×32×3);
-- an ONNX input that states no shape at all is taken for (n, 1, 28, 28).
+- an ONNX input without a shape is taken for (n, 1, 28, 28).
 """
 
 from __future__ import annotations
@@ -18,17 +18,23 @@ from typing import NamedTuple
 
 from ..bundle.model_spec import ModelSpec
 from ..errors import ModelError
-from . import Tensor
+from .session import Tensor
 
-# sklearn's digits are 8×8; a table of four columns is no 2×2 image.
-_LEAST, _MOST = 8, 4096
+# Sides of an image in pixels: sklearn's digits are 8×8, and a table of 4 columns is no 2×2 image.
+_MIN_SIDE, _MAX_SIDE = 8, 4096
 _OPEN = -1
 
 
 class TensorLayout(NamedTuple):
-    """The images an input takes: `batch` at once, -1 for any number; 1 too without a batch axis.
+    """How an input tensor holds images.
 
-    `tail` is the input's shape without its first axis and without open sizes.
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        channels: 1 or 3.
+        channels_first: whether the channels come before height and width.
+        batch: images a call; -1 for any number, 1 without a batch axis.
+        tail: the shape without its first axis and without open sizes.
     """
 
     height: int
@@ -42,10 +48,17 @@ class TensorLayout(NamedTuple):
 def infer_layout(
     tensor: Tensor, output: Tensor, *, format: str, name: str, spec: ModelSpec | None = None
 ) -> TensorLayout:
-    """Return the layout of an input; `spec` is what a manifest says of the size, if any.
+    """Infer how an input tensor holds images.
+
+    Args:
+        tensor: the input.
+        output: the output, whose first axis may show the batch.
+        format: "tflite" or "onnx".
+        name: the file's name, for messages.
+        spec: what a manifest states of the size, if there is one.
 
     Raises:
-        ModelError: the shape is not that of an image, or not of the spec's.
+        ModelError: the shape is not that of an image, or not of the spec's image.
     """
     shape = tensor.shape
     if not shape and format == "onnx":
@@ -53,21 +66,22 @@ def infer_layout(
     batched = _has_batch(shape, output.shape)
     rest = shape[1:] if batched else shape
     batch = shape[0] if batched else 1
-    read = _known(rest, spec) if spec else _image(rest, format)
-    if batch != _OPEN and not 1 <= batch <= _MOST:
-        read = None
-    if read is None:
+    size = _stated(rest, spec) if spec else _image(rest, format)
+    if batch != _OPEN and not 1 <= batch <= _MAX_SIDE:
+        size = None
+    if size is None:
         expected = (
             f"{spec.height}×{spec.width}×{spec.channels} image"
             if spec
-            else f"image of {_LEAST} to {_MOST} pixels a side and 1 or 3 channels"
+            else f"image of {_MIN_SIDE} to {_MAX_SIDE} pixels a side and 1 or 3 channels"
         )
         raise ModelError(
-            f"Expected a model whose input is one {expected}, got shape {_shown(shape)} in {name}."
+            f"Expected a model whose input is one {expected}, got shape {_shown(shape)} in {name}.",
+            code="model-input-shape",
         )
-    height, width, channels, first = read
+    height, width, channels, first = size
     sides = iter((channels, height, width) if first else (height, width, channels))
-    # An open size can only be a side: a flat image and a channel axis have known ones.
+    # Only a side can be open: the sizes of flat images and of channel axes are known.
     closed = tuple(next(sides) for _ in rest) if _OPEN in rest else rest
     return TensorLayout(height, width, channels, first, batch, closed if batched else closed[1:])
 
@@ -85,7 +99,7 @@ def _has_batch(shape: tuple[int, ...], output: tuple[int, ...]) -> bool:
 
 
 def _image(rest: tuple[int, ...], format: str) -> tuple[int, int, int, bool] | None:
-    """Return height, width, channels and whether these come first; None for no image."""
+    """Return height, width, channels and whether the channels come first; None if no image."""
     long = [size for size in rest if size != 1]
     if len(long) == 1 and long[0] > 0:
         return _flat(long[0])
@@ -113,12 +127,12 @@ def _sides(
     height: int, width: int, channels: int, first: bool
 ) -> tuple[int, int, int, bool] | None:
     height, width = (28 if side == _OPEN else side for side in (height, width))
-    fits = min(height, width) >= _LEAST and max(height, width) <= _MOST
+    fits = min(height, width) >= _MIN_SIDE and max(height, width) <= _MAX_SIDE
     return (height, width, channels, first) if fits else None
 
 
-def _known(rest: tuple[int, ...], spec: ModelSpec) -> tuple[int, int, int, bool] | None:
-    """Return the spec's size if `rest` holds it, an open size being any."""
+def _stated(rest: tuple[int, ...], spec: ModelSpec) -> tuple[int, int, int, bool] | None:
+    """Return the spec's size if `rest` can hold it; an open size is any size."""
     height, width, channels = spec.height, spec.width, spec.channels
     shapes: list[tuple[tuple[int, ...], bool]] = [
         ((height, width, channels), False),

@@ -1,4 +1,4 @@
-"""TensorFlow Lite, from the package tflite-runtime: the one with wheels for 32-bit ARM."""
+"""TensorFlow Lite, from the package tflite-runtime, which has wheels for 32-bit ARM."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-# tflite-runtime 2.14 was built against numpy 1; under numpy 2 its import prints a page of
-# advice and fails. Its metadata does not say so.
+# tflite-runtime 2.14 was built against numpy 1. Under numpy 2 its import fails with a page of
+# advice; its metadata does not exclude numpy 2.
 if int(np.__version__.split(".")[0]) >= 2:
     raise ImportError(f"tflite-runtime needs numpy 1, and numpy {np.__version__} is installed")
 
@@ -22,5 +22,5 @@ if TYPE_CHECKING:
 def load(
     content: bytes, *, name: str, threads: int, path: File | None = None
 ) -> InterpreterSession:
-    """Load a `.tflite` file's bytes; it has no weights elsewhere, so `path` is not used."""
+    """Load a model from its bytes. `path` is unused: a `.tflite` file holds all its weights."""
     return InterpreterSession(Interpreter, content, name=name, threads=threads)

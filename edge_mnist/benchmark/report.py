@@ -105,7 +105,9 @@ def _protocol(plan: Plan, groups: int) -> dict[str, Any]:
 def _key(job: Job) -> dict[str, Any]:
     return {
         "file": job.artifact.name,
-        "folder": "" if job.artifact.path.parent == SHIPPED else str(job.artifact.path.parent),
+        "folder": ""
+        if job.artifact.path.parent == Path(SHIPPED)
+        else str(job.artifact.path.parent),
         "backend": job.runtime.backend,
         "threads": job.threads,
         "batch": 1,

@@ -1,16 +1,17 @@
-"""A bundle: a folder with a manifest in; checked artifacts and their model spec out."""
+"""A bundle's path in; checked artifacts and their model spec out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from . import manifest
 from .manifest import (
     FORMATS,
     MANIFEST,
     MODELS,
     PRECISIONS,
+    RUNS,
     SCHEMA,
+    SHIPPED,
     Artifact,
     Bundle,
     find_artifacts,
@@ -27,7 +28,9 @@ __all__ = [
     "MANIFEST",
     "MODELS",
     "PRECISIONS",
+    "RUNS",
     "SCHEMA",
+    "SHIPPED",
     "Artifact",
     "Bundle",
     "find_artifacts",
@@ -35,7 +38,3 @@ __all__ = [
     "read_bundle",
     "sha256",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    return getattr(manifest, name)

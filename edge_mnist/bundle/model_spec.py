@@ -1,4 +1,4 @@
-"""What a model takes and answers: the size of its image, how pixels become values, its labels."""
+"""The model spec: the size of a model's images, the scaling of their pixels, and its labels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ class _Scaling(NamedTuple):
 
 
 class Scaling(_Scaling):
-    """How a pixel in 0…255 becomes a value: `(pixel * scale - mean) / std`.
+    """How a pixel in [0, 255] becomes an input value: `(pixel * scale - mean) / std`.
 
-    `mean` and `std` hold one number, or one for every channel. As it stands, pixels are 0…1.
+    Args:
+        scale: the factor; 1/255 by default, which gives values in [0, 1].
+        mean: one number, or one for each channel.
+        std: one number, or one for each channel.
 
     Raises:
-        ModelError: no numbers, infinite ones, or a scale or deviation of 0.
+        ModelError: a number is missing or infinite, or `scale` or `std` is 0.
     """
 
     __slots__ = ()
@@ -39,10 +42,14 @@ class Scaling(_Scaling):
         if not all(map(math.isfinite, (scale, *mean, *std))) or 0 in (scale, *std):
             raise ModelError(
                 f"Expected finite numbers to scale pixels with, and neither a scale nor a "
-                f"deviation of 0, got {made.options}."
+                f"deviation of 0, got {made.options}.",
+                code="model-scaling",
             )
         if not mean or not std:
-            raise ModelError("Expected a mean and a deviation, or one for every channel, got none.")
+            raise ModelError(
+                "Expected a mean and a deviation, or one for every channel, got none.",
+                code="model-scaling",
+            )
         return made
 
     @classmethod
@@ -52,7 +59,7 @@ class Scaling(_Scaling):
         mean: float | Sequence[float] | None = None,
         std: float | Sequence[float] | None = None,
     ) -> Scaling | None:
-        """Return what a caller asked for, the rest as in 0…1; None where nothing was asked."""
+        """Return the scaling of these options, with defaults for the others; None without any."""
         if scale is None and mean is None and std is None:
             return None
         default = cls()
@@ -64,26 +71,26 @@ class Scaling(_Scaling):
 
     @classmethod
     def between(cls, low: float, high: float) -> Scaling:
-        """Return the scaling that makes pixel 0 `low` and pixel 255 `high`."""
-        # 0.0 - low, because -low of 0.0 is -0.0, which a manifest would show.
+        """Return the scaling under which pixel 0 becomes `low` and pixel 255 `high`."""
+        # Not -low: that is -0.0 for 0.0, and a manifest would show it.
         return cls((high - low) / 255, (0.0 - low,))
 
     def then(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Scaling:
-        """Return this one of a single mean and deviation 1, followed by `(value - mean) / std`."""
+        """Return this scaling, of one mean and deviation 1, followed by `(value - mean) / std`."""
         return Scaling(self.scale, tuple(self.mean[0] + m for m in mean), std)
 
     def inverted(self) -> Scaling:
-        """Return the scaling that does to 255 - pixel what this one does to pixel."""
+        """Return the negative: it does to 255 - pixel what this scaling does to pixel."""
         return Scaling(-self.scale, tuple(m - 255 * self.scale for m in self.mean), self.std)
 
     def value(self, pixel: int, channel: int = 0) -> float:
-        """Return the value of a pixel in 0…255 of one channel."""
+        """Return the input value of a pixel in [0, 255] of one channel."""
         mean, std = (one[channel % len(one)] for one in (self.mean, self.std))
         return (pixel * self.scale - mean) / std
 
     @property
     def options(self) -> str:
-        """The command-line options that stand for it, exactly."""
+        """The command-line options that state it exactly."""
         parts = [f"--scale {_text(self.scale)}"]
         if any(self.mean):
             parts.append(f"--mean {','.join(map(_text, self.mean))}")
@@ -95,10 +102,17 @@ class Scaling(_Scaling):
 class ModelSpec(NamedTuple):
     """What a model takes and answers.
 
-    Pixels are white ink on black, as in MNIST, or whatever pictures the model was trained on.
-    `labels` name the outputs in order. `output` says what these are: "probabilities" as they
-    stand; "logits", which a softmax makes probabilities; or "scores" of 0 or more, which their
-    sum does. What is read with less confidence than `threshold` is no digit; 0 refuses nothing.
+    Pixels are white digits on black, as in MNIST, or as in the pictures the model was trained on.
+
+    Attributes:
+        height: the image's height in pixels.
+        width: the image's width in pixels.
+        channels: 1 for grey, 3 for colour.
+        scaling: how pixels become input values.
+        labels: the names of the outputs, in order.
+        output: the kind of output: "probabilities"; "logits", which a softmax makes probabilities;
+            or "scores" of 0 or more, which are divided by their sum.
+        threshold: the rejection threshold: below this confidence there is no digit; 0 rejects none.
     """
 
     height: int = 28
@@ -111,12 +125,12 @@ class ModelSpec(NamedTuple):
 
     @property
     def range(self) -> tuple[float, float]:
-        """The values that pixel 0 and pixel 255 become."""
+        """The input values of pixel 0 and pixel 255."""
         return self.scaling.value(0), self.scaling.value(255)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one image: (h, w), or (h, w, channels) where there are several."""
+        """The shape of one image: (h, w), or (h, w, channels) for several channels."""
         size = (self.height, self.width)
         return size if self.channels == 1 else (*size, self.channels)
 
@@ -127,15 +141,15 @@ class ModelSpec(NamedTuple):
 
     @property
     def digits(self) -> bool:
-        """Whether pictures go MNIST's way: one channel, and the labels 0 to 9."""
+        """Whether it reads grey digits: one channel, and the labels 0 to 9."""
         return self.channels == 1 and self.labels == DIGITS
 
 
-def from_manifest(manifest: Mapping[str, Any]) -> ModelSpec:
-    """Return the spec that a manifest of schema 1 states.
+def spec_from_manifest(manifest: Mapping[str, Any]) -> ModelSpec:
+    """Return the model spec that a manifest of schema 1 states.
 
-    `input.range` is what pixel 0 and pixel 255 become; `input.mean` and `input.std`, optional
-    lists of one number or one a channel, are taken after that; `output` and `refusal` are
+    `input.range` is what pixel 0 and pixel 255 become. `input.mean` and `input.std` are applied
+    after that; they are optional lists of one number, or one a channel. `output` and `refusal` are
     optional.
 
     Raises:
@@ -182,8 +196,8 @@ def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
 
 
 def _text(value: float) -> str:
-    """Return the shortest text that `number` reads as exactly this value."""
-    from fractions import Fraction  # with decimal, a tenth of this package's start
+    """Return the shortest text from which `number` gives exactly this value."""
+    from fractions import Fraction  # Imported late: with decimal it is 10 % of the import time.
 
     fraction = Fraction(value).limit_denominator(1000) if math.isfinite(value) else Fraction(0)
     short = f"{fraction.numerator}/{fraction.denominator}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from .classifier import Classifier, Detection, Prediction, choose
+from ..backends.selection import choose
+from .classifier import Classifier
+from .prediction import Detection, Prediction
 
 __all__ = ["Classifier", "Detection", "Prediction", "choose"]

@@ -1,7 +1,10 @@
-"""The command line: arguments in, text and an exit status out; nothing but options and printing."""
+"""The command line: arguments in, text and an exit status out.
+
+One file a command, with options and printing only. `group` collects them.
+"""
 
 from __future__ import annotations
 
-from .group import benchmark, cli, compare, doctor, evaluate, main, predict, serve
+from .group import cli, main
 
-__all__ = ["benchmark", "cli", "compare", "doctor", "evaluate", "main", "predict", "serve"]
+__all__ = ["cli", "main"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .accuracy import Evaluation, confusion_matrix, evaluate, pairs, read, read_pictures
+from .accuracy import Evaluation, classify, classify_pictures, confusion_matrix, evaluate
 
-__all__ = ["Evaluation", "confusion_matrix", "evaluate", "pairs", "read", "read_pictures"]
+__all__ = ["Evaluation", "classify", "classify_pictures", "confusion_matrix", "evaluate"]

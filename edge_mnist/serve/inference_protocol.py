@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import __version__
+from ..system.version import __version__
 from .limits import Limits, refuse_many
 from .problems import RequestError
 from .v1 import grey_levels, parse

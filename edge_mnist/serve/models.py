@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backends import Runtime
+from ..backends.selection import pairs
 from ..benchmark.report import stated_accuracy
 from ..bundle import Artifact, find_artifacts, newest_bundle
 from ..classifier import Classifier, choose
 from ..errors import ModelError
-from ..evaluation import pairs
 from .problems import RequestError
 
 if TYPE_CHECKING:

@@ -179,9 +179,9 @@ def _see(
 
 def _row(found: Detection | list[Detection], wanted: Wanted) -> dict[str, Any]:
     if not isinstance(found, list):
-        row = prediction_json.of_one(found.prediction)
+        row = prediction_json.prediction_json(found.prediction)
         return row | {"seen": _seen(found)} if wanted.seen else row
-    row = prediction_json.of_many(found)
+    row = prediction_json.detections_json(found)
     if wanted.seen:
         for one, detection in zip(row["predictions"], found, strict=True):
             one["seen"] = _seen(detection)

@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Files and folders, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MAX_BYTES = 150_000_000
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it over `path`.
+    """Write a file under a temporary name beside it, then rename it to `path`.
 
-    A link is followed, and what is no file (a device, a pipe) is written to as it stands.
+    A link is followed. A device or a pipe is written to directly.
 
     Raises:
         OutputError: the place cannot be written to.
@@ -39,7 +39,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name that becomes `path`, once what is behind it has reached the disk."""
+    """Yield a temporary path; then flush it to the disk and rename it to `path`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -51,13 +51,16 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before the work, not after it, that a file cannot be written.
+    """Check, before the work begins, that a file can be written.
 
     Raises:
         OutputError: `path` is a folder, or its folder is missing or cannot be written to.
     """
     if path.is_dir():
-        raise OutputError(f"Expected a file to write, got the folder {path}; add a file name.")
+        raise OutputError(
+            f"Expected a file to write, got the folder {path}; add a file name.",
+            code="output-is-a-folder",
+        )
     if path.exists() and not path.is_file():
         return
     try:
@@ -68,18 +71,22 @@ def check_writable(path: Path) -> None:
 
 
 def check_free(folder: Path) -> None:
-    """Make sure that `folder` is new or empty, and can be made.
+    """Check that `folder` is absent or empty, and can be created.
 
     Raises:
         OutputError: it holds something, is a file, or cannot be written to.
     """
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"Expected a folder to write to, got the file {folder}; choose another.")
+        raise OutputError(
+            f"Expected a folder to write to, got the file {folder}; choose another.",
+            code="output-not-a-folder",
+        )
     try:
         if folder.is_dir() and any(folder.iterdir()):
             raise OutputError(
                 f"Expected a new or empty folder, got {folder}, which holds something; "
-                f"choose another with --out, or delete it."
+                f"choose another with --out, or delete it.",
+                code="output-exists",
             )
         existing = next(
             parent for parent in (folder, *folder.absolute().parents) if parent.exists()
@@ -92,7 +99,7 @@ def check_free(folder: Path) -> None:
 
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `folder` if the body succeeds, else vanishes.
+    """Yield a temporary folder; rename it to `folder` if the body succeeds, otherwise delete it.
 
     Raises:
         OutputError: as `check_free`.
@@ -105,7 +112,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         raise _cannot_write(folder, error) from error
     try:
         yield temporary
-        # mkdtemp makes it for the owner alone; a bundle is there to be copied.
+        # mkdtemp gives access to the owner only; a bundle is meant to be copied.
         temporary.chmod(0o755)
         if folder.is_dir():
             folder.rmdir()
@@ -117,4 +124,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"Expected to write {path}, got: {error.strerror}; choose another place.")
+    return OutputError(
+        f"Expected to write {path}, got: {error.strerror}; choose another place.",
+        code="output-unwritable",
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def distribution_version(name: str) -> str | None:
-    """Return an installed distribution's version, None where there is none."""
+    """Return an installed distribution's version; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -17,7 +17,7 @@ def distribution_version(name: str) -> str | None:
 
 
 def cpu_model() -> str:
-    """Return the board or processor name as the system gives it."""
+    """Return the name of the board, or of the processor."""
     board = read_system_file("/proc/device-tree/model")
     if board:
         return board.rstrip("\0")
@@ -28,14 +28,14 @@ def cpu_model() -> str:
 
 
 def usable_cpus() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def memory_mb() -> int | None:
-    """Return the machine's memory in MB (10⁶ bytes), None where the system does not say."""
+    """Return the machine's memory in MB (10⁶ bytes); None if the system does not state it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10**6
     except (AttributeError, ValueError, OSError):
@@ -43,7 +43,7 @@ def memory_mb() -> int | None:
 
 
 def read_system_file(path: str) -> str | None:
-    """Return a text file of the system's, None where there is none."""
+    """Return a system file's text; None if it cannot be read."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -16,13 +16,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mnist import __version__, datasets
+from edge_mnist import datasets
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
 from edge_mnist.bundle.model_spec import ModelSpec, Scaling
 from edge_mnist.errors import DataError, ModelError
 from edge_mnist.foreign_models import scaling_search
 from edge_mnist.system.files import new_folder
 from edge_mnist.system.text_table import percent
+from edge_mnist.system.version import __version__
 
 from .conversion import source_model as source_models
 from .conversion.source_model import SourceModel

@@ -18,10 +18,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from edge_mnist.bundle import RUNS
+from edge_mnist import bundle
 from edge_mnist.errors import BundleError, OutputError
 from edge_mnist.system.files import check_free, write_atomically
 
+RUNS = Path(bundle.RUNS)
 SCHEMA = 1
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from edge_mnist import BackendError, BundleError, Classifier, ImageError, ModelError, backends
-from edge_mnist.bundle import MODELS, SHIPPED, find_artifacts, read_bundle
+from edge_mnist.bundle import MODELS, find_artifacts, read_bundle
 from edge_mnist.classifier import choose
 from edge_mnist.datasets import synthetic
-from tests.conftest import WHOLE
+from tests.conftest import SHIPPED, WHOLE
 
 INSTALLED = [runtime.backend for runtime in backends.installed()]
 PAIRS = [

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from edge_mnist import Classifier, backends
-from edge_mnist.bundle import SHIPPED
 from edge_mnist.datasets import synthetic
 from tests.classifier import hand_written
+from tests.conftest import SHIPPED
 
 BACKENDS = [runtime.backend for runtime in backends.installed()]
 BLANK = "import numpy; from edge_mnist import Classifier; "
@@ -85,26 +85,17 @@ def loaded(code: str) -> set[str]:
 
 
 def test_importing_loads_next_to_nothing() -> None:
-    ours = {
-        f"edge_mnist.{name}"
-        for name in ("backends", "bundle", "classifier", "spec", "engine", "errors", "layout")
-    }
     numpy = loaded("import numpy")
-    assert loaded("import numpy, edge_mnist") - numpy == {"__future__", "edge_mnist"} | {
-        "edge_mnist.errors"
-    }
-    assert loaded("import numpy; from edge_mnist import Classifier") - numpy <= {
-        "__future__",
-        "_json",
-        "json",
-        "json.decoder",
-        "json.encoder",
-        "json.scanner",
-        "importlib.util",
-        "importlib._abc",
-        "edge_mnist",
-        *ours,
-    }
+    light = {"", ".errors", ".preprocess", ".system", ".system.version"}
+    expected = {"__future__", *(f"edge_mnist{name}" for name in light)}
+    assert loaded("import numpy, edge_mnist") - numpy == expected
+    more = loaded("import numpy; from edge_mnist import Classifier") - numpy
+    others = {name for name in more if not name.startswith("edge_mnist")}
+    json_modules = {"_json", "json", "json.decoder", "json.encoder", "json.scanner"}
+    others -= {"__future__", "importlib.util", "importlib._abc", "threading"}
+    assert others <= json_modules
+    rooms = {name.split(".")[1] for name in more if name.startswith("edge_mnist.")}
+    assert rooms == {"backends", "bundle", "classifier", "errors", "preprocess", "system"}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_mnist import backends
-from edge_mnist.bundle import SHIPPED
-from tests.conftest import REPOSITORY, WHOLE, Cli, error_line
+from tests.conftest import REPOSITORY, SHIPPED, WHOLE, Cli, error_line
 
 DIGITS = REPOSITORY / "examples" / "digits"
 

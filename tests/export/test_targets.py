@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from edge_mnist.bundle import SHIPPED
 from edge_mnist.errors import ModelError
 from edge_mnist_export.conversion import targets
 from edge_mnist_export.conversion.targets import TARGETS
-from tests.conftest import REPOSITORY, Cli, error_line
+from tests.conftest import REPOSITORY, SHIPPED, Cli, error_line
 
 OLDEST = {"tflite-runtime": "2.14.0", "ai-edge-litert": "1.0.0", "onnxruntime": "1.15.0"}
 BACKENDS = {"tflite": "tflite-runtime", "litert": "ai-edge-litert", "onnx": "onnxruntime"}

@@ -23,7 +23,7 @@ from edge_mnist import BundleError, Classifier, ModelError, backends, datasets, 
 from edge_mnist.backends import tensor_layout
 from edge_mnist.bundle import find_artifacts
 from edge_mnist.bundle.model_spec import DIGITS, ModelSpec, Scaling, number
-from edge_mnist.foreign_models import scaling_search
+from edge_mnist.evaluation.foreign_scaling import settle_scalings
 from edge_mnist.foreign_models.spec_inference import name_of, scaling_of
 from edge_mnist.vision.preprocess import fit, preprocess
 from tests.conftest import WHOLE, Cli, error_line
@@ -342,7 +342,7 @@ def _check_found(
     source = datasets.find(str(data), splits=("test",))
     test = datasets.load(source, "test", limit=500)
     pairs = [(find_artifacts(path)[0], backends.get(backend))]
-    settled, (found,) = scaling_search.settle(pairs, source, test)
+    settled, (found,) = settle_scalings(pairs, source, test)
     c = found.spec
     assert f"{c.height}×{c.width}×{c.channels}" == size
     assert (c.output, c.labels) == (output, DIGITS)

@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 
+from edge_mnist.backends.selection import pairs
 from edge_mnist.bundle import find_artifacts
 from edge_mnist.classifier import Classifier
-from edge_mnist.evaluation import pairs
 
 _, source, out, *bundles = sys.argv
 images = np.load(source)

@@ -13,11 +13,11 @@ from http import HTTPStatus
 import pytest
 import uvicorn
 
-from edge_mnist.bundle import SHIPPED
 from edge_mnist.serve import app, models
 from edge_mnist.serve.limits import Held, Limits, Queue
 from edge_mnist.serve.problems import RequestError
 from edge_mnist.serve.server import patient
+from tests.conftest import SHIPPED
 
 SMALL = Limits(connections=3, write_s=0.5, headers_s=1.0, held_bytes=100)
 

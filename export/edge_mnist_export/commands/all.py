@@ -409,7 +409,7 @@ def _export(
 def quickstart(context: click.Context, data: str, epochs: int, out: Path | None) -> None:
     """The whole chain once, small: train, export int8, evaluate, benchmark, what to do next."""
     from edge_mnist import datasets
-    from edge_mnist.cli import benchmark, evaluate
+    from edge_mnist.cli.group import benchmark, evaluate
 
     from ..conversion import source_model as source_models
     from ..runs import Recipe

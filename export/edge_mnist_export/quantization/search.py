@@ -22,7 +22,7 @@ from edge_mnist.bundle import Artifact
 from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.classifier import Classifier
 from edge_mnist.datasets import Split
-from edge_mnist.evaluation import read
+from edge_mnist.evaluation import classify
 
 from .ranges import METHODS
 
@@ -137,7 +137,9 @@ def _answers(content: bytes, format: str, split: Split, spec: ModelSpec) -> NDAr
         path = Path(folder) / f"model-int8.{format}"
         path.write_bytes(content)
         artifact = Artifact(path, format, "int8", spec)
-        return read(Classifier.from_artifact(artifact, backends.installed(format)[0]), split.images)
+        return classify(
+            Classifier.from_artifact(artifact, backends.installed(format)[0]), split.images
+        )
 
 
 def _result(

@@ -15,7 +15,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mnist import Classifier, __version__, datasets
+from edge_mnist import Classifier, datasets
+from edge_mnist.system.version import __version__
 
 from .. import runs
 from ..conversion.source_model import weights_sha256

@@ -1,0 +1,175 @@
+"""The runtimes by their names: which are installed, and loading a model in one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import BackendError, ModelError
+from .session import NotSupportedError, Session, first_line
+
+if TYPE_CHECKING:
+    from ..bundle import File
+
+
+class Runtime(NamedTuple):
+    """A runtime that this package can use.
+
+    Attributes:
+        backend: its name on the command line, and the name of its extra.
+        module: the module to import.
+        distribution: the package on PyPI.
+        format: the file format it runs, "tflite" or "onnx".
+    """
+
+    backend: str
+    module: str
+    distribution: str
+    format: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether the module can be found. It may still fail to import."""
+        return importlib.util.find_spec(self.module) is not None
+
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        return f"pip install 'edge-mnist[{self.backend}]'"
+
+    @property
+    def no_wheel(self) -> str:
+        """Why PyPI has no wheel of it for this Python; empty if it has one."""
+        if self.backend == "tflite":
+            new = sys.version_info >= (3, 12)
+            return f"{self.distribution} has no wheel for Python 3.12 and later" if new else ""
+        # A 32-bit Python may run on a 64-bit kernel; pip goes by the Python.
+        return "" if _is_64_bit() else f"{self.distribution} has no wheel for a 32-bit Python"
+
+    @property
+    def advice(self) -> str:
+        """What to do if it is not installed."""
+        return self.no_wheel or f"install it with: {self.install}"
+
+    @property
+    def version(self) -> str:
+        """The installed version; "?" if the module came from another distribution."""
+        # Imported late: it takes longer to import than all of this package.
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version(self.distribution)
+        except PackageNotFoundError:
+            return "?"  # for example onnxruntime-gpu
+
+
+# In order of preference where several can run a file.
+RUNTIMES = {
+    runtime.backend: runtime
+    for runtime in (
+        Runtime("litert", "ai_edge_litert", "ai-edge-litert", "tflite"),
+        Runtime("tflite", "tflite_runtime", "tflite-runtime", "tflite"),
+        Runtime("onnx", "onnxruntime", "onnxruntime", "onnx"),
+    )
+}
+
+
+def get(backend: str) -> Runtime:
+    """Return an installed runtime by its name.
+
+    Raises:
+        BackendError: there is no such backend, or its package is missing.
+    """
+    if backend not in RUNTIMES:
+        raise BackendError(
+            f"Expected a backend of {', '.join(RUNTIMES)}, got {backend!r}.",
+            code="backend-unknown",
+        )
+    runtime = RUNTIMES[backend]
+    if not runtime.installed:
+        raise BackendError(
+            f"Expected the runtime {runtime.distribution} for backend {backend!r}, "
+            f"which is not installed; {runtime.advice}",
+            code="backend-missing",
+        )
+    return runtime
+
+
+def installed(format: str | None = None) -> list[Runtime]:
+    """Return the usable runtimes, the preferred one first.
+
+    tflite-runtime is left out under numpy 2, where it cannot be imported.
+
+    Args:
+        format: only runtimes of this format, "tflite" or "onnx"; None for all.
+    """
+    return [
+        runtime
+        for runtime in RUNTIMES.values()
+        if format in (None, runtime.format)
+        and runtime.installed
+        and not (runtime.backend == "tflite" and _numpy_major() >= 2)
+    ]
+
+
+def load(
+    runtime: Runtime, content: bytes, *, name: str, threads: int = 1, path: File | None = None
+) -> Session:
+    """Load a model in a runtime.
+
+    Args:
+        runtime: the runtime.
+        content: the file's bytes.
+        name: the file's name, for messages.
+        threads: threads that the runtime may use.
+        path: where the file lies, if weights in files beside it may be read.
+
+    Raises:
+        BackendError: the runtime is installed but cannot be imported.
+        ModelError: the runtime does not accept the model.
+    """
+    try:
+        backend = importlib.import_module(f"{__package__}.{runtime.backend}")
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        raise BackendError(
+            f"Expected {runtime.distribution} to import, got: {first_line(error)}; "
+            f"reinstall it with: {runtime.install}",
+            code="backend-import",
+        ) from error
+    try:
+        session: Session = backend.load(content, name=name, threads=threads, path=path)
+    except NotSupportedError as error:
+        raise ModelError(
+            f"Expected a model that {runtime.distribution} {runtime.version} can load, got "
+            f"{name}, which needs {error}; {_remedy(runtime, error)}",
+            code="model-too-new",
+        ) from error
+    return session
+
+
+def _remedy(runtime: Runtime, error: NotSupportedError) -> str:
+    """Return how to get a file loaded that needs more than the runtime has."""
+    if "edgetpu" in str(error):
+        return "give the file that went into the Edge TPU compiler."
+    if error.custom:
+        return "no release has that: export the model again without it"
+    again = f"edge-mnist export --target raspberry-pi-{64 if _is_64_bit() else 32}"
+    if runtime.backend != "tflite":
+        upgrade = f"pip install --upgrade {runtime.distribution}"
+        return f"upgrade it with: {upgrade}, or export again with: {again}"
+    # 2.14.0 is the last release of tflite-runtime; LiteRT has wheels for 64 bits only.
+    if not _is_64_bit():
+        return f"export again with: {again}"
+    return f"install LiteRT with: {RUNTIMES['litert'].install}, or export again with: {again}"
+
+
+def _numpy_major() -> int:
+    import numpy as np
+
+    return int(np.__version__.partition(".")[0])
+
+
+def _is_64_bit() -> bool:
+    return sys.maxsize > 2**32

@@ -1,0 +1,111 @@
+"""edge-mnist benchmark."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import GateError
+from .options import FILE, backend_option, find_model, scaling_options
+
+if TYPE_CHECKING:
+    from ..bundle.model_spec import Scaling
+
+# Steps of the progress bar.
+_STEPS = 1000
+
+
+def _threads(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        threads = tuple(int(part) for part in value.split(","))
+    except ValueError:
+        threads = ()
+    if not threads or min(threads) < 1:
+        raise click.BadParameter(f"expected thread counts such as 1,2, got {value!r}.")
+    return threads
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    from ..benchmark.plan import seconds
+
+    return None if value is None else seconds(value)
+
+
+@click.command(short_help="Latency of a prediction on this machine.")
+@click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path())
+@backend_option("all that are installed")
+@scaling_options
+@click.option(
+    "--threads", default="1", show_default=True, callback=_threads, help="Counts, such as 1,2."
+)
+@click.option("--quick", is_flag=True, help="A first look, in under 20 seconds.")
+@click.option("--runs", type=click.IntRange(10), help="Time this many predictions for each row.")
+@click.option(
+    "--duration", metavar="TIME", callback=_seconds, help="Sustained load for 30s, 10m, 1h."
+)
+@click.option("--json", "json_file", type=FILE, help="Write the results and raw samples here.")
+@click.option("--csv", "csv_file", type=FILE, help="Write one line for each row here.")
+@click.option("--html", "html_file", type=FILE, help="Write a report with plots here.")
+def benchmark(
+    models: tuple[str, ...],
+    backend: str | None,
+    scaling: Scaling | None,
+    threads: tuple[int, ...],
+    quick: bool,
+    runs: int | None,
+    duration: float | None,
+    json_file: Path | None,
+    csv_file: Path | None,
+    html_file: Path | None,
+) -> None:
+    """Measure the latency of a prediction, each file and runtime in a process of its own.
+
+    The processes take turns, so that a drift of the machine affects all rows alike. The exit
+    status is 1 if a row failed; the other rows are printed and written all the same.
+    """
+    from ..backends.selection import pairs
+    from ..benchmark import plan, report
+    from ..system.files import check_writable, write_atomically
+
+    if quick + (runs is not None) + (duration is not None) > 1:
+        raise click.UsageError("Expected one of --quick, --runs and --duration, got several.")
+    artifacts = [a for model in models or (None,) for a in find_model(model, scaling)]
+    for file in filter(None, (json_file, csv_file, html_file)):
+        check_writable(file)
+    jobs = [(a, r, t) for a, r in pairs(artifacts, backend) for t in threads]
+    chosen = plan.choose(quick=quick, runs=runs, duration_s=duration, rows=len(jobs))
+    with _progress() as show:
+        document = report.run(jobs, plan=chosen, show=show)
+    click.echo(report.text(document))
+    for file, content in report.files(document, json_file, csv_file, html_file):
+        write_atomically(file, content)
+        click.echo(f"Wrote {file}", err=True)
+    if document["failed"]:
+        raise GateError(
+            f"Expected {len(jobs)} rows, got {len(document['failed'])} that failed; "
+            f"their reasons stand above.",
+            code="gate-benchmark",
+        )
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[float, str], None]]:
+    """Show a progress bar on a terminal; yield a function of the fraction done and the row."""
+    with click.progressbar(
+        length=_STEPS,
+        label="Measuring",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+        item_show_func=lambda row: row,
+    ) as bar:
+
+        def show(fraction: float, row: str) -> None:
+            bar.update(int(fraction * _STEPS) - bar.pos, row)
+
+        yield show
+        show(1.0, "")

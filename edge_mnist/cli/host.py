@@ -1,0 +1,38 @@
+"""The host commands: plug-ins of the entry-point group `edge_mnist.commands`."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import HostError
+
+PLUGINS = "edge_mnist.commands"
+HOST_COMMANDS = {
+    "quickstart": "The whole chain once, small: train, export, evaluate, benchmark.",
+    "train": "Train a CNN and write a run folder.",
+    "export": "Quantize and export a run as a verified bundle.",
+}
+_INSTALL = "pip install 'edge-mnist[host]'"
+
+
+def load_host_command(name: str) -> click.Command:
+    """Return a host command, or one that says how to install it."""
+    from importlib.metadata import entry_points
+
+    for plugin in entry_points(group=PLUGINS, name=name):
+        command: click.Command = plugin.load()
+        return command
+    return _missing_command(name)
+
+
+def _missing_command(name: str) -> click.Command:
+    def callback() -> None:
+        raise HostError(
+            f"Expected the host package edge-mnist-export for `edge-mnist {name}`, which is not "
+            f"installed; install it with: {_INSTALL}",
+            code="host-missing",
+        )
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    help = f"{HOST_COMMANDS[name]} Needs: {_INSTALL}"
+    return click.Command(name, callback=callback, help=help, context_settings=settings)

@@ -1,0 +1,113 @@
+"""edge-mnist predict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import ImageError
+from .options import (
+    FILE,
+    backend_option,
+    json_option,
+    load_classifier,
+    model_option,
+    scaling_options,
+)
+
+if TYPE_CHECKING:
+    from ..bundle.model_spec import Scaling
+    from ..classifier import Classifier, Detection
+
+
+@click.command(short_help="Read the digit in pictures.")
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@model_option
+@backend_option("the best installed")
+@scaling_options
+@click.option("--many", is_flag=True, help="Several digits a picture, read left to right.")
+@click.option(
+    "--save-preprocessed",
+    "save_to",
+    metavar="DIR",
+    type=FILE,
+    help="Write the model's inputs, as PNG.",
+)
+@json_option(help="One line of JSON for each image.")
+def predict(
+    images: tuple[str, ...],
+    model: str | None,
+    backend: str | None,
+    scaling: Scaling | None,
+    many: bool,
+    save_to: Path | None,
+    as_json: bool,
+) -> None:
+    """Read the digit in each IMAGE: files, folders of pictures, or - for standard input.
+
+    The answer is "no digit" if a picture holds none, or if the model is unsure.
+    """
+    from ..vision.model_inputs import SeenFolder
+    from ..vision.picture_files import list_pictures
+
+    pictures = list(list_pictures(images))
+    classifier = load_classifier(model, backend, scaling)
+    names = [name for name, _ in pictures if name != "-"]
+    folder = SeenFolder(save_to, names) if save_to else None
+    unreadable = 0
+    for name, picture in pictures:
+        try:
+            detections = _detect(classifier, picture, many=many)
+        except ImageError as error:
+            if len(pictures) == 1:
+                raise
+            unreadable += 1
+            click.echo(f"edge-mnist: warning: {error}", err=True)
+            continue
+        if folder:
+            inputs = [d.image for d in detections if d.image is not None]
+            folder.save(name, inputs, numbered=many)
+        click.echo(_line(name, detections, many=many, as_json=as_json))
+    if unreadable:
+        raise ImageError(
+            f"Expected {len(pictures)} readable pictures, got {unreadable} that are not; "
+            f"the warnings name them.",
+            code="image-unreadable",
+        )
+
+
+def _detect(classifier: Classifier, picture: str | bytes, *, many: bool) -> list[Detection]:
+    return classifier.predict_many(picture) if many else [classifier.detect(picture)]
+
+
+def _line(name: str, detections: Sequence[Detection], *, many: bool, as_json: bool) -> str:
+    show: Callable[[Sequence[Detection]], str] = _text_of_many if many else _text_of_one
+    return _json(name, detections, many=many) if as_json else f"{name}: {show(detections)}"
+
+
+def _json(name: str, detections: Sequence[Detection], *, many: bool) -> str:
+    from ..classifier.prediction_json import detections_json, prediction_json
+
+    document = detections_json(detections) if many else prediction_json(detections[0].prediction)
+    return json.dumps({"image": name, **document})
+
+
+def _text_of_one(detections: Sequence[Detection]) -> str:
+    from ..system.text_table import percent
+
+    (prediction,) = (detection.prediction for detection in detections)
+    if prediction.digit is None:
+        return f"no digit ({prediction.reason})"
+    return f"{prediction.label} ({percent(prediction.confidence)})"
+
+
+def _text_of_many(detections: Sequence[Detection]) -> str:
+    from ..classifier.prediction_json import digits
+    from ..system.text_table import percent
+
+    confidences = (percent(detection.prediction.confidence) for detection in detections)
+    return f"{digits(detections)} ({', '.join(confidences)})" if detections else "no digit"

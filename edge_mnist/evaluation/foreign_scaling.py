@@ -1,0 +1,158 @@
+"""Foreign model files and labelled images in, the scaling of each file's pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .. import datasets
+from ..backends import Runtime
+from ..bundle import Artifact
+from ..bundle.model_spec import ModelSpec, Scaling
+from ..classifier import Classifier
+from ..datasets import Source, Split
+from ..errors import DataError
+from ..foreign_models import scaling_search, spec_inference
+from ..system.text_table import percent
+from .accuracy import classify
+
+# With a lower accuracy than this no scaling fits.
+_FITS = 0.5
+
+
+@dataclass(frozen=True)
+class ForeignScaling:
+    """How a foreign file takes its pixels, and how that is known.
+
+    Attributes:
+        artifact: the file, with its scaling.
+        spec: what the model takes and answers.
+        source: "given" by the caller, stated in the "file", or "tried" on images.
+        data: the name of the images tried, None if none were.
+        images: their number.
+        chosen: the scaling's name.
+        scores: how each scaling did, by name.
+        as_good: the names of those that did as well as the chosen one.
+    """
+
+    artifact: Artifact
+    spec: ModelSpec
+    source: str
+    data: str | None = None
+    images: int = 0
+    chosen: str = ""
+    scores: Mapping[str, scaling_search.Score] = field(default_factory=dict)
+    as_good: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The result in one line, with the command-line options that state it."""
+        spec, options = self.spec, f"For predict and benchmark: {self.spec.scaling.options}"
+        line = (
+            f"{self.artifact.name}: {spec.height}×{spec.width}×{spec.channels} ({self.fitting}), "
+            f"{len(spec.labels)} {spec.output}, pixels "
+            f"{self.chosen or spec_inference.name_of(spec.scaling)}"
+        )
+        if self.source != "tried":
+            return f"{line}, as {'the file says' if self.source == 'file' else 'given'}. {options}"
+        accuracy = self.scores[self.chosen].accuracy
+        line += (
+            f": the best of {len(self.scores)} ways tried on {self.images} images of "
+            f"{self.data}, {percent(accuracy)}"
+        )
+        if self.as_good:
+            line += f"; as good, and the first is taken: {', '.join(self.as_good)}"
+        if accuracy < _FITS:
+            line += "; none fits, so that --scale, --mean and --std must say it"
+        return f"{line}. {options}"
+
+    @property
+    def fitting(self) -> str:
+        """How a 28×28 image was brought to the model's size and channels."""
+        spec = self.spec
+        ways = {(28, 28): "as it stands", (32, 32): "padded"}
+        way = ways.get((spec.height, spec.width), "resized")
+        return way if spec.channels == 1 else f"{way}, grey three times"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The result for `evaluate --json`."""
+        spec = self.spec
+        return {
+            "height": spec.height,
+            "width": spec.width,
+            "channels": spec.channels,
+            "fitted": self.fitting,
+            "scale": spec.scaling.scale,
+            "mean": list(spec.scaling.mean),
+            "std": list(spec.scaling.std),
+            "options": spec.scaling.options,
+            "output": spec.output,
+            "found": self.source,
+            "data": self.data,
+            "images": self.images,
+            "tried": {
+                name: {"accuracy": score.accuracy, "loss": round(score.loss, 6)}
+                for name, score in self.scores.items()
+            },
+            "alike": list(self.as_good),
+        }
+
+
+def settle_scalings(
+    pairs: Sequence[tuple[Artifact, Runtime]], source: Source, test: Split
+) -> tuple[list[tuple[Artifact, Runtime]], list[ForeignScaling]]:
+    """Find the scaling of every foreign file.
+
+    Args:
+        pairs: files with the runtimes to evaluate them in.
+        source: the data set. Scalings are tried on its training split.
+        test: its test split, of which the first images serve if there is no training split.
+
+    Returns:
+        The pairs with all scalings set, and one result for each foreign file.
+    """
+    results: dict[Artifact, ForeignScaling] = {}
+    for artifact, runtime in pairs:
+        if artifact.spec is None and artifact not in results:
+            results[artifact] = find_scaling(artifact, runtime, _sample(source, test))
+    settled = [(results[a].artifact if a in results else a, runtime) for a, runtime in pairs]
+    return settled, list(results.values())
+
+
+def find_scaling(artifact: Artifact, runtime: Runtime, split: Split) -> ForeignScaling:
+    """Find a foreign file's scaling: given, stated in the file, or tried on labelled images."""
+    classifier = Classifier.from_artifact(artifact, runtime)
+    spec = classifier.spec
+    if classifier.scaling_from == "given":
+        return ForeignScaling(artifact, spec, "given")
+    choices = spec_inference.candidates(classifier.session.input, spec.channels)
+
+    def probabilities_for(scaling: Scaling) -> Any:
+        classifier.rescale(scaling)
+        return classify(classifier, split.images)
+
+    found = scaling_search.search(choices, probabilities_for, split.labels, output=spec.output)
+    spec = spec._replace(scaling=choices[found.chosen])
+    if classifier.scaling_from == "file" and found.chosen == next(iter(choices)):
+        return ForeignScaling(artifact, spec, "file")
+    return ForeignScaling(
+        artifact._replace(scaling=spec.scaling),
+        spec,
+        "tried",
+        data=split.name,
+        images=len(split.images),
+        chosen=found.chosen,
+        scores=found.scores,
+        as_good=found.as_good,
+    )
+
+
+def _sample(source: Source, test: Split) -> Split:
+    count = scaling_search.SAMPLE
+    try:
+        shape = test.images.shape[1:] if test.images.ndim == 4 else (28, 28, 1)
+        return datasets.load(source, "train", limit=count, shape=shape)
+    except DataError:
+        return replace(test, images=test.images[:count], labels=test.labels[:count])

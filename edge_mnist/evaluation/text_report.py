@@ -1,0 +1,99 @@
+"""Evaluations in, tables and JSON for the command line out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..system.text_table import percent, table
+from .accuracy import Evaluation
+from .foreign_scaling import ForeignScaling
+
+
+def accuracy_table(results: Sequence[Evaluation]) -> str:
+    """Return one row for each file and runtime."""
+    rows = [[r.artifact.name, r.backend, percent(r.accuracy), str(r.errors)] for r in results]
+    return table(("file", "backend", "accuracy", "errors"), rows)
+
+
+def confusion_table(result: Evaluation) -> str:
+    """Return the confusion matrix, with one column for all classes beyond the digits."""
+    others = result.confusion[:, 10:].sum(axis=1)
+    more = result.confusion.shape[1] > 10
+    counts = [
+        [str(digit), *map(str, row[:10]), *([str(others[digit])] if more else [])]
+        for digit, row in enumerate(result.confusion)
+    ]
+    return table(("", *map(str, range(10)), *(["other"] if more else [])), counts)
+
+
+def evaluation_text(
+    data: str,
+    results: Sequence[Evaluation],
+    *,
+    shown: Evaluation,
+    scalings: Sequence[ForeignScaling] = (),
+) -> str:
+    """Return the accuracy of every file, and the confusion matrix of one.
+
+    Args:
+        data: the data set's name.
+        results: one evaluation for each file and runtime.
+        shown: the evaluation whose confusion matrix is shown.
+        scalings: how the scalings of foreign files are known.
+    """
+    parts = [f"{data}, {results[0].images:,} images", *(scaling.text for scaling in scalings)]
+    parts.append(accuracy_table(results))
+    parts.append(
+        f"Confusion of {shown.artifact.name} on {shown.backend} on {data}\n"
+        f"(rows: the true digit; columns: the digit read)"
+    )
+    parts.append(confusion_table(shown))
+    return "\n\n".join(parts)
+
+
+def evaluation_json(
+    data: str, results: Sequence[Evaluation], scalings: Sequence[ForeignScaling]
+) -> dict[str, Any]:
+    """Return the document of `evaluate --json`."""
+    inputs = {scaling.artifact.path: {"input": scaling.document} for scaling in scalings}
+    return {
+        "data": data,
+        "images": results[0].images,
+        "results": [
+            {
+                "file": result.artifact.name,
+                "backend": result.backend,
+                "accuracy": result.accuracy,
+                "errors": result.errors,
+                **inputs.get(result.artifact.path, {}),
+            }
+            for result in results
+        ],
+    }
+
+
+def pictures_table(counts: Mapping[str, tuple[int, int, int]]) -> str:
+    """Return one row for each condition of `classify_pictures`, and their sum."""
+    total = tuple(sum(column) for column in zip(*counts.values(), strict=True))
+    rows = [
+        [name, str(count), percent(correct / count), str(rejected)]
+        for name, (count, correct, rejected) in {**counts, "all": total}.items()
+    ]
+    return table(("condition", "pictures", "accuracy", "refused"), rows)
+
+
+def pictures_json(
+    data: str, file: str, backend: str, counts: Mapping[str, tuple[int, int, int]]
+) -> dict[str, Any]:
+    """Return the document of `evaluate --data paper --json`."""
+    pictures, correct, rejected = (sum(column) for column in zip(*counts.values(), strict=True))
+    result = {
+        "file": file,
+        "backend": backend,
+        "accuracy": correct / pictures,
+        "errors": pictures - correct,
+        "refused": rejected,
+        "conditions": {name: right / count for name, (count, right, _) in counts.items()},
+    }
+    return {"data": data, "images": pictures, "results": [result]}

@@ -1,0 +1,48 @@
+"""The sandbox's child process: a model file on standard input, an exit status out."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+from .. import backends
+from ..backends.quantized_io import QuantizedIO
+from ..backends.tensor_layout import infer_layout
+from ..errors import EdgeMnistError
+from .spec_inference import infer_spec
+
+# Exit status where the runtime, or this package, refused the file with an error.
+REFUSED = 3
+# Memory limit in bytes: the runtime itself, and a model at the limit of the static checks.
+_MAX_MEMORY = 2 << 30
+# Bytes that are freed, and so poisoned, before the model is loaded: more than a small one takes.
+_POISONED = 16 << 20
+
+
+def main(backend: str, threads: str, path: str) -> None:
+    """Load and run the file on standard input, as `classifier.loading` does."""
+    _limit_memory()
+    runtime = backends.RUNTIMES[backend]
+    content = sys.stdin.buffer.read()
+    bytearray(_POISONED)
+    try:
+        session = backends.load(runtime, content, name=path, threads=int(threads), path=path)
+        layout = infer_layout(session.input, session.output, format=runtime.format, name=path)
+        io = QuantizedIO(session, layout)
+        inferred = infer_spec(io, content, format=runtime.format, name=path)
+        io.bind(inferred.output_shape)
+    except EdgeMnistError:
+        sys.exit(REFUSED)
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):  # not Unix, or a lower limit
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if sys.maxsize > 2**32:
+            resource.setrlimit(resource.RLIMIT_DATA, (_MAX_MEMORY, _MAX_MEMORY))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,86 @@
+"""The project's chores: `python3 -m uv run --group dev nox --list` names them.
+
+Each session runs in the environment that uv makes from pyproject.toml, so that versions stand in
+one place. `release` alone makes environments of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "test"]
+
+UV = (sys.executable, "-m", "uv")
+RUN = (*UV, "run", "--group", "test")
+# The share of lines that the fast tests run, in percent; see [tool.coverage.report].
+COVERAGE = ("--cov", "--cov-report=term:skip-covered")
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Run the fast tests, about a minute: every room, nothing that trains or installs."""
+    session.run(*RUN, "pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session(name="test-all")
+def test_all(session: nox.Session) -> None:
+    """Run every test that this machine can run: the README's test command."""
+    session.run(*RUN, "pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the fast tests and fail below the coverage floor."""
+    session.run(*RUN, "pytest", "-m", "not slow and not timing", *COVERAGE, *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and layers."""
+    session.run(*RUN, "ruff", "check", ".")
+    session.run(*RUN, "ruff", "format", "--check", ".")
+    session.run(*RUN, "mypy")
+    session.run(*RUN, "lint-imports")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into site/; any warning is an error."""
+    session.run(*UV, "run", "--group", "docs", "mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the shipped model here, and compare with other tools: see benchmarks/README.md."""
+    session.run(*RUN, "edge-mnist", "benchmark", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build both distributions, check them, install them into fresh environments, and predict."""
+    dist = Path("dist")
+    shutil.rmtree(dist, ignore_errors=True)
+    for source in (".", "export"):
+        session.run(*UV, "build", "--out-dir", str(dist), source)
+    files = sorted(map(str, dist.glob("*.*")))
+    session.run(*UV, "run", "--group", "dev", "twine", "check", "--strict", *files)
+    for kind in ("*.whl", "*.tar.gz"):
+        device = next(f for f in map(Path, files) if f.match(f"edge_mnist-{kind}"))
+        host = next(f for f in map(Path, files) if f.match(f"edge_mnist_export-{kind}"))
+        _install_and_run(session, [f"{device}[litert]"], "predict", "examples/digits")
+        _install_and_run(session, [f"{device}[onnx]"], "predict", "examples/digits")
+        _install_and_run(session, [f"{device}[litert,onnx]", str(host)], "train", "--help")
+
+
+def _install_and_run(session: nox.Session, packages: list[str], *command: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        session.run(*UV, "venv", "--quiet", folder)
+        python = Path(folder, "bin", "python")
+        session.run(*UV, "pip", "install", "--quiet", "--python", str(python), *packages)
+        session.run(str(python.with_name("edge-mnist")), *command)
