@@ -1,4 +1,4 @@
-"""Classify pictures of digits on a device: python classify.py PICTURE..."""
+"""Classify pictures of digits: python classify.py PICTURE..."""
 
 import sys
 

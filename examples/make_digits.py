@@ -1,4 +1,4 @@
-"""Draw the pictures in examples/digits: one of each digit, in dark ink on light paper."""
+"""Draw the pictures in examples/digits: one per digit, dark on light paper."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ from PIL import Image
 
 from edge_mnist.datasets import synthetic
 
-SIZE, PAPER, INK = 160, 232.0, 45.0
+SIZE = 160  # pixels a side
+PAPER, INK = 232.0, 45.0  # grey levels
 
 folder = Path(__file__).with_name("digits")
 rng = np.random.default_rng(0)
@@ -15,5 +16,5 @@ for digit, drawn in enumerate(synthetic.draw(np.arange(10), seed=1)):
     enlarged = Image.fromarray(drawn).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     page = PAPER + np.asarray(enlarged) / 255 * (INK - PAPER) + rng.normal(0, 2, (SIZE, SIZE))
     picture = Image.fromarray(np.clip(page, 0, 255).astype(np.uint8))
-    # 16 greys are enough for ink on paper, and keep the files small.
+    # 16 grey levels keep the files small.
     picture.quantize(16).save(folder / f"{digit}.png", optimize=True)

@@ -1,7 +1,8 @@
-"""MNIST from its public mirrors into the cache, whole or not at all.
+"""Download MNIST: file names in; the checked files, from a public mirror, in the cache folder.
 
-The mirrors are asked at once and used in the order they answer. A transfer that breaks or
-stalls leaves a part file, and the next attempt, at the same mirror or another, goes on from it.
+All mirrors are probed at once and used in the order in which they respond. A file gets its final
+name only when it is complete and checked. A transfer that breaks or stalls leaves a part file.
+The next attempt resumes it, at the same mirror or at another.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from .mnist import ContentError, MnistFile, UnavailableError, checked_content, names, reason, say
+from ..errors import DataError
+from .idx import ContentError, MnistFile, describe, join_names, read_content
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -27,49 +29,80 @@ MIRRORS: tuple[str, ...] = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-# A machine without a network is to be told so within 15 s, the stand-in included.
+VARIABLE = "EDGE_MNIST_DATA"
+# Seconds to wait for a mirror's response. A machine without a network gets the drawn digits within
+# 15 s, the time to draw them included.
 ANSWER_S = 8.0
+# Seconds without a byte, after which a transfer is given up.
 STALL_S = 10.0
-# Below this average after STALL_S a transfer is given up: each byte resets a socket's time-out.
-SLOWEST_BYTES_PER_S = 1024
-TRIES = 5
-# A transfer writes at least every STALL_S; a part file this old belongs to no process.
+# Minimum average speed after STALL_S: a socket's time-out alone never ends a trickle of bytes.
+MIN_BYTES_PER_S = 1024
+TRIES = 5  # per file and mirror
+# Age of a part file in seconds, after which no process is writing to it: each writes every STALL_S.
 ABANDONED_S = 60.0
 
 
-def download(files: Sequence[MnistFile], cache: Path) -> None:
-    """Bring `files` into the cache from the first mirror that gives them, or the next."""
+# A mirror, and the reason why it cannot be used or None.
+_Answers: TypeAlias = "queue.SimpleQueue[tuple[str, str | None]]"
+
+
+class UnavailableError(DataError):
+    """MNIST is neither in the cache nor at a mirror; `tried` maps each place to the reason."""
+
+    code = "data-unavailable"
+
+    def __init__(self, tried: dict[str, str]) -> None:
+        self.tried = tried
+        reasons = "; ".join(f"{place}: {reason}" for place, reason in tried.items())
+        super().__init__(
+            f"Expected MNIST in the cache or at a mirror, got none ({reasons}); connect to a "
+            f"network once, or set {VARIABLE} or --data to a folder that holds MNIST"
+        )
+
+
+def download_files(files: Sequence[MnistFile], cache: Path) -> None:
+    """Download `files` into the folder `cache`. If a mirror fails, the next one continues.
+
+    Raises:
+        UnavailableError: the folder cannot be created, or no mirror gives all the files.
+    """
     from http.client import HTTPException
 
-    tried = {str(cache): f"no usable {names(files)}"}
+    tried = {str(cache): f"no usable {join_names(files)}"}
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnavailableError({str(cache): f"cannot be made ({reason(error)})"}) from error
+        raise UnavailableError({str(cache): f"cannot be made ({describe(error)})"}) from error
     left = list(files)
-    for mirror in _answering(left[0], tried):
-        say(f"Downloading MNIST from {mirror} to {cache}")
+    for mirror in _responding_mirrors(left[0], tried):
+        _echo(f"Downloading MNIST from {mirror} to {cache}")
         try:
             while left:
-                _fetch(mirror, left[0], cache)
+                _download_file(mirror, left[0], cache)
                 del left[0]
             return
         except (OSError, HTTPException, ContentError) as error:
-            tried[mirror] = f"{left[0].archive}: {reason(error)}"
-            say(f"edge-mnist: warning: {mirror} failed: {tried[mirror]}")
+            tried[mirror] = f"{left[0].archive}: {describe(error)}"
+            _echo(f"edge-mnist: warning: {mirror} failed: {tried[mirror]}")
     raise UnavailableError(tried)
 
 
-def _answering(file: MnistFile, tried: dict[str, str]) -> Iterator[str]:
-    """The mirrors as they answer, until ANSWER_S have passed; `tried` gets why others didn't.
+def _echo(text: str) -> None:
+    import click
 
-    Asked in threads because a name server that drops packets holds getaddrinfo for longer
-    than any socket time-out; daemons because such a thread must not hold up the exit.
+    click.echo(text, err=True)
+
+
+def _responding_mirrors(file: MnistFile, tried: dict[str, str]) -> Iterator[str]:
+    """Yield mirrors as they respond within ANSWER_S; put the other mirrors' reasons into `tried`.
+
+    The probes run in threads because a name server that drops packets blocks getaddrinfo for
+    longer than any socket time-out. They are daemons so that they do not delay the exit.
     """
-    answers: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
+    answers: _Answers = queue.SimpleQueue()
     for mirror in MIRRORS:
         tried[mirror] = f"no answer within {ANSWER_S:g} s"
-        threading.Thread(target=_ask, args=(mirror, file, answers), daemon=True).start()
+        threading.Thread(target=_probe, args=(mirror, file, answers), daemon=True).start()
     deadline = time.monotonic() + ANSWER_S
     for _ in MIRRORS:
         try:
@@ -82,25 +115,25 @@ def _answering(file: MnistFile, tried: dict[str, str]) -> Iterator[str]:
             tried[mirror] = refusal
 
 
-def _ask(mirror: str, file: MnistFile, answers: queue.SimpleQueue[tuple[str, str | None]]) -> None:
+def _probe(mirror: str, file: MnistFile, answers: _Answers) -> None:
     from http.client import HTTPException
 
     try:
-        with _open(mirror + file.archive, method="HEAD", timeout_s=ANSWER_S):
+        with _request(mirror + file.archive, method="HEAD", timeout_s=ANSWER_S):
             answers.put((mirror, None))
     except (OSError, HTTPException, ValueError) as error:
-        answers.put((mirror, reason(error)))
+        answers.put((mirror, describe(error)))
 
 
-def _fetch(mirror: str, file: MnistFile, cache: Path) -> None:
-    """Put `file` into the cache whole, or leave a part for the next attempt to go on from."""
+def _download_file(mirror: str, file: MnistFile, cache: Path) -> None:
+    """Download `file` into the cache, or leave a part file for the next attempt."""
     final = cache / file.archive
-    part = _claim(final)
+    part = _claim_part(final)
     try:
         _complete(mirror + file.archive, part, file)
         part.replace(final)
-        for left in _abandoned(final):
-            left.unlink(missing_ok=True)
+        for abandoned in _abandoned_parts(final):
+            abandoned.unlink(missing_ok=True)
     finally:
         with suppress(FileNotFoundError):
             if part.stat().st_size:
@@ -109,22 +142,22 @@ def _fetch(mirror: str, file: MnistFile, cache: Path) -> None:
                 part.unlink()
 
 
-def _claim(final: Path) -> Path:
-    """A part file that is this process's alone: an abandoned one, or a new one.
+def _claim_part(final: Path) -> Path:
+    """Return a part file that only this process writes to: an abandoned one, or a new one.
 
-    Renaming is atomic, so of two processes that want the same part only one gets it.
+    Renaming is atomic, so only one of two processes gets an abandoned part.
     """
     own = final.with_name(f"{final.name}.{secrets.token_hex(4)}.part")
-    for left in _abandoned(final):
+    for abandoned in _abandoned_parts(final):
         with suppress(FileNotFoundError):
-            os.utime(left)  # before the new name shows: it must not look abandoned there
-            return left.replace(own)
+            os.utime(abandoned)  # before the rename, so that `own` never looks abandoned
+            return abandoned.replace(own)
     own.touch(exist_ok=False)
     return own
 
 
-def _abandoned(final: Path) -> list[Path]:
-    """Part files of `final` that a process has handed back, or died over."""
+def _abandoned_parts(final: Path) -> list[Path]:
+    """Return the part files of `final` that a process has released, or left when it died."""
     parts = []
     for part in final.parent.glob(f"{final.name}*.part"):
         with suppress(FileNotFoundError):
@@ -135,11 +168,11 @@ def _abandoned(final: Path) -> list[Path]:
 
 
 def _complete(url: str, part: Path, file: MnistFile) -> None:
-    """Finish `part` and check it; a resumed one that proves bad is begun again, once."""
+    """Complete `part` and check it. A resumed part with bad content is downloaded again, once."""
     resumed = part.stat().st_size > 0
     try:
-        _persist(url, part, file)
-        checked_content(part, file)
+        _transfer_with_retries(url, part, file)
+        read_content(part, file)
     except ContentError:
         part.write_bytes(b"")
         if not resumed:
@@ -147,8 +180,8 @@ def _complete(url: str, part: Path, file: MnistFile) -> None:
         _complete(url, part, file)
 
 
-def _persist(url: str, part: Path, file: MnistFile) -> None:
-    """Transfer, going on from where a broken connection stopped as long as that gets further."""
+def _transfer_with_retries(url: str, part: Path, file: MnistFile) -> None:
+    """Transfer, and resume after a broken connection as long as each try adds bytes."""
     from http.client import HTTPException
 
     for attempt in range(1, TRIES + 1):
@@ -162,28 +195,28 @@ def _persist(url: str, part: Path, file: MnistFile) -> None:
 
 
 def _transfer(url: str, part: Path, file: MnistFile) -> None:
-    """One request: append what `part` lacks, or begin anew where the server can't resume."""
+    """Append the missing bytes to `part`, or restart if the server cannot resume."""
     offset = part.stat().st_size
     with (
-        _open(url, timeout_s=STALL_S, offset=offset) as response,
+        _request(url, timeout_s=STALL_S, offset=offset) as response,
         part.open("r+b") as stream,
     ):
-        start = stream.seek(_offset_granted(response, offset))
+        start = stream.seek(_body_start(response, offset))
         stream.truncate()
         size = None if response.length is None else start + response.length
-        with _progress(file.archive, start, size) as advance:
+        with _progress_bar(file.archive, start, size) as advance:
             for chunk in _chunks(response):
                 stream.write(chunk)
                 advance(len(chunk))
-                # Compressed is smaller than plain, or hardly larger: more is not MNIST.
+                # A gzip file is at most slightly larger than its content.
                 if stream.tell() > file.size_bytes + 1024:
                     raise ContentError(f"more than the {file.size_bytes} bytes of {file.name}")
         if size is not None and stream.tell() < size:
             raise ConnectionError(f"the connection broke after {stream.tell()} of {size} bytes")
 
 
-def _open(url: str, *, timeout_s: float, method: str = "GET", offset: int = 0) -> HTTPResponse:
-    """The response to one request from `offset` on; ConnectionError bears a refusal's status."""
+def _request(url: str, *, timeout_s: float, method: str = "GET", offset: int = 0) -> HTTPResponse:
+    """Send one request for the bytes from `offset` on. ConnectionError names an HTTP status."""
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
@@ -191,19 +224,19 @@ def _open(url: str, *, timeout_s: float, method: str = "GET", offset: int = 0) -
     if offset:
         headers["Range"] = f"bytes={offset}-"
     try:
-        response: HTTPResponse = urlopen(  # the caller closes it
+        response: HTTPResponse = urlopen(
             Request(url, headers=headers, method=method), timeout=timeout_s
         )
     except HTTPError as error:
         error.close()
-        if error.code == 416 and offset:  # the part is longer than the file: begin anew
-            return _open(url, timeout_s=timeout_s, method=method)
+        if error.code == 416 and offset:  # the part is longer than the file
+            return _request(url, timeout_s=timeout_s, method=method)
         raise ConnectionError(f"HTTP {error.code} {error.reason}") from error
     return response
 
 
-def _offset_granted(response: HTTPResponse, asked: int) -> int:
-    """Where the body begins: at `asked`, or at 0 from a server that does not know Range."""
+def _body_start(response: HTTPResponse, asked: int) -> int:
+    """Return the body's first position: `asked`, or 0 from a server that ignores Range."""
     if response.status != 206:
         return 0
     granted = response.headers.get("Content-Range", "")
@@ -213,18 +246,18 @@ def _offset_granted(response: HTTPResponse, asked: int) -> int:
 
 
 def _chunks(response: HTTPResponse) -> Iterator[bytes]:
-    """The body as it comes; TimeoutError where it comes to a crawl."""
+    """Yield the body in chunks. TimeoutError if the average speed is below the minimum."""
     began, received = time.monotonic(), 0
     while chunk := response.read1(2**16):
         yield chunk
         received += len(chunk)
-        if received < SLOWEST_BYTES_PER_S * (time.monotonic() - began - STALL_S):
-            raise TimeoutError(f"slower than {SLOWEST_BYTES_PER_S} bytes a second")
+        if received < MIN_BYTES_PER_S * (time.monotonic() - began - STALL_S):
+            raise TimeoutError(f"slower than {MIN_BYTES_PER_S} bytes a second")
 
 
 @contextmanager
-def _progress(label: str, start: int, size: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, only on a terminal and only where the size is known."""
+def _progress_bar(label: str, start: int, size: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on stderr if it is a terminal and the size is known."""
     if size is None or not sys.stderr.isatty():
         yield lambda _: None
         return

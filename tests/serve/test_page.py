@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_mnist.datasets import synthetic
+from edge_mnist.datasets import pen
 from tests.serve.conftest import DIGITS, Server, Start
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of group test")
@@ -69,9 +69,9 @@ def show(browser: Any) -> Iterator[Open]:
 
 def strokes(digit: int, way: int = 0, *, left: float = 0.28) -> list[list[tuple[float, float]]]:
     """The strokes of a digit, smooth, as shares of the paper's height."""
-    knots, weights, down = synthetic._pen(synthetic.STROKES[digit][way])
-    path = np.array([left, 0.2]) + 0.6 * (weights @ knots)
-    lifts = np.flatnonzero(down == 0) + 1
+    glyph = pen.parse_glyphs((pen.DIGIT_GLYPHS[digit][way],))
+    path = np.array([left, 0.2]) + 0.6 * (glyph.weights[0] @ glyph.points[0])
+    lifts = np.flatnonzero(glyph.pen_down[0] == 0) + 1
     # A browser takes a place or two in every frame; so does a hand that draws fast.
     parts = [np.vstack([part[:-1:3], part[-1:]]) for part in np.split(path, lifts)]
     return [[(float(x), float(y)) for x, y in part] for part in parts]

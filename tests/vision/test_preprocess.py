@@ -18,7 +18,7 @@ from edge_mnist.datasets import synthetic
 from edge_mnist.evaluation import classify_pictures
 from edge_mnist.vision.normalization import stroke_width
 from edge_mnist.vision.preprocess import preprocess
-from edge_mnist_export.data import drawn_photographs
+from edge_mnist_export.data import drawn_photographs, page_rendering
 
 
 @pytest.fixture(scope="module")
@@ -344,7 +344,7 @@ def touching(digits: tuple[int, ...], seed: int) -> Image.Image:
     height = 90
     row = np.zeros((150, 10), np.float32)
     for digit in digits:
-        cell = drawn_photographs._ink((150, 260), digit, rng, height=height, width=8)
+        cell = page_rendering.stroke_mask((150, 260), digit, rng, height=height, width=8)
         columns = np.flatnonzero(cell.any(axis=0))
         cell = np.pad(cell[:, columns[0] : columns[-1] + 1], ((0, 0), (row.shape[1], 0)))
         row = np.pad(row, ((0, 0), (0, cell.shape[1] - row.shape[1])))
@@ -352,9 +352,8 @@ def touching(digits: tuple[int, ...], seed: int) -> Image.Image:
             cell = np.roll(cell, -1, axis=1)
         row = np.maximum(row, cell)
     ink = np.pad(row, 60)
-    return drawn_photographs._image(
-        drawn_photographs._lay(ink, drawn_photographs._paper(ink.shape, rng), 60)
-    )
+    page = page_rendering.write_on(page_rendering.paper(ink.shape, rng), ink, 60)
+    return page_rendering.to_image(page)
 
 
 def test_digits_that_touch_are_taken_apart(classifier: Classifier) -> None:

@@ -26,7 +26,7 @@ _LETTERS, _STROKES, _NOISE = 0.4, 0.36, 0.06
 # Random strokes an epoch; each is drawn several times, no two alike.
 _WAYS = 500
 
-# Lines as in `synthetic.STROKES`.
+# Descriptions as in edge_mnist/datasets/glyphs.txt.
 WAYS: dict[int, tuple[str, ...]] = {
     0: (
         "40,0 12,30 10,70 40,100 70,70 68,30 40,0 | 66,6 14,94",
@@ -103,7 +103,7 @@ def draw(images: int, rng: Rng) -> tuple[Images, Targets]:
 def other_digits(count: int, rng: Rng) -> tuple[Images, NDArray[np.intp]]:
     """Return drawn digits (n, 28, 28) and labels (n,), every digit equally often.
 
-    Half of those digits that `WAYS` has are written so, the others as in `STROKES`.
+    Half of those digits that `WAYS` has are written so, the others as in glyphs.txt.
     """
     labels = np.arange(count) % 10
     images = synthetic.draw(labels, seed=_seed(rng))
@@ -112,7 +112,7 @@ def other_digits(count: int, rng: Rng) -> tuple[Images, NDArray[np.intp]]:
     lacking = np.flatnonzero(np.isin(labels, list(WAYS)) & (rng.random(count) < 0.5))
     numbers = [first[int(d)] + rng.integers(len(WAYS[int(d)])) for d in labels[lacking]]
     if numbers:
-        images[lacking] = synthetic.draw_ways(ways, np.array(numbers), seed=_seed(rng))
+        images[lacking] = synthetic.draw_glyphs(ways, np.array(numbers), seed=_seed(rng))
     return images, labels
 
 
@@ -122,8 +122,8 @@ def no_digits(count: int, rng: Rng) -> Images:
     ways = [_random_way(rng) for _ in range(min(strokes, _WAYS))]
     return np.concatenate(
         [
-            synthetic.draw_ways(SIGNS, rng.integers(len(SIGNS), size=letters), seed=_seed(rng)),
-            synthetic.draw_ways(ways, np.arange(strokes) % max(len(ways), 1), seed=_seed(rng)),
+            synthetic.draw_glyphs(SIGNS, rng.integers(len(SIGNS), size=letters), seed=_seed(rng)),
+            synthetic.draw_glyphs(ways, np.arange(strokes) % max(len(ways), 1), seed=_seed(rng)),
             _noises(noise, rng),
             _blobs(count - letters - strokes - noise, rng),
         ]

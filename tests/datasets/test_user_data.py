@@ -1,4 +1,4 @@
-"""A user's own labelled images, from arrays and from folders."""
+"""A user's own labelled pictures, as arrays in an .npz and as folders."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_bad_arrays_are_named(tmp_path: Path, arrays: dict[str, np.ndarray], mes
         load(find(str(tmp_path / "a.npz"), own=True), "test", shape=SHAPE)
 
 
-def test_without_leave_own_data_is_refused(tmp_path: Path) -> None:
+def test_own_data_is_refused_unless_asked_for(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=images(4), labels=np.arange(4))
     with pytest.raises(DataError, match=r"Expected MNIST's .* got an archive without x_t"):
         find(str(tmp_path / "a.npz"))

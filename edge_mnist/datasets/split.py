@@ -1,0 +1,47 @@
+"""The values of this room: `Source` says where a data set is, `Split` holds images and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SplitName = Literal["train", "test"]
+DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and labels of one split.
+
+    Attributes:
+        name: stands beside every figure: `mnist-test`, `synthetic-train`, `own-FILE-test`.
+        images: (n, 28, 28) in [0, 255], white digits on black. A user's own: (n, h, w, c).
+        labels: (n,), indices of `classes`.
+        sha256: of `images.tobytes() + labels.tobytes()`. For MNIST and a user's own data it covers
+            the whole split before any limit, for drawn digits only the images drawn.
+        classes: the labels' names.
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    sha256: str
+    classes: tuple[str, ...] = DIGITS
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set comes from: MNIST or a user's own data at `path`, or drawn from `seed`."""
+
+    kind: Literal["mnist", "synthetic", "own"]
+    path: Path | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if (self.kind == "synthetic") != (self.path is None):
+            raise ValueError(f"Expected a path unless synthetic, got {self.kind} and {self.path}")

@@ -1,0 +1,181 @@
+"""Load a user's own labelled pictures: an .npz or a folder per class in; images and labels out.
+
+    data.npz     x_train, y_train, x_test, y_test, as in Keras's data sets; or images and labels,
+                 every fifth of them for testing. `classes`, the classes' names, is optional.
+    folder/      train/CLASS/*.png and test/CLASS/*.png; or CLASS/*.png, every fifth picture of a
+                 class for testing.
+
+Images are uint8 (n, h, w) or (n, h, w, c), or floats in [0, 1]. Labels are (n,) or one-hot.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from ..system.files import PICTURES
+from .split import SplitName
+
+Shape = tuple[int, int, int]
+_TEST_EVERY = 5  # data without a split: every fifth image is for testing
+
+
+class UserData(NamedTuple):
+    """One split: images (n, h, w, c), labels (n,) as indices of `classes`, the classes' names."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[Any]
+    classes: tuple[str, ...]
+
+
+def is_user_data(path: Path) -> bool:
+    """Return whether `path` is an .npz, or a folder with one folder of pictures per class."""
+    if path.is_dir():
+        return any(_pictures(folder) for folder in path.glob("*/")) or (path / "train").is_dir()
+    return path.suffix == ".npz" and path.is_file()
+
+
+def load(path: Path, split: SplitName, shape: Shape) -> UserData:
+    """Read one split into memory and check it.
+
+    Args:
+        path: an .npz or a folder, as this module's docstring describes them.
+        split: `train` or `test`.
+        shape: the model's input (h, w, c). Pictures are resized to it; arrays must have it.
+
+    Raises:
+        DataError: the data cannot be read, or is not as this module's docstring says.
+    """
+    images, labels, classes = (_load_folder if path.is_dir() else _load_npz)(path, split, shape)
+    if not len(images):
+        raise DataError(
+            f"Expected images for {split} in {path}, got none; add some.", code="data-empty"
+        )
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise DataError(
+            f"Expected labels of 0 to {len(classes) - 1} in {path}, "
+            f"got {labels.min()} to {labels.max()}; number the classes from 0.",
+            code="data-labels",
+        )
+    return UserData(images, labels.astype(np.min_scalar_type(len(classes) - 1)), classes)
+
+
+def _load_npz(path: Path, split: SplitName, shape: Shape) -> UserData:
+    arrays = _read_npz(path)
+    if f"x_{split}" in arrays and f"y_{split}" in arrays:
+        images, labels = arrays[f"x_{split}"], _indices(arrays[f"y_{split}"], path)
+        chosen: Sequence[int] | slice = slice(None)
+        count = max(int(_indices(arrays[key], path).max()) for key in arrays if key[:2] == "y_") + 1
+    elif "images" in arrays and "labels" in arrays:
+        images, labels = arrays["images"], _indices(arrays["labels"], path)
+        chosen = _indices_of_split(len(labels), split)
+        count = int(labels.max()) + 1
+    else:
+        raise DataError(
+            f"Expected x_train, y_train, x_test and y_test, or images and labels, in {path}, "
+            f"got {', '.join(arrays) or 'nothing'}; rename the arrays.",
+            code="data-arrays",
+        )
+    if len(images) != len(labels):
+        raise DataError(
+            f"Expected as many labels as images in {path}, got {len(images)} images and "
+            f"{len(labels)} labels; give one label per image.",
+            code="data-labels",
+        )
+    names = arrays.get("classes", np.arange(count))
+    return UserData(_as_pixels(images[chosen], shape, path), labels[chosen], tuple(map(str, names)))
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"Expected an .npz of plain arrays, got {path}: {' '.join(str(error).split())}; "
+            "write it with numpy.savez.",
+            code="data-npz",
+        ) from error
+
+
+def _indices(labels: NDArray[Any], path: Path) -> NDArray[np.integer]:
+    """Turn labels (n,), (n, 1) or one-hot (n, k) into class indices (n,)."""
+    if labels.ndim == 2:
+        labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
+        raise DataError(
+            f"Expected labels (n,) of integers, or one-hot (n, classes), in {path}, "
+            f"got {labels.shape} {labels.dtype}; convert them.",
+            code="data-labels",
+        )
+    return labels
+
+
+def _as_pixels(images: NDArray[Any], shape: Shape, path: Path) -> NDArray[np.uint8]:
+    """Return images (n, h, w) or (n, h, w, c), uint8 or floats in [0, 1], as (n, h, w, c) uint8."""
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.shape[1:] != shape:
+        raise DataError(
+            f"Expected images of shape (n, {', '.join(map(str, shape))}) for this model in {path}, "
+            f"got {images.shape}; resize them.",
+            code="data-images",
+        )
+    if images.dtype.kind == "f" and images.size and images.min() >= 0 and images.max() <= 1:
+        images = np.rint(images * 255).astype(np.uint8)
+    if images.dtype != np.uint8:
+        raise DataError(
+            f"Expected uint8 pixels, or floats in [0, 1], in {path}, got {images.dtype} from "
+            f"{images.min():g} to {images.max():g}; convert them.",
+            code="data-images",
+        )
+    return images
+
+
+def _load_folder(path: Path, split: SplitName, shape: Shape) -> UserData:
+    root = path / split if (path / split).is_dir() else path
+    # The training split defines the classes, because a class may lack test pictures.
+    names = path / "train" if (path / "train").is_dir() else root
+    folders = [root / folder.name for folder in sorted(names.glob("*/")) if _pictures(folder)]
+    if len(folders) < 2:
+        raise DataError(
+            f"Expected one folder of pictures per class in {root}, got {len(folders)} such "
+            "folders; give each of two or more classes a folder.",
+            code="data-folders",
+        )
+    images, labels = [], []
+    for label, folder in enumerate(folders):
+        files = _pictures(folder) if folder.is_dir() else []
+        if root is path:
+            files = [files[index] for index in _indices_of_split(len(files), split)]
+        images += [_read_picture(file, shape) for file in files]
+        labels += [label] * len(files)
+    classes = tuple(folder.name for folder in folders)
+    return UserData(np.array(images, np.uint8).reshape(-1, *shape), np.array(labels), classes)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
+
+
+def _read_picture(file: Path, shape: Shape) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    from ..vision.decode import open_picture
+
+    height, width, channels = shape
+    image = open_picture(file).convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(shape)
+
+
+def _indices_of_split(count: int, split: SplitName) -> Sequence[int]:
+    """Return the indices of a split of `count` images."""
+    return [i for i in range(count) if (i % _TEST_EVERY == 0) == (split == "test")]

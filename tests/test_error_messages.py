@@ -1,0 +1,74 @@
+"""Every error in the code has a code, and its wording is the one of `error_messages.py`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.error_messages import MESSAGES
+
+PACKAGES = (REPOSITORY / "edge_mnist", REPOSITORY / "export" / "edge_mnist_export")
+ERRORS = {
+    *("BackendError", "BundleError", "DataError", "GateError", "HostError", "ImageError"),
+    *("ModelError", "OutputError", "RequestError", "ServeError", "UnavailableError", "UnreadError"),
+}
+
+
+def constructed(path: Path) -> Iterator[ast.Call]:
+    """Yield the calls that make an error."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
+            yield node
+
+
+def template(message: ast.expr) -> str | None:
+    """Return a message with {} for its expressions; None for one that is not written here."""
+    if isinstance(message, ast.Constant) and isinstance(message.value, str):
+        return message.value
+    if isinstance(message, ast.BinOp) and isinstance(message.op, ast.Add):
+        parts = template(message.left), template(message.right)
+        return None if None in parts else "".join(map(str, parts))
+    if not isinstance(message, ast.JoinedStr):
+        return None
+    values = (v.value if isinstance(v, ast.Constant) else "{}" for v in message.values)
+    return "".join(map(str, values))
+
+
+def codes(call: ast.Call) -> list[str]:
+    """Return the codes that a call may give: one, or the two of a conditional expression."""
+    for keyword in call.keywords:
+        if keyword.arg == "code":
+            constants = ast.walk(keyword.value)
+            return [c.value for c in constants if isinstance(c, ast.Constant) and c.value]
+    return []
+
+
+def messages() -> Iterator[tuple[str, list[str], str]]:
+    """Yield the place, the codes and the template of every error."""
+    for package in PACKAGES:
+        for path in sorted(package.rglob("*.py")):
+            for call in constructed(path):
+                text = template(call.args[-1]) if call.args else None
+                if text is not None:
+                    yield f"{path.name}:{call.lineno}", codes(call), text
+
+
+def test_every_error_has_a_code() -> None:
+    assert [place for place, found, _ in messages() if not found] == []
+
+
+def test_the_table_holds_the_wording_of_every_error() -> None:
+    table = {(code, text) for code, texts in MESSAGES.items() for text in texts}
+    written = {(code, text) for _, found, text in messages() for code in found}
+    assert written - table == set(), "messages that are not in the table"
+    assert table - written == set(), "messages of the table that nothing raises"
+
+
+@pytest.mark.parametrize("code", MESSAGES)
+def test_a_message_says_what_was_expected_and_what_came(code: str) -> None:
+    for text in MESSAGES[code]:
+        assert text.startswith(("Expected ", "{}")) and "\n" not in text
