@@ -22,7 +22,8 @@ LANGUAGES = ("sh", "console", "python", "json", "text")
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<marker>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
-_NUMBER = re.compile(r"[+-]?\d[\d.,]*(e[+-]?\d+)?")
+# Numbers of two characters or more; a single digit may be a label.
+_NUMBER = re.compile(r"[+-]?\d[\d.,]+(e[+-]?\d+)?|[+-]\d")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,6 @@ def read_blocks(document: Path) -> Iterator[Block]:
 
 
 def comparable(line: str) -> str:
-    """Return a line of output without what differs between runs: numbers, data, spaces."""
+    """Return a line of output without what differs between runs: measured numbers, data, spaces."""
     data = re.sub(r"\b(mnist|synthetic)-", "DATA-", line)
     return " ".join(_NUMBER.sub("#", data).split())
