@@ -1,8 +1,9 @@
-"""One tool, asked to read digits: runs in the tool's own environment, and imports nothing else.
+"""The process of one contender: a tool and a model file in, digits and latencies out.
 
-Each function below loads a file and returns the shortest code that a user of the tool would write:
-from MNIST images (n, 28, 28) uint8 to digits (n,). As a program, it loads one and answers requests,
-a line of JSON each, on standard input; with `--once` it reads one image and ends.
+It runs in the tool's own environment. Each function below loads a file and returns the shortest
+code that a user of the tool would write: from MNIST images (n, 28, 28) uint8 to digits (n,). The
+program answers requests on standard input, as lines of JSON; with `--once` it classifies one image
+and ends.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-Digits = Callable[[Any], Any]
+Classify = Callable[[Any], Any]
 
 
-def keras_predict(path: str, threads: int) -> Digits:
+def keras_predict(path: str, threads: int) -> Classify:
     model = _keras(path, threads)
     return lambda images: model.predict(_unit(images), verbose=0, batch_size=256).argmax(axis=1)
 
 
-def keras_call(path: str, threads: int) -> Digits:
+def keras_call(path: str, threads: int) -> Classify:
     model = _keras(path, threads)
     return lambda images: np.argmax(model(_unit(images), training=False), axis=1)
 
@@ -39,53 +40,53 @@ def _keras(path: str, threads: int) -> Any:
     return keras.saving.load_model(path, compile=False)
 
 
-def litert(path: str, threads: int) -> Digits:
+def litert(path: str, threads: int) -> Classify:
     from ai_edge_litert.interpreter import Interpreter
 
     return _tflite(Interpreter, path, threads)
 
 
-def tflite(path: str, threads: int) -> Digits:
+def tflite(path: str, threads: int) -> Classify:
     from tflite_runtime.interpreter import Interpreter
 
     return _tflite(Interpreter, path, threads)
 
 
-def _tflite(interpreter: Any, path: str, threads: int) -> Digits:
+def _tflite(interpreter: Any, path: str, threads: int) -> Classify:
     model = interpreter(path, num_threads=threads)
     model.allocate_tensors()
-    (given,), (answered,) = model.get_input_details(), model.get_output_details()
-    raw = given["dtype"] is np.uint8
+    (tensor,), (output,) = model.get_input_details(), model.get_output_details()
+    raw = tensor["dtype"] is np.uint8
 
-    def digits(images: Any) -> Any:
-        found = np.empty(len(images), int)
-        for number, image in enumerate(images):  # the files are of one image
+    def classify(images: Any) -> Any:
+        digits = np.empty(len(images), int)
+        for number, image in enumerate(images):  # the files have batch size 1
             pixels = image[np.newaxis, ..., np.newaxis]
-            model.set_tensor(given["index"], pixels if raw else pixels * np.float32(1 / 255))
+            model.set_tensor(tensor["index"], pixels if raw else pixels * np.float32(1 / 255))
             model.invoke()
-            found[number] = model.get_tensor(answered["index"])[0].argmax()
-        return found
+            digits[number] = model.get_tensor(output["index"])[0].argmax()
+        return digits
 
-    return digits
+    return classify
 
 
-def onnxruntime(path: str, threads: int) -> Digits:
+def onnxruntime(path: str, threads: int) -> Classify:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    raw = "uint8" in given.type
+    (tensor,) = session.get_inputs()
+    raw = "uint8" in tensor.type
 
-    def digits(images: Any) -> Any:
+    def classify(images: Any) -> Any:
         pixels = images[..., np.newaxis] if raw else _unit(images)
-        return session.run(None, {given.name: pixels})[0].argmax(axis=1)
+        return session.run(None, {tensor.name: pixels})[0].argmax(axis=1)
 
-    return digits
+    return classify
 
 
-def openvino(path: str, threads: int) -> Digits:
+def openvino(path: str, threads: int) -> Classify:
     import openvino as ov
 
     hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
@@ -93,7 +94,7 @@ def openvino(path: str, threads: int) -> Digits:
     models: dict[int, Any] = {}
 
     def model(count: int) -> Any:
-        if count not in models:  # open sizes are several times slower
+        if count not in models:  # an open batch size is several times slower
             read = core.read_model(path)
             read.reshape([count, 28, 28, 1])
             compiled = core.compile_model(read, "CPU", hints)
@@ -102,15 +103,15 @@ def openvino(path: str, threads: int) -> Digits:
 
     raw = core.read_model(path).inputs[0].element_type == ov.Type.u8
 
-    def digits(images: Any) -> Any:
+    def classify(images: Any) -> Any:
         request, output = model(len(images))
         pixels = images[..., np.newaxis] if raw else _unit(images)
         return request.infer([pixels])[output].argmax(axis=1)
 
-    return digits
+    return classify
 
 
-def ncnn(path: str, threads: int) -> Digits:
+def ncnn(path: str, threads: int) -> Classify:
     import ncnn as nn
 
     net = nn.Net()
@@ -118,68 +119,71 @@ def ncnn(path: str, threads: int) -> Digits:
     net.load_param(path)
     net.load_model(path.replace(".param", ".bin"))
 
-    def digits(images: Any) -> Any:
-        found = np.empty(len(images), int)
-        for number, image in enumerate(images):  # ncnn takes one image
-            pixels = image[np.newaxis] * np.float32(1 / 255)  # ncnn.Mat does not keep it alive
+    def classify(images: Any) -> Any:
+        digits = np.empty(len(images), int)
+        for number, image in enumerate(images):  # ncnn has no batches
+            pixels = image[np.newaxis] * np.float32(
+                1 / 255
+            )  # a name of its own: ncnn.Mat does not keep it alive
             extractor = net.create_extractor()
             extractor.input("in0", nn.Mat(pixels))
-            found[number] = np.argmax(np.array(extractor.extract("out0")[1]))
-        return found
+            digits[number] = np.argmax(np.array(extractor.extract("out0")[1]))
+        return digits
 
-    return digits
+    return classify
 
 
-def mnn(path: str, threads: int) -> Digits:
+def mnn(path: str, threads: int) -> Classify:
     import MNN
 
     model = MNN.Interpreter(path)
     session = model.createSession({"numThread": threads, "backend": "CPU"})
-    given, answered = model.getSessionInput(session), model.getSessionOutput(session)
+    tensor, output = model.getSessionInput(session), model.getSessionOutput(session)
     float32, layout = MNN.Halide_Type_Float, MNN.Tensor_DimensionType_Tensorflow
-    held = 1
+    batch = 1
 
-    def digits(images: Any) -> Any:
-        nonlocal held
+    def classify(images: Any) -> Any:
+        nonlocal batch
         shape = (len(images), 28, 28, 1)
-        if len(images) != held:
-            held = len(images)
-            model.resizeTensor(given, shape)
+        if len(images) != batch:
+            batch = len(images)
+            model.resizeTensor(tensor, shape)
             model.resizeSession(session)
-        given.copyFrom(MNN.Tensor(shape, float32, _unit(images), layout))
+        tensor.copyFrom(MNN.Tensor(shape, float32, _unit(images), layout))
         model.runSession(session)
-        return np.array(answered.getData()).reshape(len(images), 10).argmax(axis=1)
+        return np.array(output.getData()).reshape(len(images), 10).argmax(axis=1)
 
-    return digits
+    return classify
 
 
-def edge_mnist(path: str, threads: int) -> Digits:
+def edge_mnist(path: str, threads: int) -> Classify:
     from edge_mnist import Classifier
 
     classifier = Classifier(path, threads=threads)
 
-    def digits(images: Any) -> Any:
+    def classify(images: Any) -> Any:
         if len(images) > 1:
             return classifier.predict_batch(images)
         return [classifier.predict(images[0]).probabilities.argmax()]
 
-    return digits
+    return classify
 
 
 def _unit(images: Any) -> Any:
+    """Return images as float32 (n, 28, 28, 1) in [0, 1]."""
     return images[..., np.newaxis] * np.float32(1 / 255)
 
 
-def timed(call: Digits, images: Any, batch: int, seconds: float) -> list[int]:
-    """Return nanoseconds of each call on `batch` images, three calls or more."""
+def time_calls(classify: Classify, images: Any, batch: int, seconds: float) -> list[int]:
+    """Return the nanoseconds of each call on `batch` images, of three calls or more."""
     clock = time.perf_counter_ns
     samples: list[int] = []
     end = clock() + int(seconds * 1e9)
     while len(samples) < 3 or clock() < end:
         at = len(samples) * batch % (len(images) - batch + 1)
-        some = images[at : at + batch]
+        part = images[at : at + batch]
         start = clock()
-        call(some)
+        classify(part)
         samples.append(clock() - start)
     return samples
 
@@ -194,13 +198,13 @@ def peak_mb() -> float | None:
 
 
 def main(tool: str, path: str, threads: str, images: str, *once: str) -> None:
-    """Serve requests: {"read": n} digits of n images, {"batch", "seconds"} samples."""
-    # Whatever a tool prints goes to stderr: the answers are alone on stdout.
+    """Answer requests: {"read": n} with n digits, {"batch", "seconds"} with samples."""
+    # What a tool prints goes to stderr, so that stdout holds the answers only.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    call = globals()[tool](path, int(threads))
+    classify = globals()[tool](path, int(threads))
     pixels = np.load(images)
-    first = [int(digit) for digit in call(pixels[:1])]
+    first = [int(digit) for digit in classify(pixels[:1])]
     print(json.dumps({"first": first}), file=out, flush=True)
     if once:
         return
@@ -208,9 +212,10 @@ def main(tool: str, path: str, threads: str, images: str, *once: str) -> None:
         request = json.loads(line)
         answer: dict[str, Any] = {"peak_mb": peak_mb()}
         if "read" in request:
-            answer["digits"] = [int(call(pixels[i : i + 1])[0]) for i in range(request["read"])]
+            singles = (pixels[i : i + 1] for i in range(request["read"]))
+            answer["digits"] = [int(classify(image)[0]) for image in singles]
         else:
-            answer["ns"] = timed(call, pixels, request["batch"], request["seconds"])
+            answer["ns"] = time_calls(classify, pixels, request["batch"], request["seconds"])
         print(json.dumps(answer), file=out, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What is measured: tools, the exact releases of them, and the files that each can take."""
+"""The contenders: tools with their exact releases, and the model files that each can load."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ OURS = "edge-mnist"
 
 @dataclass(frozen=True)
 class Contender:
-    """One tool, in an environment of its own, and its files by precision.
+    """One tool and its model files.
 
-    `tool` is a function of contender.py, `packages` is what pip would be asked for.
+    Attributes:
+        tool: a function of contender.py.
+        packages: requirements of its virtual environment, as pip takes them.
+        files: paths below the models' folder, by precision.
     """
 
     name: str
@@ -22,12 +25,12 @@ class Contender:
 
     @property
     def environment(self) -> str:
-        """Contenders of the same packages share one."""
+        """Name of the virtual environment; contenders with the same packages share one."""
         return "-".join(package.partition("==")[0] for package in self.packages).lower()
 
     @property
     def ours(self) -> bool:
-        """Whether it goes through `Classifier`."""
+        """Whether the tool is `edge_mnist.Classifier`."""
         return self.tool == "edge_mnist"
 
 
@@ -78,7 +81,7 @@ CONTENDERS = (
         "tflite-runtime",
         "tflite",
         ("tflite-runtime==2.14.0", "numpy==1.26.4"),
-        # It cannot load the dynamic file.
+        # It cannot load the dynamic-range file.
         _of("seed", _TFLITE_FILES, "float32", "float16", "int8"),
     ),
     Contender("ONNX Runtime", "onnxruntime", (_ORT, _NUMPY), _of("seed", _ONNX_FILES)),
@@ -93,5 +96,5 @@ CONTENDERS = (
     Contender("Keras, model(…)", "keras_call", _KERAS, {"float32": "seed/model.keras"}),
     Contender("Keras, predict", "keras_predict", _KERAS, {"float32": "seed/model.keras"}),
 )
-# What makes ncnn's files; its own requirement, PyTorch, is not needed for that.
+# The converter to ncnn's format, installed without PyTorch, which this conversion does not need.
 PNNX = "pnnx==20261020"

@@ -1,4 +1,4 @@
-"""The model cards and docs/models.md, from runs of several seeds and their bundles.
+"""Training runs of several seeds in; docs/models.md, its plot and the model cards out.
 
     for seed in 0 1 2 3 4; do
       edge-mnist train --arch edge --recipe full --seed $seed --out runs/edge-$seed
@@ -7,8 +7,8 @@
     python3 -m uv run python benchmarks/models.py runs
 
 `runs` holds a finished run ARCH-SEED with its bundle for every seed of nano and edge, and at least
-one of pico, of accurate and of seed, which all others are compared with. Of each architecture that
-ships that run does, and has the card, which is best on the validation images.
+one of pico, of accurate and of seed, the baseline. The run with the best validation accuracy ships
+and has the model card.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from edge_mnist.system.text_table import percent
 
 Images = NDArray[np.uint8]
 ARCHS = ("pico", "nano", "edge", "accurate", "seed")
-CARDS = ("nano", "edge", "accurate")  # of those that ship
+CARDS = ("nano", "edge", "accurate")  # architectures with a model card
 DOCS = Path("docs")
-# As published or told, in float, the best epoch picked on the test set: parameters, error in %,
-# and where its label goes, in points.
-MARKS = ((15_578, 0.57, (7, -9)), (7_000, 0.6, (-3, 8)))
-SINGLE = 0.2  # about the error of the best single networks, of millions of parameters
-ROUNDS, RUNS = 60, 100
+# Published float results of small networks, whose best epoch was picked on the test set:
+# parameters, error in %, offset of the label in points.
+PUBLISHED = ((15_578, 0.57, (7, -9)), (7_000, 0.6, (-3, 8)))
+SINGLE = 0.2  # error in % of the best single networks, with millions of parameters
+ROUNDS, RUNS = 60, 100  # the first five rounds are warm-up
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class Model:
 
     @property
     def seed(self) -> int:
-        """The seed it was trained with."""
+        """The seed of its training."""
         return int(self.record["recipe"]["seed"])
 
     @property
     def validation(self) -> float:
-        """Accuracy on held-out images, of the float model."""
+        """Accuracy of the float model on held-out images."""
         return float(self.record["results"]["validation_accuracy"])
 
     @property
@@ -70,7 +70,7 @@ class Model:
 
     @property
     def int8(self) -> Mapping[str, Any]:
-        """The manifest's entry of the int8 TFLite file."""
+        """The manifest's entry for the int8 TFLite file."""
         entries = self.manifest["artifacts"]
         wanted = ("int8", "tflite")
         return next(e for e in entries if (e["precision"], e["format"]) == wanted)
@@ -82,30 +82,30 @@ class Model:
 
 
 def collect(runs: Path) -> dict[str, list[Model]]:
-    """Return the models of every architecture by seed."""
-    found: dict[str, list[Model]] = {arch: [] for arch in ARCHS}
+    """Return the models of each architecture, in order of their seeds."""
+    models: dict[str, list[Model]] = {arch: [] for arch in ARCHS}
     for path in sorted(runs.glob("*/run.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["status"] != "finished" or not (path.parent / "bundle").is_dir():
             continue
         manifest = read_bundle(path.parent / "bundle").manifest
-        found[record["recipe"]["arch"]].append(Model(path.parent, record, manifest))
-    missing = [arch for arch, models in found.items() if not models]
+        models[record["recipe"]["arch"]].append(Model(path.parent, record, manifest))
+    missing = [arch for arch, own in models.items() if not own]
     if missing:
         raise click.ClickException(
             f"Expected a finished run with its bundle in {runs} for every architecture, got none "
-            f"of {', '.join(missing)}; see the head of this file."
+            f"of {', '.join(missing)}; the commands are at the top of benchmarks/models.py."
         )
-    return {arch: sorted(models, key=lambda m: m.seed) for arch, models in found.items()}
+    return {arch: sorted(own, key=lambda m: m.seed) for arch, own in models.items()}
 
 
 def best(models: Sequence[Model]) -> Model:
-    """Return the one that is best on validation images, which ships."""
+    """Return the model with the best validation accuracy, which ships."""
     return max(models, key=lambda model: model.validation)
 
 
-def race(models: Mapping[str, Model]) -> dict[str, float]:
-    """Return the median microseconds of one invoke of each, all taking turns."""
+def latencies_us(models: Mapping[str, Model]) -> dict[str, float]:
+    """Return the median latency of one invoke of each model; the models take turns."""
     calls = {}
     image = np.zeros((1, 28, 28), np.uint8)
     for name, model in models.items():
@@ -125,7 +125,7 @@ def _each(change: Callable[[Image.Image], Image.Image]) -> Callable[[Images], Im
     return lambda images: np.stack([np.asarray(change(Image.fromarray(i))) for i in images])
 
 
-def _turned(degrees: float) -> Callable[[Images], Images]:
+def _rotated(degrees: float) -> Callable[[Images], Images]:
     return _each(lambda image: image.rotate(degrees, Image.Resampling.BILINEAR))
 
 
@@ -146,23 +146,23 @@ def _noisy(deviation: float) -> Callable[[Images], Images]:
     return noise
 
 
-def _paler(share: float) -> Callable[[Images], Images]:
+def _faded(share: float) -> Callable[[Images], Images]:
     return lambda images: np.rint(images * share).astype(np.uint8)
 
 
 CHANGES: dict[str, Callable[[Images], Images]] = {
     "as they are": lambda images: images,
-    "turned by 15°": _turned(15),
-    "turned by -15°": _turned(-15),
-    "turned by 30°": _turned(30),
+    "turned by 15°": _rotated(15),
+    "turned by -15°": _rotated(-15),
+    "turned by 30°": _rotated(30),
     "shifted by 2, 2 pixels": _shifted(2),
     "shifted by 4, 4 pixels": _shifted(4),
     "noise, deviation 32": _noisy(32),
     "noise, deviation 64": _noisy(64),
     "blur, radius 1": _each(lambda image: image.filter(ImageFilter.GaussianBlur(1))),
     "blur, radius 1.5": _each(lambda image: image.filter(ImageFilter.GaussianBlur(1.5))),
-    "ink at 50 %": _paler(0.5),
-    "ink at 25 %": _paler(0.25),
+    "ink at 50 %": _faded(0.5),
+    "ink at 25 %": _faded(0.25),
     "thresholded at 128": lambda images: np.where(images >= 128, 255, 0).astype(np.uint8),
 }
 
@@ -170,7 +170,7 @@ CHANGES: dict[str, Callable[[Images], Images]] = {
 def robustness(
     classifiers: Mapping[str, Classifier], test: datasets.Split
 ) -> dict[str, list[float]]:
-    """Return, by change of the test images, the accuracy of every classifier."""
+    """Return the accuracy of every classifier for each change of the test images."""
     rows = {}
     for name, change in CHANGES.items():
         images = change(test.images)
@@ -183,7 +183,7 @@ def robustness(
 def calibration(
     probabilities: NDArray[np.float32], labels: NDArray[np.integer]
 ) -> tuple[float, list[tuple[str, int, float, float]]]:
-    """Return the expected calibration error (15 bins, Guo et al. 2017), and a table."""
+    """Return the expected calibration error (15 bins; Guo et al., 2017) and a reliability table."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * 15).astype(int), 14)
     error = sum(
@@ -208,7 +208,7 @@ def calibration(
 
 
 def confusion(digits: NDArray[np.integer], labels: NDArray[np.integer]) -> str:
-    """Return the confusion matrix as a table, a row a label."""
+    """Return the confusion matrix as Markdown: a row per label, a column per digit."""
     counts = np.zeros((10, 10), int)
     np.add.at(counts, (labels, digits), 1)
     head = "| | " + " | ".join(map(str, range(10))) + " |\n|" + "---|" * 11
@@ -220,7 +220,7 @@ def confusion(digits: NDArray[np.integer], labels: NDArray[np.integer]) -> str:
 
 
 def misread(images: Images, path: Path) -> None:
-    """Write the images that were misread, side by side, twice their size."""
+    """Write misclassified images side by side, at twice their size."""
     columns = 16
     blank = np.zeros((-len(images) % columns, 28, 28), np.uint8)
     grid = np.concatenate([images, blank]).reshape(-1, columns, 28, 28)
@@ -271,7 +271,7 @@ def overview(models: Mapping[str, list[Model]], times: Mapping[str, float], mach
 
 
 def plot(models: Mapping[str, list[Model]], times: Mapping[str, float], path: Path) -> None:
-    """Draw the error against size and against time."""
+    """Draw the error against size and against latency."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     by_size, by_time = figure.subplots(1, 2, sharey=True)
     for arch, own in models.items():
@@ -281,7 +281,7 @@ def plot(models: Mapping[str, list[Model]], times: Mapping[str, float], path: Pa
             axes.plot([x] * len(errors), errors, "_", color="#2563eb", alpha=0.6)
             axes.plot(x, middle, "o", color="#2563eb")
             axes.annotate(arch, (x, middle), (7, 3), textcoords="offset points")
-    for parameters, error, place in MARKS:
+    for parameters, error, place in PUBLISHED:
         by_size.plot(parameters / 1000, error, "D", color="#b45309", fillstyle="none")
         note = f"{100 - error:.2f} %, {parameters:,} parameters"
         by_size.annotate(
@@ -311,7 +311,7 @@ def plot(models: Mapping[str, list[Model]], times: Mapping[str, float], path: Pa
 
 
 def card(arch: str, own: Sequence[Model], seed: Model, test: datasets.Split) -> str:
-    """Return the part of a model card that is measured."""
+    """Return the measured part of a model card."""
     model = best(own)
     classifier = model.classifier
     probabilities = classifier.predict_probabilities(test.images)
@@ -373,11 +373,11 @@ def card(arch: str, own: Sequence[Model], seed: Model, test: datasets.Split) -> 
 @click.argument("runs", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--data", default="mnist", show_default=True, help="As for edge-mnist evaluate.")
 def main(runs: Path, data: str) -> None:
-    """Measure the models in RUNS and fill docs/models.md, its plot and the cards."""
+    """Measure the models in RUNS; write docs/models.md, its plot and the model cards."""
     models = collect(runs)
     test = datasets.load(datasets.find(data), "test")
     shipped = {arch: best(own) for arch, own in models.items()}
-    times = race(shipped)
+    times = latencies_us(shipped)
     machine = cpu_model()
     write_between(DOCS / "models.md", "measured", overview(models, times, machine))
     plot(models, times, DOCS / "models.svg")

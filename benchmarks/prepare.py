@@ -1,4 +1,4 @@
-"""Environments and model files for the contenders, below benchmarks/.work/, made once."""
+"""Virtual environments and model files of the contenders, kept below benchmarks/.work/."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Say = Callable[[str], None]
 
 
 def environments(contenders: Sequence[Contender], say: Say) -> dict[str, Path]:
-    """Return the Python of each environment, by name."""
+    """Create missing virtual environments; return the Python of each, by name."""
     pythons = {}
     for contender in contenders:
         folder = WORK / "environments" / contender.environment
-        # edge-mnist's own is as the working tree is now.
+        # edge-mnist's environments are created anew, from the working tree.
         if contender.environment not in pythons and (contender.ours or not folder.exists()):
             say(f"Installing {' '.join(contender.packages)}")
             install(folder, [_wheel() if p == OURS else p for p in contender.packages])
@@ -35,12 +35,12 @@ def environments(contenders: Sequence[Contender], say: Say) -> dict[str, Path]:
 
 
 def install(folder: Path, packages: Sequence[str], *options: str) -> None:
-    """Make a virtual environment anew. Raises EdgeMnistError."""
+    """Create a virtual environment, replacing an old one. Raises EdgeMnistError."""
     shutil.rmtree(folder, ignore_errors=True)
     _run([_uv(), "venv", "--quiet", "--python", sys.executable, str(folder)])
     python = str(folder / "bin" / "python")
     try:
-        # Elsewhere: this project's own pins are not the contenders'.
+        # Run outside the project, whose version constraints do not apply to contenders.
         _run([_uv(), "pip", "install", "-q", "-p", python, *options, *packages], cwd=folder)
     except EdgeMnistError:
         shutil.rmtree(folder)
@@ -48,42 +48,42 @@ def install(folder: Path, packages: Sequence[str], *options: str) -> None:
 
 
 def installed_mb(python: Path) -> float:
-    """Return the size of what is installed beside a Python, in MB (10⁶ bytes)."""
+    """Return the size of the packages installed for a Python, in MB (10⁶ bytes)."""
     packages = next((python.parent.parent / "lib").glob("python*/site-packages"))
     files = (path for path in packages.rglob("*") if path.is_file() and not path.is_symlink())
     return sum(path.stat().st_size for path in files if path.suffix != ".pyc") / 1e6
 
 
 def models(run: Path | None, data: str, say: Say) -> Path:
-    """Return a folder with the models of every contender: of a run of `seed`, and the shipped."""
+    """Return a folder with every contender's models: of a `seed` run, and the shipped ones."""
     folder = WORK / "models"
-    found = run or _newest_seed()
-    if found is None:
+    chosen = run or _newest_seed()
+    if chosen is None:
         say(f"Training seed on {data}")
         _run([_command(), "train", "--arch", "seed", "--data", data], cwd=ROOT)
-        found = _newest_seed()
-    say(f"Exporting {found}")
+        chosen = _newest_seed()
+    say(f"Exporting {chosen}")
     shutil.rmtree(folder, ignore_errors=True)
     seed = folder / "seed"
     folder.mkdir(parents=True)
     precisions = ("--int8", "--fp16", "--dynamic")
-    _run([_command(), "export", str(found), *precisions, "--out", str(seed)])
+    _run([_command(), "export", str(chosen), *precisions, "--out", str(seed)])
     for name in MODELS:
         shutil.copytree(Path(SHIPPED).parent / name, folder / name)
-    shutil.copy(found / "model.keras", seed / "model.keras")
+    shutil.copy(chosen / "model.keras", seed / "model.keras")
     return folder
 
 
 def convert_mnn(models: Path, python: Path, say: Say) -> None:
-    """Make MNN's file of the float32 ONNX file, with its own converter."""
+    """Convert the float32 ONNX file to MNN's format, with MNN's converter."""
     say("Converting for MNN")
     seed = models / "seed"
-    made = ("--modelFile", f"{seed}/model-float32.onnx", "--MNNModel", f"{seed}/model.mnn")
-    _run([str(python.parent / "mnnconvert"), "-f", "ONNX", *made, "--bizCode", "x"])
+    files = ("--modelFile", f"{seed}/model-float32.onnx", "--MNNModel", f"{seed}/model.mnn")
+    _run([str(python.parent / "mnnconvert"), "-f", "ONNX", *files, "--bizCode", "x"])
 
 
 def convert_ncnn(models: Path, say: Say) -> None:
-    """Make ncnn's files of the float32 ONNX file, with pnnx."""
+    """Convert the float32 ONNX file to ncnn's format, with pnnx."""
     say("Converting for ncnn")
     folder, scratch = WORK / "environments" / "pnnx", WORK / "pnnx"
     if not folder.exists():
@@ -100,8 +100,8 @@ def convert_ncnn(models: Path, say: Say) -> None:
 
 def _newest_seed() -> Path | None:
     """Return the newest finished run of `seed` in runs/."""
-    found = runs.newest_first(ROOT / "runs")
-    seeds = (run for run in found if run.finished and run.record["recipe"]["arch"] == "seed")
+    newest = runs.newest_first(ROOT / "runs")
+    seeds = (run for run in newest if run.finished and run.record["recipe"]["arch"] == "seed")
     return next((run.path for run in seeds), None)
 
 
@@ -130,5 +130,5 @@ def _command() -> str:
 def _run(command: list[str], cwd: Path | None = None) -> None:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-1500:]
-        raise EdgeMnistError(f"Expected this to succeed: {' '.join(command)}; it said: {said}")
+        output = (done.stderr or done.stdout).strip()[-1500:]
+        raise EdgeMnistError(f"Expected this to succeed: {' '.join(command)}; it printed: {output}")

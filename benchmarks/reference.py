@@ -1,4 +1,4 @@
-"""A file a board: what `edge-mnist benchmark` gave there, to be compared with what it gives now.
+"""Measure the shipped bundle; compare with this board's reference file, or save it as that.
 
 python3 -m uv run python benchmarks/reference.py [--save]
 """
@@ -15,33 +15,35 @@ from typing import Any
 
 import click
 
-from edge_mnist.benchmark.statistics import rounded
+from edge_mnist.benchmark.statistics import format_rounded
 from edge_mnist.system.files import write_atomically
 
 FOLDER = Path(__file__).with_name("reference")
 _KEPT = ("file", "sha256", "backend", "runtime", "threads", "accuracy", "size_bytes")
-_COSTS = ("import_ms", "load_ms", "first_us", "predict_us", "peak_rss_mb", "tainted")
-_PLACE = ("date", "edge_mnist", "python", "numpy", "system", "cpu", "cpu_features", "cpus")
+_MEASURED = ("import_ms", "load_ms", "first_us", "predict_us", "peak_rss_mb", "tainted")
+_ENVIRONMENT = ("date", "edge_mnist", "python", "numpy", "system", "cpu", "cpu_features", "cpus")
 
 
 def path_for(environment: dict[str, Any]) -> Path:
-    """Return the file of a board: its name and how many processors may be used."""
+    """Return a board's reference file, named after the board and its usable processors."""
     name = re.sub(r"\([^)]*\)|[^a-z0-9]+", "-", environment["cpu"].lower())
     name = re.sub("-+", "-", name).strip("-")
     return FOLDER / f"{name}-{environment['cpus']}.json"
 
 
 def reference(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept of a benchmark: everything but the samples."""
+    """Return the part of a benchmark document that is kept: figures without samples."""
     return {
         "schema": 1,
-        "environment": {name: document["environment"][name] for name in _PLACE},
-        "results": [{name: row[name] for name in (*_KEPT, *_COSTS)} for row in document["results"]],
+        "environment": {name: document["environment"][name] for name in _ENVIRONMENT},
+        "results": [
+            {name: row[name] for name in (*_KEPT, *_MEASURED)} for row in document["results"]
+        ],
     }
 
 
 def comparison(now: dict[str, Any], kept: dict[str, Any]) -> list[str]:
-    """Return a line a row: the median now and then, each ± half its interval, and their ratio."""
+    """Return a line per row: the median now and in the reference, and their ratio."""
     then = {(row["file"], row["backend"], row["threads"]): row for row in kept["results"]}
     lines = []
     for row in now["results"]:
@@ -59,13 +61,13 @@ def comparison(now: dict[str, Any], kept: dict[str, Any]) -> list[str]:
 def _median(row: dict[str, Any]) -> str:
     low, high = row["predict_us"]["ci95"]["p50"]
     half = (high - low) / 2
-    return f"{rounded(row['predict_us']['p50'], half)} ± {half:.2g} µs"
+    return f"{format_rounded(row['predict_us']['p50'], half)} ± {half:.2g} µs"
 
 
 @click.command()
-@click.option("--save", is_flag=True, help="Keep what is measured as this board's file.")
+@click.option("--save", is_flag=True, help="Save the result as this board's reference file.")
 def main(save: bool) -> None:
-    """Measure the shipped bundle, and compare with this board's file, or keep it as that."""
+    """Measure the shipped bundle and compare it with this board's reference file, or save it."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "now.json"
         command = Path(sys.executable).with_name("edge-mnist")

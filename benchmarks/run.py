@@ -1,9 +1,9 @@
-"""Put edge-mnist beside what a user would otherwise pick: same host, one run, in turn.
+"""Compare edge-mnist with the tools that a user would otherwise pick: one machine, in turn.
 
     python3 -m uv run python benchmarks/run.py
 
-README.md beside this file is the protocol. Results go to benchmarks/results.json; the table goes
-into docs/comparison.md, the plot to docs/benchmark.svg.
+benchmarks/README.md describes the protocol. Results go to benchmarks/results.json, the table to
+docs/comparison.md, the plot to docs/benchmark.svg.
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ from edge_mnist.system.files import write_atomically
 PROGRAM = Path(__file__).with_name("contender.py")
 RESULTS = Path(__file__).with_name("results.json")
 BATCHES = (1, 4, 16, 64, 256)
-# How many test images everything reads first: a fast wrong answer is no answer.
+# Test images that every contender classifies first, and the accuracy below which it is excluded.
 CHECKED = 500
-# A contender whose share of right answers is this much below the others' is said to be broken.
 LEAST_ACCURACY = 0.95
 
 
 @dataclass
 class Row:
-    """One contender with one file and so many threads, and what was measured of it."""
+    """The measurements of one contender with one file and a number of threads."""
 
     contender: Contender
     precision: str
@@ -66,7 +65,7 @@ class Row:
         return statistics.median(sample for part in self.rounds for sample in part) / 1000
 
     def document(self, installed: float, sha256: str) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the row for JSON; `installed` in MB."""
         return {
             "contender": self.contender.name,
             "arch": self.contender.arch,
@@ -85,7 +84,7 @@ class Row:
 
 
 class Worker:
-    """A contender's process, waiting for requests."""
+    """A contender's process."""
 
     def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(
@@ -95,7 +94,7 @@ class Worker:
         self.answer()
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request and return its answer. Raises EdgeMnistError where it died."""
+        """Send a request and return the answer. Raises EdgeMnistError if the process died."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
@@ -115,24 +114,24 @@ class Worker:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return an environment in which a contender finds its own modules only."""
+    """Return environment variables with which a contender imports its own packages only."""
     dropped = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-class Race:
-    """All rows of one thread count, their processes alive, taking turns."""
+class Workers:
+    """The processes of all rows of one thread count, which take turns."""
 
     def __init__(self, rows: Sequence[Row], command: Callable[[Row], list[str]]) -> None:
         self.rows, self._command = rows, command
         self._workers: dict[int, Worker] = {}
 
     @contextmanager
-    def started(self) -> Iterator[Race]:
+    def started(self) -> Iterator[Workers]:
         try:
             for row in self.rows:
-                with failing(row):
+                with keeping_error(row):
                     self._workers[id(row)] = Worker(self._command(row))
             yield self
         finally:
@@ -140,25 +139,25 @@ class Race:
                 worker.close()
 
     def each(self, **request: Any) -> Iterator[tuple[Row, dict[str, Any]]]:
-        """Ask every row that is still in the race, in an order of chance."""
+        """Send a request to every row without error, in random order; yield the answers."""
         for row in random.sample(self.rows, len(self.rows)):
             if row.error is None:
-                with failing(row):
+                with keeping_error(row):
                     yield row, self._workers[id(row)].ask(**request)
 
 
 @contextmanager
-def failing(row: Row) -> Iterator[None]:
+def keeping_error(row: Row) -> Iterator[None]:
     try:
         yield
     except (EdgeMnistError, OSError) as error:
         row.error = str(error)
 
 
-def race(rows: Sequence[Row], command: Callable[[Row], list[str]], plan: Plan) -> None:
-    """Measure rows: what they read first, then single images in rounds, then batches."""
+def measure(rows: Sequence[Row], command: Callable[[Row], list[str]], plan: Plan) -> None:
+    """Measure rows: accuracy first, then single images in rounds, then batches."""
     labels = np.load(WORK / "labels.npy")[:CHECKED]
-    with Race(rows, command).started() as running:
+    with Workers(rows, command).started() as running:
         for row, answer in running.each(read=CHECKED):
             row.accuracy = float(np.mean(answer["digits"] == labels))
             if row.accuracy < LEAST_ACCURACY:
@@ -180,7 +179,7 @@ def race(rows: Sequence[Row], command: Callable[[Row], list[str]], plan: Plan) -
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to measure; `say` is told what is done."""
+    """How long to measure; `say` prints progress."""
 
     rounds: int
     turn_s: float
@@ -200,7 +199,7 @@ def best(rows: Sequence[Row]) -> list[Row]:
 
 
 def from_cold(rows: Sequence[Row], command: Callable[[Row], list[str]], times: int) -> None:
-    """Time whole processes that read one image, in turn; the first of each is not counted."""
+    """Time whole processes that classify one image, in turn; the first of each is a warm-up."""
     for number in range(times + 1):
         for row in random.sample(rows, len(rows)):
             start = time.perf_counter()
@@ -223,17 +222,17 @@ def from_cold(rows: Sequence[Row], command: Callable[[Row], list[str]], times: i
 def main(run: Path | None, data: str, only: str | None, rounds: int, keep: bool) -> None:
     """Measure every contender, and write the table and the plot."""
     say = lambda line: click.echo(line, err=True)  # noqa: E731
-    contenders = [one for one in CONTENDERS if not only or only.lower() in one.name.lower()]
+    contenders = [c for c in CONTENDERS if not only or only.lower() in c.name.lower()]
     if not contenders:
         raise EdgeMnistError(f"Expected --only to be in a contender's name, got {only!r}.")
     source = datasets.find(data)
     test = datasets.load(source, "test")
     pythons = environments(contenders, say)
     folder = models(run, data, say)
-    for one in contenders:
-        if one.tool == "mnn":
-            convert_mnn(folder, pythons[one.environment], say)
-        elif one.tool == "ncnn":
+    for contender in contenders:
+        if contender.tool == "mnn":
+            convert_mnn(folder, pythons[contender.environment], say)
+        elif contender.tool == "ncnn":
             convert_ncnn(folder, say)
     np.save(WORK / "images.npy", test.images[:2000])
     np.save(WORK / "labels.npy", test.labels[:2000])
@@ -245,13 +244,13 @@ def main(run: Path | None, data: str, only: str | None, rounds: int, keep: bool)
         return [*head, str(folder / file), str(row.threads), images]
 
     def rows(threads: int) -> list[Row]:
-        return [Row(one, precision, threads) for one in contenders for precision in one.files]
+        return [Row(c, precision, threads) for c in contenders for precision in c.files]
 
     plan = Plan(rounds, 0.04, BATCHES, say)
     before = environment()
     single, every = rows(1), rows(int(before["cpus"]))
-    race(single, command, plan)
-    race(every, command, Plan(rounds, 0.04, (), say))
+    measure(single, command, plan)
+    measure(every, command, Plan(rounds, 0.04, (), say))
     fastest = best(single)
     say("From cold")
     from_cold(fastest, command, 7)

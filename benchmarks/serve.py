@@ -1,10 +1,10 @@
-"""`edge-mnist serve` under load on loopback: beside `predict`, then with good and bad traffic.
+"""Load test of `edge-mnist serve` on loopback: throughput beside `predict`, then mixed traffic.
 
     python benchmarks/serve.py [--rounds 5] [--minutes 10]
 
-Each round asks `Classifier.predict` in this process and then the server, in each form of a request,
-so that what drifts hits all alike. The traffic is that of tests/serve/test_hard_use.py, and what
-must not happen ends the run: an error for a good request, memory that grows, a stop that is no 0.
+Each round measures `Classifier.predict` in this process and then the server, with each form of a
+request, so that drift affects all alike. The traffic is that of tests/serve/test_hard_use.py.
+Errors for valid requests, memory and the exit status are printed.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ V1, V2 = "/v1/predict", "/v2/models/default/infer"
 
 
 class Client:
-    """A connection that is kept, and the time in seconds that each of its requests took."""
+    """A persistent connection, and the seconds that each of its requests took."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self.times_s: list[float] = []
 
     def connect(self) -> None:
-        """Connect again: the server drops what is idle for as long as the others' turns take."""
+        """Connect anew: the server drops connections that idle while others take their turns."""
         self._connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=30)
 
     def ask(self, path: str, body: bytes, headers: dict[str, str]) -> bytes:
-        """Return the answer, which must be a 200."""
+        """Return the body of the answer, which must have status 200."""
         start = time.perf_counter()
         self._connection.request("POST", path, body, headers)
         response = self._connection.getresponse()
@@ -72,7 +72,7 @@ def forms(images: np.ndarray) -> dict[str, tuple[str, bytes, dict[str, str]]]:
 
 
 def rate(work: Callable[[], object], images: int) -> float:
-    """Return images a second."""
+    """Return images per second."""
     start, count = time.perf_counter(), 0
     while (time_s := time.perf_counter() - start) < TIME_S:
         work()
@@ -81,7 +81,7 @@ def rate(work: Callable[[], object], images: int) -> float:
 
 
 def throughput(server: Server, rounds: int) -> None:
-    """Print images a second of batches, and the latency of one image, beside `predict`."""
+    """Print images per second, and the latency of requests, beside `predict`."""
     classifier = Classifier(SHIPPED)
     for count in (256, 1):
         images = synthetic.draw(np.arange(count) % 10, seed=1)
@@ -108,14 +108,14 @@ def throughput(server: Server, rounds: int) -> None:
 
 
 def memory_mb(server: Server) -> float:
-    """Return the resident memory of the server now."""
+    """Return the resident memory of the server, in MB."""
     status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1000
 
 
 def soak(server: Server, minutes: float) -> None:
-    """Send good and bad requests side by side, with 200 connections open, and print what came."""
+    """Send valid and invalid requests, with 200 idle connections; print counts and latency."""
     end = time.monotonic() + 60 * minutes
     good: list[float] = []
     bad: Counter[str] = Counter()
@@ -153,7 +153,7 @@ def soak(server: Server, minutes: float) -> None:
     work += [(drip, (name,)) for name in traffic.SLOW]
     failures: list[str] = []
     threading.excepthook = lambda raised: failures.append(repr(raised.exc_value))
-    threads = [threading.Thread(target=one, args=given) for one, given in work]
+    threads = [threading.Thread(target=task, args=arguments) for task, arguments in work]
     for thread in threads:
         thread.start()
     while time.monotonic() < end:
@@ -170,7 +170,7 @@ def soak(server: Server, minutes: float) -> None:
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--minutes", default=0.0, show_default=True)
 def main(rounds: int, minutes: float) -> None:
-    """Load a server of the shipped bundle."""
+    """Measure a server of the shipped bundle."""
     server = started("--model", SHIPPED, "--quiet")
     try:
         if rounds:

@@ -1,4 +1,4 @@
-"""The results as a table and as a plot."""
+"""Results of run.py in; a Markdown table and an SVG plot out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from edge_mnist.benchmark.statistics import rounded
+from edge_mnist.benchmark.statistics import format_rounded
 from edge_mnist.errors import EdgeMnistError
 from edge_mnist.system.files import write_atomically
 
@@ -18,13 +18,13 @@ _HEAD = (
 
 
 def table(document: Document) -> str:
-    """Return Markdown: each contender in its fastest precision, and how it compares.
+    """Return Markdown with a line per contender, in its fastest precision.
 
-    The ratio is to `Classifier` with the same seed CNN on LiteRT.
+    The ratio is to the fastest `Classifier` row of the seed CNN.
     """
     rows = fastest(document, threads=1)
     base = next(
-        (r for r in rows if r["arch"] == "seed" and r["contender"].startswith("edge-mnist")),
+        (row for row in rows if row["arch"] == "seed" and _ours(row)),
         rows[0],
     )
     every = {r["contender"]: r for r in fastest(document, threads=None)}
@@ -43,7 +43,7 @@ def table(document: Document) -> str:
 
 
 def fastest(document: Document, *, threads: int | None) -> list[dict[str, Any]]:
-    """Return the row with the least median of each contender; of all threads where None."""
+    """Return each contender's row with the lowest median, at one thread or at all (None)."""
     wanted = [
         row
         for row in document["rows"]
@@ -70,14 +70,12 @@ def _cells(row: dict[str, Any], base: dict[str, Any], every: dict[str, Any] | No
     batches = row["images_per_second"]
     most = max(batches, key=batches.get) if batches else None
     return [
-        f"**{row['contender']}**"
-        if row["contender"].startswith("edge-mnist")
-        else row["contender"],
+        f"**{row['contender']}**" if _ours(row) else row["contender"],
         f"{row['arch']}, {row['precision']}",
         f"{100 * row['accuracy']:.1f}",
-        rounded(_p50(row), (high - low) / 2),
+        format_rounded(_p50(row), (high - low) / 2),
         f"{_p50(row) / _p50(base):.2f}",
-        rounded(_p50(every), None) if every else "–",
+        format_rounded(_p50(every), None) if every else "–",
         f"{batches[most]:,} ({most})" if most else "–",
         f"{row['cold_ms']:.0f}" if row["cold_ms"] else "–",
         f"{row['peak_rss_mb']:.0f}",
@@ -86,7 +84,7 @@ def _cells(row: dict[str, Any], base: dict[str, Any], every: dict[str, Any] | No
 
 
 def write_between(path: Path, name: str, text: str) -> None:
-    """Replace what stands between the marks `<!-- name -->` and `<!-- /name -->` in a file."""
+    """Replace the text between `<!-- name -->` and `<!-- /name -->` in a file."""
     before, opening, rest = path.read_text(encoding="utf-8").partition(f"<!-- {name} -->")
     _, closing, after = rest.partition(f"<!-- /{name} -->")
     if not opening or not closing:
@@ -95,7 +93,7 @@ def write_between(path: Path, name: str, text: str) -> None:
 
 
 def draw(document: Document, path: Path) -> None:
-    """Draw latency, a whole process and installed size as bars on logarithmic scales: an SVG."""
+    """Draw latency, process time and installed size as bars on logarithmic scales, as SVG."""
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
@@ -120,7 +118,7 @@ def draw(document: Document, path: Path) -> None:
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)
     svg = io.BytesIO()
-    # Text stays text; the same picture of the same figures.
+    # Text stays text, and the same figures give the same bytes.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "edge-mnist"}):
         figure.savefig(svg, format="svg", metadata={"Date": None})
     write_atomically(path, svg.getvalue())

@@ -1,9 +1,9 @@
-"""Training beside a bare Keras `fit` of the same model on the same images, in turn.
+"""Compare `edge-mnist train` with a bare Keras `fit` of the same model and images, in turn.
 
     python3 -m uv run python benchmarks/training.py [--arch seed] [--backend tensorflow]
 
-Both validate every epoch on the same held-out images. The first epoch, in which Keras traces and
-compiles, is given apart. Each round is two processes, one after the other.
+Both validate every epoch on the same held-out images. The first epoch is reported separately,
+because Keras traces and compiles in it. Each round runs two processes, one after the other.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BARE = """
 import json, sys, time
 import keras
 from edge_mnist import datasets
-from edge_mnist_export import architectures
-from edge_mnist_export.validation import hold_out
+from edge_mnist_export.data.validation import hold_out
+from edge_mnist_export.training import architectures
 
 class Clock(keras.callbacks.Callback):
     seconds = []
@@ -47,28 +47,19 @@ print(json.dumps({"seconds": Clock.seconds, "images": len(images)}))
 
 
 def bare(arch: str, data: str, epochs: int, env: dict[str, str]) -> dict[str, Any]:
-    """Return seconds an epoch of `model.fit`, and how many images one has."""
+    """Return the `seconds` of each epoch of `model.fit`, and the `images` of an epoch."""
     command = [sys.executable, "-c", BARE, arch, data, str(epochs)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def ours(arch: str, data: str, epochs: int, env: dict[str, str], out: Path) -> list[float]:
-    """Return seconds an epoch of `edge-mnist train`, preparation of images and saving included."""
+    """Return the seconds of each epoch of `edge-mnist train`, checkpoints included."""
     command = Path(sys.executable).with_name("edge-mnist")
-    options = (
-        "--arch",
-        arch,
-        "--recipe",
-        "plain",
-        "--data",
-        data,
-        "--epochs",
-        str(epochs),
-        "--out",
-        str(out),
+    options = ("--arch", arch, "--recipe", "plain", "--data", data, "--epochs", str(epochs))
+    subprocess.run(
+        [command, "train", *options, "--out", out], env=env, capture_output=True, check=True
     )
-    subprocess.run([command, "train", *options], env=env, capture_output=True, check=True)
     with (out / "history.csv").open(newline="", encoding="utf-8") as file:
         return [float(row["seconds"]) for row in csv.DictReader(file)]
 
@@ -80,7 +71,7 @@ def ours(arch: str, data: str, epochs: int, env: dict[str, str], out: Path) -> l
 @click.option("--rounds", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--epochs", type=click.IntRange(2), default=4, show_default=True)
 def main(arch: str, data: str, backend: str, rounds: int, epochs: int) -> None:
-    """Time epochs of both, in turn."""
+    """Time the epochs of both, in turn."""
     env = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     seconds: dict[str, list[list[float]]] = {"keras fit": [], "edge-mnist train": []}
     for number in range(rounds):
@@ -100,7 +91,7 @@ def main(arch: str, data: str, backend: str, rounds: int, epochs: int) -> None:
 
 
 def later(rounds: Sequence[Sequence[float]]) -> float:
-    """Return the median of all epochs but the first of each round."""
+    """Return the median of all epochs except the first of each round."""
     return statistics.median(second for part in rounds for second in part[1:])
 
 

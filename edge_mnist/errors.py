@@ -9,7 +9,7 @@ EdgeMnistError
 ├── BackendError     a runtime is not installed, or cannot run the file
 ├── OutputError      an output cannot be written, or its place is taken
 ├── ServeError       the page cannot be served: an extra is missing, or the address is taken
-│   └── RequestError a request is refused; in `serve.problems`
+│   └── RequestError a request is refused; in `serve.problem_details`
 ├── HostError        a host command without the host package
 └── GateError        a check failed: the accuracy of an export, or a benchmark regression
 

@@ -21,7 +21,11 @@ ERRORS = {
 def constructed(path: Path) -> Iterator[ast.Call]:
     """Yield the calls that make an error."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ERRORS
+        ):
             yield node
 
 

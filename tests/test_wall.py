@@ -76,7 +76,7 @@ def assert_nothing_else_came(environment: Path, runtime: str) -> None:
 def test_all_that_serve_brings_is_pure_python() -> None:
     """So that it installs on every Raspberry Pi, whatever wheels others build for it."""
     found = {normal(one.name): one for one in distributions()}
-    brought, new = set[str](), {"starlette", "uvicorn"}
+    brought, new = set[str](), {"prometheus_client", "starlette", "uvicorn"}
     while new:
         brought |= new
         needs = [need for name in new for need in found[name].requires or ()]
@@ -84,7 +84,8 @@ def test_all_that_serve_brings_is_pure_python() -> None:
         # What the markers of other systems and Pythons ask for is not here.
         new = (asked & set(found)) - brought
     assert brought <= {
-        *("starlette", "uvicorn", "anyio", "idna", "click", "h11", "typing_extensions"),
+        *("prometheus_client", "starlette", "uvicorn", "anyio", "idna", "click", "h11"),
+        "typing_extensions",
     }
     for name in brought:
         assert "Root-Is-Purelib: true" in (found[name].read_text("WHEEL") or ""), name

@@ -1,1 +1,1 @@
-"""Measure what a prediction costs on this machine, and compare two measurements."""
+"""Model files in; latency measured in worker processes; JSON, CSV, HTML and text reports out."""

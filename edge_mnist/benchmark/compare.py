@@ -1,67 +1,68 @@
-"""Two benchmark files, row by row: change told from noise."""
+"""Two benchmark files in, a verdict per row out: slower, faster, within the limit or unclear.
+
+docs/benchmark.md explains the decision rule.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import DataError, GateError
 from ..system.text_table import table
-from .statistics import interval, medians_ns, resampled
+from .document import reading
+from .statistics import Rounds, bootstrap, central_interval, round_medians_ns
 
-# 1: as in 0.1.0. Keys are only ever added; a number above 1 would mean that one has changed its
-# meaning or is gone. schema-1.json describes it.
-SCHEMA = 1
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _KEY = ("file", "backend", "threads", "batch")
 _LEVEL = 0.99
 _RESAMPLES = 1000
-# Of the rounds' medians, what another process has not disturbed.
-_QUIET = 10
+# Percentile of the rounds' medians that background load rarely reaches.
+_QUIET_PERCENTILE = 10
 
+# (file, backend, threads, batch) of a row.
 Key = tuple[Any, ...]
-_Rounds = list[list[int]]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One row in both files, by the median of `predict_us`.
+    """One row of both files, compared by the median of `predict` in microseconds.
 
-    `interval` is of `ratio` at 99 %: rounds of both files drawn anew, independently. `quiet` is
-    the ratio of the tenth percentiles of the rounds' medians, and its interval. Noise comes in
-    bursts and moves the median of a whole run more than its interval shows, while a change of
-    the program slows the quietest rounds just as much: a change has to show in both. They are
-    None for files without samples.
+    Attributes:
+        median_interval: 99 % bootstrap interval of new over old median; None without samples.
+        quiet_interval: the same of the tenth percentiles of the rounds' medians.
+        flagged: for the table, the files whose row has quality flags.
     """
 
     key: Key
     old_us: float
     new_us: float
-    interval: tuple[float, float] | None = None
-    quiet: tuple[float, float] | None = None
-    tainted: str = ""
+    median_interval: tuple[float, float] | None = None
+    quiet_interval: tuple[float, float] | None = None
+    flagged: str = ""
 
     @property
     def ratio(self) -> float:
-        """New over old; above 1 is slower."""
+        """New median over old median; above 1 is slower."""
         return self.new_us / self.old_us
 
     def verdict(self, limit: float) -> str:
-        """Return "slower" or "faster" where it is so beyond the limit, else what can be said.
+        """Return "slower", "faster", "within the limit" or "unclear: …".
 
-        Of smaller changes nothing is said: two processes of one file differ by a percent or so,
-        by where their memory lies, and the interval of a single process does not show that.
+        Args:
+            limit: relative change that is tolerated, such as 0.1 for 10 %.
         """
-        if self.interval is None or self.quiet is None:
+        if self.median_interval is None or self.quiet_interval is None:
             return "slower" if self.ratio > 1 + limit else "within the limit"
-        low = min(self.interval[0], self.quiet[0])
-        high = max(self.interval[1], self.quiet[1])
+        low = min(self.median_interval[0], self.quiet_interval[0])
+        high = max(self.median_interval[1], self.quiet_interval[1])
         if low > 1 + limit:
             return "slower"
         if high * (1 + limit) < 1:
@@ -73,103 +74,104 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows in both files, and what else is to be said of the two.
-
-    `failed` are reasons of rows that A has and B failed to measure.
-    """
+    """The comparison of A (old) and B (new): common rows, rows that failed in B, warnings."""
 
     changes: list[Change]
     failed: list[str]
     warnings: list[str]
 
     def text(self, limit: float) -> str:
-        """Return a table, a row a change."""
+        """Return a table with a line per change; `limit` as for `Change.verdict`."""
         header = ("file", "backend", "threads", "batch", "A µs", "B µs", "B/A", "99 % interval")
-        return table((*header, "verdict"), [_row(change, limit) for change in self.changes])
+        return table((*header, "verdict"), [_cells(change, limit) for change in self.changes])
 
-    def hold(self, limit: float) -> None:
-        """Raise GateError where a row has become slower than the limit, or failed."""
+    def check(self, limit: float) -> None:
+        """Raise GateError where a row is slower than `limit` allows, or failed in B."""
         slower = [change for change in self.changes if change.verdict(limit) == "slower"]
         if slower:
             worst = max(slower, key=lambda change: change.ratio)
             raise GateError(
                 f"Expected no median over {limit:.0%} slower, got {len(slower)}, "
-                f"the worst {worst.key[0]} on {worst.key[1]} at {worst.ratio:.2f} times."
+                f"the worst {worst.key[0]} on {worst.key[1]} at {worst.ratio:.2f} times.",
+                code="gate-benchmark-slower",
             )
         if self.failed:
-            raise GateError(f"Expected every row of A in B, got one that failed: {self.failed[0]}")
+            raise GateError(
+                f"Expected every row of A in B, got one that failed: {self.failed[0]}",
+                code="gate-benchmark-failed",
+            )
 
 
-def _row(change: Change, limit: float) -> list[str]:
-    span = "–" if change.interval is None else "{:.3f} to {:.3f}".format(*change.interval)
-    verdict = change.verdict(limit) + (f" ({change.tainted})" if change.tainted else "")
+def _cells(change: Change, limit: float) -> list[str]:
+    interval = change.median_interval
+    shown = "–" if interval is None else "{:.3f} to {:.3f}".format(*interval)
+    verdict = change.verdict(limit) + (f" ({change.flagged})" if change.flagged else "")
     figures = f"{change.old_us:.1f}", f"{change.new_us:.1f}", f"{change.ratio:.2f}"
-    return [*map(str, change.key), *figures, span, verdict]
+    return [*map(str, change.key), *figures, shown, verdict]
 
 
 def compare(old: Path, new: Path) -> Comparison:
-    """Compare the rows that both files hold.
+    """Compare the rows that two benchmark files have in common.
+
+    Args:
+        old, new: files that `edge-mnist benchmark --json` wrote.
 
     Raises:
-        DataError: a file that is not a benchmark, or no row in common.
+        DataError: one is not a benchmark file, or they have no row in common.
     """
     before, after = _File.read(old), _File.read(new)
     changes = [
         _change(key, row, after.rows[key]) for key, row in before.rows.items() if key in after.rows
     ]
-    lost = [key for key in before.rows if key not in after.rows]
-    if not changes and not any(key in after.failed for key in lost):
+    missing = {key: ", ".join(map(str, key)) for key in before.rows if key not in after.rows}
+    failed = [f"{name}: {after.failed[k]}" for k, name in missing.items() if k in after.failed]
+    if not changes and not failed:
         raise DataError(
             f"Expected rows of the same file, backend, threads and batch in {old} and {new}, "
-            f"got none in common."
+            f"got none in common.",
+            code="data-benchmark-rows",
         )
-    warnings = [
-        f"{new} has no row of {', '.join(map(str, key))}" for key in lost if key not in after.failed
-    ]
+    warnings = [f"{new} has no row of {n}" for key, n in missing.items() if key not in after.failed]
     if before.cpu != after.cpu:
         warnings.append(f"other processors: {before.cpu} in {old}, {after.cpu} in {new}")
-    failed = [
-        f"{', '.join(map(str, key))}: {after.failed[key]}" for key in lost if key in after.failed
-    ]
     return Comparison(changes, failed, warnings)
 
 
 def _change(key: Key, old: _Row, new: _Row) -> Change:
-    names = [name for name, row in (("A", old), ("B", new)) if row.tainted]
-    tainted = f"tainted: {', '.join(names)}" if names else ""
+    names = [name for name, row in (("A", old), ("B", new)) if row.flagged]
+    flagged = f"quality flags: {', '.join(names)}" if names else ""
     if len(old.rounds) < 2 or len(new.rounds) < 2:
-        return Change(key, old.p50_us, new.p50_us, tainted=tainted)
-    drawn = [
-        resampled(row.rounds, (0.5,), resamples=_RESAMPLES, seed=seed)[:, 0]
+        return Change(key, old.p50_us, new.p50_us, flagged=flagged)
+    medians = [
+        bootstrap(row.rounds, (0.5,), resamples=_RESAMPLES, seed=seed)[:, 0]
         for seed, row in enumerate((old, new))
     ]
-    quiet = [_quiet(row.rounds, seed) for seed, row in enumerate((old, new))]
-    return Change(key, old.p50_us, new.p50_us, _span(*drawn), _span(*quiet), tainted)
+    quiet = [_quiet_medians(row.rounds, seed) for seed, row in enumerate((old, new))]
+    intervals = _ratio_interval(*medians), _ratio_interval(*quiet)
+    return Change(key, old.p50_us, new.p50_us, *intervals, flagged)
 
 
-def _quiet(rounds: _Rounds, seed: int) -> Any:
+def _quiet_medians(rounds: Rounds, seed: int) -> NDArray[np.float64]:
     """Return the tenth percentile of the rounds' medians in every resample."""
-    medians = medians_ns(rounds)
+    medians = round_medians_ns(rounds)
     drawn = np.random.default_rng(seed).integers(0, len(medians), (_RESAMPLES, len(medians)))
-    return np.percentile(medians[drawn], _QUIET, axis=1)
+    return np.asarray(np.percentile(medians[drawn], _QUIET_PERCENTILE, axis=1))
 
 
-def _span(old: Any, new: Any) -> tuple[float, float]:
-    low, high = interval(new / old, _LEVEL)
+def _ratio_interval(old: NDArray[np.float64], new: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = central_interval(new / old, _LEVEL)
     return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class _Row:
     p50_us: float
-    rounds: _Rounds
-    tainted: bool
+    rounds: Rounds
+    flagged: bool
 
 
 @dataclass(frozen=True)
 class _File:
-    """What is compared of a benchmark file, checked."""
-
     rows: dict[Key, _Row]
     failed: dict[Key, str]
     cpu: str
@@ -182,52 +184,26 @@ class _File:
                 key = _key(row)
                 if key in rows:
                     raise ValueError(f"two rows of {key}")
-                rows[key] = _Row(
-                    _positive(row["predict_us"]["p50"]), _samples(row), bool(row.get("tainted"))
-                )
+                p50_us = _check_median(row["predict_us"]["p50"])
+                rows[key] = _Row(p50_us, _samples(row), bool(row.get("tainted")))
             failed = {_key(row): str(row["error"]) for row in content.get("failed", ())}
             return cls(rows, failed, str(content.get("environment", {}).get("cpu", "unknown")))
-
-
-@contextlib.contextmanager
-def reading(path: Path, *, most_bytes: float = math.inf) -> Iterator[Any]:
-    """Yield what a benchmark file holds.
-
-    Raises:
-        DataError: it cannot be read, is too large, or lacks what is taken from it within.
-    """
-    try:
-        if path.stat().st_size > most_bytes:
-            raise ValueError(f"{path.stat().st_size} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != SCHEMA:
-            raise ValueError(f"schema {content['schema']!r}")
-        yield content
-    except OSError as error:
-        raise DataError(f"Expected a benchmark file at {path}, got: {error.strerror}.") from error
-    except (
-        *(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
-    ) as error:
-        raise DataError(
-            f"Expected a benchmark file of schema {SCHEMA} (edge-mnist benchmark --json FILE), "
-            f"got {path}: {error!r:.200}."
-        ) from error
 
 
 def _key(row: Mapping[str, Any]) -> Key:
     return (row.get("label", row["file"]), *(row[field] for field in _KEY[1:]))
 
 
-def _samples(row: Mapping[str, Any]) -> _Rounds:
-    """Return the raw samples of `predict`, none where the file has none."""
+def _samples(row: Mapping[str, Any]) -> Rounds:
+    """Return the samples of `predict`; none where the file has none, as a reference file."""
     rounds = row.get("samples_ns", {}).get("predict", [])
     for part in rounds:
         if not part or not all(type(value) is int and 0 < value < 1 << 62 for value in part):
-            raise ValueError(f"samples of {row['file']} that are no nanoseconds")
+            raise ValueError(f"samples of {row['file']} that are not positive integers")
     return list(rounds)
 
 
-def _positive(value: Any) -> float:
+def _check_median(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ValueError(f"a median of {value!r}")
     return float(value)

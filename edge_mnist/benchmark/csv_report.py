@@ -1,4 +1,4 @@
-"""A benchmark as CSV: a line a row, failed ones with their reason and no figures."""
+"""A benchmark document in; CSV out, with a line per row. Failed rows have a reason, no figures."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import csv
 import io
 from typing import Any
 
+from .statistics import PERCENTILES, ci95
+from .worker import STAGES
+
 _FIRST = (
     *("label", "file", "folder", "backend", "runtime", "threads", "batch", "format", "precision"),
     *("sha256", "size_bytes", "accuracy", "accuracy_data", "import_ms", "load_ms", "first_us"),
 )
-_STAGES = ("predict", "preprocess", "invoke", "postprocess")
 _LAST = ("peak_rss_mb", "pareto", "tainted", "error")
 
 
 def as_csv(document: dict[str, Any]) -> str:
-    """Return the rows of a document; what is not known is an empty cell."""
-    rows = [_flat(row) for row in (*document["results"], *document["failed"])]
+    """Return a header and the rows of a document; a cell is empty where the value is unknown."""
+    rows = [_cells(row) for row in (*document["results"], *document["failed"])]
     header = list(dict.fromkeys((*_FIRST, *(name for row in rows for name in row))))
     header = [*(name for name in header if name not in _LAST), *_LAST]
     text = io.StringIO()
@@ -26,20 +28,15 @@ def as_csv(document: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
     cells = {name: row[name] for name in (*_FIRST, *_LAST) if name in row}
     if "tainted" in row:
         cells["tainted"] = "; ".join(row["tainted"])
-    for stage in _STAGES:
-        if f"{stage}_us" in row:
-            cells |= _percentiles(stage, row[f"{stage}_us"])
-    return cells
-
-
-def _percentiles(stage: str, summary: dict[str, Any]) -> dict[str, Any]:
-    cells = {f"{stage}_n": summary["n"], f"{stage}_mean_us": summary["mean"]}
-    for name in ("p50", "p90", "p99", "p999"):
-        low, high = (summary["ci95"] or {}).get(name, (None, None))
-        cells[f"{stage}_{name}_us"] = summary[name]
-        cells |= {f"{stage}_{name}_low_us": low, f"{stage}_{name}_high_us": high}
+    for stage in ("predict", *STAGES):
+        if summary := row.get(f"{stage}_us"):
+            cells |= {f"{stage}_n": summary["n"], f"{stage}_mean_us": summary["mean"]}
+            for name in PERCENTILES:
+                low, high = ci95(summary, name) or (None, None)
+                cells[f"{stage}_{name}_us"] = summary[name]
+                cells |= {f"{stage}_{name}_low_us": low, f"{stage}_{name}_high_us": high}
     return cells

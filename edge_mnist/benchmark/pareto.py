@@ -1,4 +1,4 @@
-"""What rows say about which to take: the Pareto-best, and where int8 is no gain."""
+"""Rows in; which of them are Pareto-best, and which int8 files are slower than float32, out."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from .statistics import interval, resampled
+from .statistics import bootstrap, central_interval, p50_interval
 
-OVER = "accuracy, p50 and size"
-# What processors have for sums of products of 8-bit integers.
+OBJECTIVES = "accuracy, p50 and size"
+# Processor features that compute dot products of 8-bit integers: their name, and names in /proc.
 _DOT_PRODUCT = {
     "x86": ("VNNI", {"avx512_vnni", "avx_vnni", "amx_int8"}),
     "arm": ("dot-product instructions", {"asimddp", "i8mm"}),
 }
 
 
-def pareto(results: Sequence[dict[str, Any]]) -> list[bool]:
-    """Return for each row whether no other is better in one respect and as good in the rest.
+def pareto_best(results: Sequence[dict[str, Any]]) -> list[bool]:
+    """Return for each row whether it is Pareto-best in accuracy, p50 of `predict` and size.
 
-    The respects are accuracy, the p50 of `predict` and size. Two medians whose intervals overlap
-    are as good as each other. Rows of unknown accuracy are compared by the other two alone, and
-    with each other only.
+    Medians whose 95 % intervals overlap count as equal. Rows of unknown accuracy are compared
+    with each other only, by p50 and size.
     """
     return [not any(_dominates(other, row) for other in results) for row in results]
 
@@ -30,7 +29,7 @@ def pareto(results: Sequence[dict[str, Any]]) -> list[bool]:
 def _dominates(other: dict[str, Any], row: dict[str, Any]) -> bool:
     if (other["accuracy"] is None) != (row["accuracy"] is None):
         return False
-    (low, high), (other_low, other_high) = _interval(row), _interval(other)
+    (low, high), (other_low, other_high) = p50_interval(row), p50_interval(other)
     size, other_size = row["size_bytes"], other["size_bytes"]
     accuracy, other_accuracy = row["accuracy"] or 0.0, other["accuracy"] or 0.0
     as_good = other_low <= high and other_size <= size and other_accuracy >= accuracy
@@ -38,51 +37,43 @@ def _dominates(other: dict[str, Any], row: dict[str, Any]) -> bool:
     return as_good and better
 
 
-def _interval(row: dict[str, Any]) -> tuple[float, float]:
-    predict = row["predict_us"]
-    low, high = (predict["ci95"] or {}).get("p50", (predict["p50"], predict["p50"]))
-    return low, high
-
-
-def slower_than_float(
+def int8_slowdowns(
     results: Sequence[dict[str, Any]], features: Sequence[str] | None, machine: str
 ) -> list[str]:
-    """Return a sentence for every int8 row that is slower than the float32 one beside it.
+    """Return a sentence for every int8 row that is slower than its float32 row.
 
-    Beside: of the same folder, format, runtime, threads and group. Slower: the 95 % interval of
-    the ratio of medians of `invoke` lies above 1; both took turns.
+    The two share folder, format, runtime, threads and group. A row is slower where the 95 %
+    confidence interval of the ratio of the medians of `invoke` lies above 1. The reason comes from
+    the processor's `features` (None where unknown) and architecture, `machine`.
     """
-    plain = {_place(row): row for row in results if row["precision"] == "float32"}
+    float32 = {_setting(row): row for row in results if row["precision"] == "float32"}
     sentences = []
     for row in results:
-        beside = plain.get(_place(row))
-        if row["precision"] != "int8" or beside is None:
+        base = float32.get(_setting(row))
+        if row["precision"] != "int8" or base is None:
             continue
-        drawn = [
-            resampled(r["samples_ns"]["invoke"], (0.5,), seed=seed)[:, 0]
-            for seed, r in enumerate((row, beside))
+        medians = [
+            bootstrap(r["samples_ns"]["invoke"], (0.5,), seed=seed)[:, 0]
+            for seed, r in enumerate((row, base))
         ]
-        if interval(drawn[0] / drawn[1], 0.95)[0] > 1:
-            ratio = float(np.median(drawn[0] / drawn[1]))
+        ratios = medians[0] / medians[1]
+        if central_interval(ratios, 0.95)[0] > 1:
+            threads = "one thread" if row["threads"] == 1 else f"{row['threads']} threads"
             sentences.append(
-                f"{row['label']} takes {ratio:.2f} times as long as float32 here, on "
-                f"{row['backend']} with {_threads(row['threads'])}: {_why(features, machine)}"
+                f"{row['label']} takes {float(np.median(ratios)):.2f} times as long as float32 "
+                f"here, on {row['backend']} with {threads}: {_reason(features, machine)}"
             )
     return sentences
 
 
-def _threads(count: int) -> str:
-    return "one thread" if count == 1 else f"{count} threads"
-
-
-def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+def _setting(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["folder"], row["format"], row["backend"], row["threads"], row["group"]
 
 
-def _why(features: Sequence[str] | None, machine: str) -> str:
-    name, wanted = _DOT_PRODUCT["arm" if machine.startswith(("arm", "aarch64")) else "x86"]
+def _reason(features: Sequence[str] | None, machine: str) -> str:
+    name, helpful = _DOT_PRODUCT["arm" if machine.startswith(("arm", "aarch64")) else "x86"]
     if features is None:
-        return "the system does not say what the processor lacks."
-    if not wanted & set(features):
+        return "the system does not report the processor's features."
+    if not helpful & set(features):
         return f"the processor has no {name} for 8-bit integers."
-    return f"not for want of {name}, which the processor has."
+    return f"the cause is unknown; the processor does have {name}."

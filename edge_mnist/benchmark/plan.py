@@ -1,16 +1,6 @@
-"""How long to measure: the protocol of a benchmark, before there is any clock.
+"""How long to measure: the user's options in, a `Plan` of rounds and samples out.
 
-Every row is a file in a runtime with a number of threads, in a process of its own. All are
-started and loaded first, then warmed up, then take turns in rounds in an order shuffled anew each
-time: what drifts (temperature, frequency, another program) hits all alike.
-
-Warm-up goes on until it is stable: the coefficient of variation of the medians of the last
-`STABLE_WINDOWS` windows is at most `STABLE_VARIATION`. That is the criterion of A. Georges,
-D. Buytaert and L. Eeckhout, Statistically Rigorous Java Performance Evaluation, OOPSLA 2007, on
-medians, which a single interruption does not move. A row that is not stable when `warm_up_s` is
-over is measured all the same, and tainted.
-
-A round begins with predictions that are not counted: meanwhile other rows had the caches.
+docs/benchmark.md describes the protocol that the plan belongs to.
 """
 
 from __future__ import annotations
@@ -20,72 +10,96 @@ from dataclasses import dataclass
 
 from ..errors import DataError
 
-# 0.2 s at least, in which a governor has raised the frequency.
+# Warm-up ends when the coefficient of variation of the medians of the last STABLE_WINDOWS windows
+# is at most STABLE_VARIATION: the criterion of Georges, Buytaert and Eeckhout (OOPSLA 2007).
+# Ten windows of WINDOW_S seconds give a frequency governor at least 0.2 s to react.
 STABLE_WINDOWS = 10
 STABLE_VARIATION = 0.02
 WINDOW_S = 0.02
-# What a row's samples are thinned to where the time is given: some 300 kB of JSON a row.
-MOST_SAMPLES = 12_000
-# One turn of unbroken load, at least, and how many of them at most, which bounds the samples; the
-# first half of a turn is of `predict`, the second of its stages.
-_TURN_S = 0.2
-_MOST_ROUNDS = 3000
-_UNITS = {"s": 1, "m": 60, "h": 3600}
+# With --duration, samples kept of a row: about 300 kB of JSON.
+MAX_SAMPLES = 12_000
+# With --duration, seconds of load in a turn, at least, and turns of a row, at most.
+_MIN_TURN_S = 0.2
+_MAX_ROUNDS = 3000
+# Windows that the samples are summarized in: without and, at most, with --duration.
+_WINDOWS, _MAX_WINDOWS = 10, 30
+_UNIT_S = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for: `runs` predictions a row exactly, or else a time.
+    """How many rounds are measured, and how many predictions in each.
 
-    `rounds` is how many turns a row takes, `a_round` how many predictions are timed in one
-    at most, `steady_s` what all of a row's turns should take at most, `warm_up_s` what its
-    warm-up may. With `duration_s`, that is how long all rows together are measured: every turn
-    is then `turn_s` of load, and what is kept of its samples is thinned evenly.
+    Attributes:
+        mode: "standard", "quick", "runs" or "duration".
+        rounds: turns that every row takes; with `duration_s` an estimate.
+        round_samples: most predictions that are timed in one turn.
+        warm_up_s, row_s: most seconds of a row's warm-up, and of all its turns.
+        runs: exact number of predictions of a row.
+        duration_s, turn_s: seconds of load of all rows together, and in one turn.
     """
 
     mode: str
     rounds: int
-    a_round: int
+    round_samples: int
     warm_up_s: float
-    steady_s: float
+    row_s: float = 0.0
     runs: int | None = None
     duration_s: float | None = None
     turn_s: float = 0.0
 
-    def size(self, number: int, pace_s: float) -> int:
-        """Return how many predictions a row times in a round that takes `pace_s` for one."""
+    def samples(self, round_number: int, latency_s: float) -> int:
+        """Return how many predictions a row times in a round; `latency_s` is that of one."""
         if self.runs is not None:
-            return self.runs // self.rounds + (number < self.runs % self.rounds)
-        turn_s = self.turn_s or self.steady_s / self.rounds
-        # Each is timed twice: whole, and in its stages.
-        return max(1, min(self.a_round, int(turn_s / (2 * pace_s))))
+            return self.runs // self.rounds + (round_number < self.runs % self.rounds)
+        turn_s = self.turn_s or self.row_s / self.rounds
+        # Every sample costs two predictions: one timed as a whole, one in stages.
+        return max(1, min(self.round_samples, int(turn_s / (2 * latency_s))))
+
+    def windows(self, rounds: int) -> int:
+        """Return the number of windows of equal length that summarize `rounds` rounds.
+
+        A window spans at least three rounds: with fewer, a row could miss a window.
+        """
+        limit = _WINDOWS if self.duration_s is None else _MAX_WINDOWS
+        return max(1, min(limit, rounds // 3))
 
 
-def choose(
+def make_plan(
     *, quick: bool = False, runs: int | None = None, duration_s: float | None = None, rows: int
 ) -> Plan:
-    """Return the plan for so many rows: at most one of `quick`, `runs` and `duration_s`."""
+    """Return the plan for `rows` rows, with at most one of `quick`, `runs` and `duration_s`.
+
+    Args:
+        quick: finish in under 20 seconds.
+        runs: predictions of each row.
+        duration_s: seconds that all rows together are measured.
+        rows: combinations of file, runtime and thread count.
+    """
     if quick:
-        # Half of the 20 s that it may take; the other half is for starting.
-        return Plan("quick", 40, 50, warm_up_s=4 / rows, steady_s=6 / rows)
+        # 10 s of warm-up and measurement; the other 10 s are for starting processes.
+        return Plan("quick", 40, 50, warm_up_s=4 / rows, row_s=6 / rows)
     if runs is not None:
-        return Plan("runs", min(runs, 40), runs, warm_up_s=2, steady_s=0, runs=runs)
+        return Plan("runs", min(runs, 40), runs, warm_up_s=2, runs=runs)
     if duration_s is not None:
-        turn_s = max(_TURN_S, duration_s / (rows * _MOST_ROUNDS))
+        turn_s = max(_MIN_TURN_S, duration_s / (rows * _MAX_ROUNDS))
         rounds = max(1, round(duration_s / (turn_s * rows)))
-        kept = min(200, MOST_SAMPLES // rounds)
-        return Plan("duration", rounds, kept, 2, 0, duration_s=duration_s, turn_s=turn_s)
-    return Plan("standard", 100, 100, warm_up_s=2, steady_s=20)
+        kept = min(200, MAX_SAMPLES // rounds)
+        return Plan("duration", rounds, kept, 2, duration_s=duration_s, turn_s=turn_s)
+    return Plan("standard", 100, 100, warm_up_s=2, row_s=20)
 
 
-def seconds(text: str) -> float:
+def parse_duration(text: str) -> float:
     """Return "30s", "10m" or "1h" in seconds.
 
     Raises:
-        DataError: anything else, or more than a week.
+        DataError: the text is no such duration, or is not between 1 second and 7 days.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
-    value = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    value = float(match[1]) * _UNIT_S[match[2]] if match else 0.0
     if not 1 <= value <= 7 * 24 * 3600:
-        raise DataError(f"Expected a duration of 1s to 168h such as 30s, 10m or 1h, got {text!r}.")
+        raise DataError(
+            f"Expected a duration of 1s to 168h such as 30s, 10m or 1h, got {text!r}.",
+            code="data-duration",
+        )
     return value

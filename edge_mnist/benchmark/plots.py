@@ -1,4 +1,7 @@
-"""The report's plots, each a function of the results. A row has one colour and number in all."""
+"""Rows of a benchmark document in; the HTML report's plots out, as SVG text.
+
+A row has the same colour and number in every plot.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +11,33 @@ from typing import Any
 import numpy as np
 
 from . import svg
+from .report_content import row_name
+from .statistics import p50_interval
 from .svg import Point, Scale
+from .worker import STAGES
 
 Row = dict[str, Any]
 
+# Units of the drawings: their width, and the left and right end of the plotting area.
 WIDTH = 480
 _LEFT, _RIGHT = 54, 462
+# Classes c0 to c7 of html_report.css.
 _COLOURS = 8
+# Bins of a histogram, on a logarithmic axis.
 _BINS = 90
-# The height of a plot without numbers.
-_SMALL = 150
-STAGES = ("preprocess", "invoke", "postprocess")
+# Height of a time series without row numbers, and of one with them.
+_SMALL, _LARGE = 150, 320
 
 
 def colour(index: int) -> str:
-    """Return the class that colours a row."""
+    """Return the CSS class that colours a row."""
     return f"c{index % _COLOURS}"
 
 
-def row_name(row: Row) -> str:
-    """Return what a row is called in plots."""
-    many = f" · {row['threads']} threads" if row["threads"] > 1 else ""
-    return f"{row['label']} · {row['backend']}{many}"
-
-
 def distributions(results: Sequence[Row]) -> str:
-    """Return how long predictions took: a ridge a row, on one logarithmic axis.
+    """Return a histogram per row (ridgeline plot) on a common logarithmic axis.
 
-    Heights are square roots of counts, so that the tail is seen.
+    Heights are square roots of counts, to make the tail visible.
     """
     samples = [np.concatenate(row["samples_ns"]["predict"]) / 1000 for row in results]
     low = min(float(part.min()) for part in samples) * 0.95
@@ -45,79 +47,74 @@ def distributions(results: Sequence[Row]) -> str:
     scale = Scale(low, high, 12, WIDTH - 12, log=True)
     parts = [svg.x_axis(scale, top=top, bottom=bottom, unit="µs a prediction, logarithmic")]
     for index, (row, part) in enumerate(zip(results, samples, strict=True)):
-        base = top + band * (index + 1)
-        parts.append(_ridge(index, row, part, scale, base))
+        parts.append(_ridge(index, row, part, scale, top + band * (index + 1)))
     return svg.drawing(parts, width=WIDTH, height=bottom + 46, name="Latency distributions")
 
 
 def _ridge(index: int, row: Row, samples: Any, scale: Scale, base: float) -> str:
     edges = np.geomspace(scale.low, scale.high, _BINS + 1)
     counts = np.sqrt(np.histogram(samples, edges)[0])
-    heights = 34 * counts / max(1.0, float(counts.max()))
-    outline: list[Point] = [(scale(float(edges[0])), base)]
-    for height, left, right in zip(heights, edges, edges[1:], strict=False):
-        outline += [(scale(float(left)), base - height), (scale(float(right)), base - height)]
-    outline.append((scale(float(edges[-1])), base))
-    median = scale(row["predict_us"]["p50"])
-    marks = [svg.line((median, base - 36), (median, base), class_="median")]
-    for name in ("p90", "p99", "p999"):
-        if row["predict_us"][name] is not None:
-            x = scale(row["predict_us"][name])
-            marks.append(svg.line((x, base), (x, base - 9), class_="mark"))
-    heading = svg.text(12, base - 44, f"{index + 1}  {row_name(row)}", class_="name")
-    value = svg.text(
-        WIDTH - 12, base - 44, f"{row['predict_us']['p50']:.4g} µs", anchor="end", class_="value"
+    tops = base - 34 * counts / max(1.0, float(counts.max()))
+    x = [scale(float(edge)) for edge in edges for _ in range(2)]
+    area = svg.path(
+        zip(x, [base, *np.repeat(tops, 2), base], strict=True), class_="area", closed=True
     )
-    area = svg.path(outline, class_="area", closed=True)
-    return svg.titled(row_name(row), heading + value + area + "".join(marks), class_=colour(index))
+    percentiles = [row["predict_us"][name] for name in ("p50", "p90", "p99", "p999")]
+    median, *ticks = (scale(value) for value in percentiles if value is not None)
+    marks = [svg.line((median, base - 36), (median, base), class_="median")]
+    marks += [svg.line((tick, base), (tick, base - 9), class_="mark") for tick in ticks]
+    heading = _heading(index, row, row["predict_us"]["p50"], base - 44)
+    return svg.titled(row_name(row), heading + area + "".join(marks), class_=colour(index))
+
+
+def _heading(index: int, row: Row, value_us: float, y: float) -> str:
+    """Return a row's number and name at the left, and a value at the right."""
+    name = svg.text(12, y, f"{index + 1}  {row_name(row)}", class_=f"name {colour(index)}")
+    value = svg.text(WIDTH - 12, y, f"{value_us:.4g} µs", anchor="end", class_="value")
+    return name + value
 
 
 def accuracy(results: Sequence[Row]) -> str | None:
-    """Return accuracy against the median, Pareto-best rows filled; None where none is known."""
+    """Return accuracy against p50, Pareto-best rows filled; None where no accuracy is known."""
     known = [(index, row) for index, row in enumerate(results) if row["accuracy"] is not None]
     if not known:
         return None
-    limits = [_limits(row) for _, row in known]
+    limits = [p50_interval(row) for _, row in known]
     x = _axis([v for pair in limits for v in pair], _LEFT + 6, _RIGHT - 10, margin=0.12)
     y = _axis([100 * row["accuracy"] for _, row in known], 250, 34, margin=0.35, least=0.04)
     parts = [
         svg.x_axis(x, top=34, bottom=256, unit="µs a prediction, median"),
         svg.y_axis(y, left=_LEFT, right=_RIGHT, unit="accuracy, %"),
     ]
-    taken: list[Point] = []
-    for index, row in known:
-        at = x(row["predict_us"]["p50"]), y(100 * row["accuracy"])
-        taken.append(at)
-        parts.append(_dot(index, row, at, tuple(map(x, _limits(row)))))
-    for index, row in known:
-        at = x(row["predict_us"]["p50"]), y(100 * row["accuracy"])
-        place = _free_place(at, taken)
+    dots = [(x(row["predict_us"]["p50"]), y(100 * row["accuracy"])) for _, row in known]
+    for (index, row), dot, interval in zip(known, dots, limits, strict=True):
+        parts.append(_dot(index, row, dot, (x(interval[0]), x(interval[1]))))
+    taken = list(dots)
+    for (index, _), dot in zip(known, dots, strict=True):
+        place = _free_place(dot, taken)
         taken.append(place)
-        parts.append(
-            svg.text(
-                place[0],
-                place[1] + 5,
-                str(index + 1),
-                anchor="middle",
-                class_=f"name {colour(index)}",
-            )
-        )
+        class_ = f"name {colour(index)}"
+        number = svg.text(place[0], place[1] + 5, str(index + 1), anchor="middle", class_=class_)
+        parts.append(number)
     return svg.drawing(parts, width=WIDTH, height=302, name="Accuracy against latency")
 
 
 def _dot(index: int, row: Row, at: Point, limits: Sequence[float]) -> str:
     bar = svg.line((limits[0], at[1]), (limits[1], at[1]), class_="error")
-    # Its area is that of the file: 10 kB and less are a dot, 1 MB fills a finger.
+    # The area grows with the file's size: radius 5 for 10 kB, 13 for 1 MB and more.
     radius = 4 + 9 * min(1.0, (row["size_bytes"] / 1e6) ** 0.5)
     dot = svg.tag(
         "circle", cx=at[0], cy=at[1], r=radius, class_="best" if row["pareto"] else "other"
     )
-    words = f"{row_name(row)}: {row['predict_us']['p50']:.4g} µs, {100 * row['accuracy']:.2f} %, "
-    return svg.titled(f"{words}{row['size_bytes'] / 1000:.0f} kB", bar + dot, class_=colour(index))
+    title = (
+        f"{row_name(row)}: {row['predict_us']['p50']:.4g} µs, {100 * row['accuracy']:.2f} %, "
+        f"{row['size_bytes'] / 1000:.0f} kB"
+    )
+    return svg.titled(title, bar + dot, class_=colour(index))
 
 
 def _free_place(at: Point, taken: Sequence[Point]) -> Point:
-    """Return a place for a label near a point, away from what is there already."""
+    """Return a place for a label near a point, away from the places already taken."""
     around = [
         (at[0] + dx * far, at[1] + dy * far)
         for far in (17, 27, 38)
@@ -128,7 +125,7 @@ def _free_place(at: Point, taken: Sequence[Point]) -> Point:
 
 
 def stages(results: Sequence[Row]) -> str:
-    """Return the medians of preprocess, invoke and postprocess, laid end to end, a bar a row."""
+    """Return a stacked bar per row: the medians of preprocess, invoke and postprocess."""
     totals = [sum(row[f"{stage}_us"]["p50"] for stage in STAGES) for row in results]
     band, top = 46, 34
     bottom = top + band * len(results)
@@ -136,11 +133,7 @@ def stages(results: Sequence[Row]) -> str:
     parts = [*_legend(), svg.x_axis(scale, top=top, bottom=bottom, unit="µs, medians")]
     for index, (row, total) in enumerate(zip(results, totals, strict=True)):
         base = top + band * (index + 1)
-        name = f"{index + 1}  {row_name(row)}"
-        parts.append(svg.text(12, base - 24, name, class_=f"name {colour(index)}"))
-        parts.append(
-            svg.text(WIDTH - 12, base - 24, f"{total:.4g} µs", anchor="end", class_="value")
-        )
+        parts.append(_heading(index, row, total, base - 24))
         parts += _bar(row, scale, base - 18)
     return svg.drawing(parts, width=WIDTH, height=bottom + 46, name="Stages of a prediction")
 
@@ -148,11 +141,11 @@ def stages(results: Sequence[Row]) -> str:
 def _bar(row: Row, scale: Scale, y: float) -> Iterator[str]:
     start = 0.0
     for stage in STAGES:
-        took = row[f"{stage}_us"]["p50"]
-        x, end = scale(start), scale(start + took)
+        p50 = row[f"{stage}_us"]["p50"]
+        x, end = scale(start), scale(start + p50)
         part = svg.tag("rect", x=x, y=y, width=max(0.0, end - x), height=12, class_=stage)
-        yield svg.titled(f"{stage}: {took:.4g} µs", part)
-        start += took
+        yield svg.titled(f"{stage}: {p50:.4g} µs", part)
+        start += p50
 
 
 def _legend() -> Iterator[str]:
@@ -162,17 +155,19 @@ def _legend() -> Iterator[str]:
 
 
 def over_time(results: Sequence[Row]) -> str:
-    """Return the median of every window against the time, a line a row."""
+    """Return the median of every window against time, with a line per row."""
     lines = [
         (index, [(w["start_s"], w["p50_us"]) for w in row["windows"]])
         for index, row in enumerate(results)
     ]
-    return _lines(lines, unit="µs, median of a window", name="Latency over time")
+    return _time_series(
+        lines, unit="µs, median of a window", name="Latency over time", height=_LARGE
+    )
 
 
 def sensors(groups: Sequence[dict[str, Any]]) -> list[str]:
-    """Return temperature and frequency against the time, where the machine tells them."""
-    found = []
+    """Return temperature and frequency against time, where the system reports them."""
+    drawings = []
     for field, unit in (("temperature_c", "°C, hottest zone"), ("frequency_mhz", "MHz, fastest")):
         lines = [
             (
@@ -182,18 +177,17 @@ def sensors(groups: Sequence[dict[str, Any]]) -> list[str]:
             for group in groups
         ]
         if any(len(points) > 1 for _, points in lines):
-            found.append(_lines(lines, unit=unit, name=unit, height=_SMALL))
-    return found
+            drawings.append(_time_series(lines, unit=unit, name=unit, height=_SMALL))
+    return drawings
 
 
-def _lines(
-    lines: Sequence[tuple[int, list[Point]]], *, unit: str, name: str, height: int = 320
+def _time_series(
+    lines: Sequence[tuple[int, list[Point]]], *, unit: str, name: str, height: int
 ) -> str:
-    everything = [point for _, points in lines for point in points]
+    times_s, values = zip(*(point for _, points in lines for point in points), strict=True)
     bottom = height - 46
-    x = Scale(0, max(x for x, _ in everything) or 1, _LEFT, _RIGHT - 22)
-    # A tenth at least, or the noise of a steady row would fill the picture.
-    values = [y for _, y in everything]
+    x = Scale(0, max(times_s) or 1, _LEFT, _RIGHT - 22)
+    # The axis spans at least 10 % of the values, so that the noise of a steady row looks small.
     y = _axis(values, bottom, 34, margin=0.1, least=0.1 * max(values))
     parts = [
         svg.x_axis(x, top=34, bottom=bottom, unit="seconds"),
@@ -202,46 +196,36 @@ def _lines(
     drawn = {index: [(x(a), y(b)) for a, b in points] for index, points in lines if points}
     for index, points in drawn.items():
         parts.append(svg.path(points, class_=f"series {colour(index)}"))
-    if height > _SMALL:
+    if height == _LARGE:
         parts += _numbers({index: points[-1] for index, points in drawn.items()}, bottom)
     return svg.drawing(parts, width=WIDTH, height=height, name=name)
 
 
 def _numbers(ends: dict[int, Point], bottom: float) -> Iterator[str]:
-    """Yield the numbers of rows beside the ends of their lines, clear of each other."""
-    downwards = sorted(ends.items(), key=lambda item: item[1][1])
-    for (index, (x, y)), place in zip(
-        downwards, _spread([y for _, (_, y) in downwards], bottom), strict=True
-    ):
+    """Yield the numbers of rows beside the ends of their lines, without overlap."""
+    descending = sorted(ends.items(), key=lambda item: item[1][1])
+    places = _spread([y for _, (_, y) in descending], bottom)
+    for (index, (x, y)), place in zip(descending, places, strict=True):
         leader = svg.line((x + 1, y), (x + 10, place), class_="leader")
         number = svg.text(x + 12, place + 5, str(index + 1), class_="name")
         yield svg.tag("g", leader + number, class_=colour(index))
 
 
 def _spread(places: Sequence[float], bottom: float) -> list[float]:
-    """Return ascending places moved apart for text, down first and then up from the bottom."""
-    moved: list[float] = []
-    for place in places:
-        moved.append(max([place, *(last + 14 for last in moved[-1:])]))
-    for index in reversed(range(len(moved))):
-        below = moved[index + 1] - 14 if index + 1 < len(moved) else bottom
-        moved[index] = min(moved[index], below)
+    """Return ascending places at least 14 units apart, a line of text, and none below `bottom`."""
+    steps = 14.0 * np.arange(len(places))
+    pushed_down = np.maximum.accumulate(np.asarray(places) - steps)
+    moved: list[float] = (np.minimum(pushed_down, bottom - steps[-1]) + steps).tolist()
     return moved
 
 
 def _axis(
     values: Sequence[float], start: float, end: float, *, margin: float, least: float = 0.0
 ) -> Scale:
-    """Return a scale around values, logarithmic where they lie far apart."""
+    """Return a scale around values; logarithmic if the highest is over 5 times the lowest."""
     low, high = min(values), max(values)
     if low > 0 and high > 5 * low:
         return Scale(low / 1.2, high * 1.2, start, end, log=True)
     middle, half = (low + high) / 2, max(high - low, least, 1e-3 * high, 1e-9) / 2
     half *= 1 + 2 * margin
     return Scale(middle - half, middle + half, start, end)
-
-
-def _limits(row: Row) -> tuple[float, float]:
-    predict = row["predict_us"]
-    low, high = (predict["ci95"] or {}).get("p50", (predict["p50"], predict["p50"]))
-    return low, high

@@ -1,4 +1,7 @@
-"""What puts a measurement in doubt, in words. Pure functions of what was measured and read."""
+"""Samples and sensor readings in; quality flags out: sentences that cast doubt on a row.
+
+Pure functions. docs/benchmark.md lists the flags; the JSON holds them under `tainted`.
+"""
 
 from __future__ import annotations
 
@@ -8,79 +11,75 @@ from typing import Any
 import numpy as np
 
 from ..system.machine import SensorReading
-from .statistics import Rounds, medians_ns
+from .statistics import Rounds, round_medians_ns
 
-# Where the upper samples lie further above the median than this, the median is in doubt; pyperf
-# warns at the same of its standard deviation.
-_SPREAD = 0.10
-# A governor's steps are larger, what a counter reads of a steady clock varies less.
-_FREQUENCY = 0.05
-# Of one processor, what other processes may take: a desktop at rest takes less.
-_OTHERS = 0.10
-_STOLEN = 0.02
-# Processor time is counted in ticks of 10 ms, each for whatever it finds: a few are chance.
-_TICKS_S = 0.1
-_DRIFT = 0.05
-# Fewer rounds have no thirds worth a median.
-_LEAST_ROUNDS = 12
+# p90 over p50, minus 1. pyperf warns at the same ratio of standard deviation to mean.
+_MAX_SPREAD = 0.10
+# Highest over lowest frequency, minus 1. A governor's steps are larger.
+_MAX_FREQUENCY_CHANGE = 0.05
+# Processors that other processes may use: an idle desktop uses less. The kernel counts in ticks of
+# 10 ms, so that up to _TICKS_S seconds may be chance.
+_MAX_OTHERS, _TICKS_S = 0.10, 0.1
+# Processors that the hypervisor may take.
+_MAX_STOLEN = 0.02
+# Last third's median over the first third's, minus 1; of at least _MIN_ROUNDS rounds.
+_MAX_DRIFT, _MIN_ROUNDS = 0.05, 12
 
 
-def of_row(row: dict[str, Any], rounds: Rounds) -> list[str]:
-    """Return what is wrong with one row: its spread, its drift, a warm-up without end."""
-    reasons = []
+def row_flags(row: dict[str, Any], rounds: Rounds) -> list[str]:
+    """Return the flags of one row, from its `predict_us`, `warm_up` and samples of `predict`."""
+    flags = []
     spread = row["predict_us"]["p90"] / row["predict_us"]["p50"] - 1
-    if spread > _SPREAD:
-        reasons.append(f"spread: p90 is {spread:.0%} over the median")
+    if spread > _MAX_SPREAD:
+        flags.append(f"spread: p90 is {spread:.0%} over the median")
     drift = _drift(rounds)
-    if abs(drift) > _DRIFT:
+    if abs(drift) > _MAX_DRIFT:
         word = "slower" if drift > 0 else "faster"
-        reasons.append(f"drift: the last third was {abs(drift):.0%} {word} than the first")
+        flags.append(f"drift: the last third was {abs(drift):.0%} {word} than the first")
     if not row["warm_up"]["stable"]:
-        reasons.append(f"warm-up: not stable after {row['warm_up']['seconds']:.1f} s")
-    return reasons
+        flags.append(f"warm-up: not stable after {row['warm_up']['seconds']:.1f} s")
+    return flags
 
 
 def _drift(rounds: Rounds) -> float:
-    if len(rounds) < _LEAST_ROUNDS:
+    if len(rounds) < _MIN_ROUNDS:
         return 0.0
-    medians, third = medians_ns(rounds), len(rounds) // 3
+    medians, third = round_medians_ns(rounds), len(rounds) // 3
     return float(np.median(medians[-third:]) / np.median(medians[:third]) - 1)
 
 
-def of_machine(readings: Sequence[SensorReading], *, own_s: float, wall_s: float) -> list[str]:
-    """Return what is wrong with the time that was measured in: all rows that took turns in it.
+def machine_flags(readings: Sequence[SensorReading], *, own_s: float, wall_s: float) -> list[str]:
+    """Return the flags that all rows of a group share.
 
-    Args:
-        readings: from the first turn to the last; not of a processor at rest.
-        own_s: processor seconds that the benchmark itself used between first and last.
-        wall_s: seconds between them.
+    Between the first and the last reading, `wall_s` seconds passed and the benchmark itself used
+    `own_s` processor seconds.
     """
     first, last = readings[0], readings[-1]
-    reasons = _throttling(readings)
+    flags = _throttling(readings)
     frequencies = [r.frequency_mhz for r in readings if r.frequency_mhz is not None]
-    if frequencies and max(frequencies) > min(frequencies) * (1 + _FREQUENCY):
-        reasons.append(f"frequency moved: {min(frequencies):.0f} to {max(frequencies):.0f} MHz")
-    periods = _grown(first.cgroup_throttled, last.cgroup_throttled)
+    if frequencies and max(frequencies) > min(frequencies) * (1 + _MAX_FREQUENCY_CHANGE):
+        flags.append(f"frequency moved: {min(frequencies):.0f} to {max(frequencies):.0f} MHz")
+    periods = _increase(first.cgroup_throttled, last.cgroup_throttled)
     if periods:
-        reasons.append(f"cgroup: its processor quota was used up {periods:.0f} times")
-    others_s = _grown(first.busy_s, last.busy_s) - own_s
-    if others_s > max(_OTHERS * wall_s, _TICKS_S):
-        reasons.append(f"busy: other processes used {others_s / wall_s:.1f} processors")
-    stolen = _grown(first.steal_s, last.steal_s) / wall_s if wall_s else 0.0
-    if stolen > _STOLEN:
-        reasons.append(f"stolen: the hypervisor took {stolen:.0%} of a processor")
-    return reasons
+        flags.append(f"cgroup: its processor quota was used up {periods:.0f} times")
+    others_s = _increase(first.busy_s, last.busy_s) - own_s
+    if others_s > max(_MAX_OTHERS * wall_s, _TICKS_S):
+        flags.append(f"busy: other processes used {others_s / wall_s:.1f} processors")
+    stolen = _increase(first.steal_s, last.steal_s) / wall_s if wall_s else 0.0
+    if stolen > _MAX_STOLEN:
+        flags.append(f"stolen: the hypervisor took {stolen:.0%} of a processor")
+    return flags
 
 
 def _throttling(readings: Sequence[SensorReading]) -> list[str]:
     first, last = readings[0], readings[-1]
-    seen = {name for reading in readings for name in reading.throttled or ()}
-    # Between two readings it may have come and gone.
-    seen |= set(last.throttled_before or ()) - set(first.throttled_before or ())
-    if _grown(first.core_throttled, last.core_throttled):
-        seen.add("too hot")
-    return [f"throttled: {', '.join(sorted(seen))}"] if seen else []
+    causes = {name for reading in readings for name in reading.throttled or ()}
+    # Throttling between two readings shows only in the bits that stay set.
+    causes |= set(last.throttled_before or ()) - set(first.throttled_before or ())
+    if _increase(first.core_throttled, last.core_throttled):
+        causes.add("too hot")
+    return [f"throttled: {', '.join(sorted(causes))}"] if causes else []
 
 
-def _grown(first: float | None, last: float | None) -> float:
+def _increase(first: float | None, last: float | None) -> float:
     return 0.0 if first is None or last is None else last - first

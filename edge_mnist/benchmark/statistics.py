@@ -1,17 +1,15 @@
-"""Percentiles of latency samples, and how far they can be trusted. Pure functions.
+"""Latency samples in; percentiles with bootstrap confidence intervals out. Pure functions.
 
-Samples come in rounds, nanoseconds as integers. Neighbours in a round share the state of the
-caches, the frequency and whatever else ran, so they are no independent observations; rounds, with
-other work between them, nearly are. The bootstrap therefore draws whole rounds, with replacement
-(a block bootstrap: B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, 8.6), and
-takes percentiles of what was drawn. Drawing single samples would give intervals that are too
-narrow.
+Samples are integers in nanoseconds, grouped in rounds. Samples of one round are correlated (same
+caches, frequency and background load); rounds are nearly independent. The bootstrap therefore
+draws whole rounds with replacement: a block bootstrap (Efron and Tibshirani, An Introduction to
+the Bootstrap, 1993, section 8.6). Drawing single samples would give intervals that are too narrow.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,26 +20,32 @@ if TYPE_CHECKING:
 Rounds = Sequence[Sequence[int]]
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
-# With fewer samples none is expected above it: it would be the largest, whatever that is.
-_LEAST = {"p999": 1000}
+# Samples that a percentile needs. With fewer than 1,000, p99.9 would be the maximum.
+_MIN_SAMPLES = {"p999": 1000}
 _RESAMPLES = 400
-_LEVEL = 0.95
 
 
 def summary(rounds: Rounds) -> dict[str, Any]:
-    """Return count, mean and percentiles in microseconds, with bootstrap intervals of 95 %.
+    """Return count, mean, percentiles and their 95 % confidence intervals.
 
-    `p999` is None below 1,000 samples; `ci95` is None where there is a single round.
-    Percentiles are interpolated linearly between samples, as numpy's.
+    Args:
+        rounds: samples in nanoseconds.
+
+    Returns:
+        `n`; in microseconds `mean`, `p50`, `p90`, `p99`, `p999` (None below 1,000 samples); `ci95`:
+        (low, high) by percentile, None for a single round. Percentiles are interpolated
+        linearly, as numpy does.
     """
     samples = np.concatenate([np.asarray(part, np.float64) for part in rounds]) / 1000
-    wanted = {name: q for name, q in PERCENTILES.items() if len(samples) >= _LEAST.get(name, 1)}
+    wanted = {
+        name: q for name, q in PERCENTILES.items() if len(samples) >= _MIN_SAMPLES.get(name, 1)
+    }
     values = np.percentile(samples, [100 * q for q in wanted.values()])
     points = dict(zip(wanted, (round(float(value), 2) for value in values), strict=True))
     return {
         "n": len(samples),
         "mean": round(float(samples.mean()), 2),
-        **{name: points.get(name) for name in ("p50", "p90", "p99", "p999")},
+        **{name: points.get(name) for name in PERCENTILES},
         "ci95": _intervals(rounds, wanted),
     }
 
@@ -49,27 +53,38 @@ def summary(rounds: Rounds) -> dict[str, Any]:
 def _intervals(rounds: Rounds, wanted: dict[str, float]) -> dict[str, list[float]] | None:
     if len(rounds) < 2:
         return None
-    drawn = resampled(rounds, tuple(wanted.values())) / 1000
-    low, high = interval(drawn, _LEVEL)
+    low, high = central_interval(bootstrap(rounds, tuple(wanted.values())) / 1000, 0.95)
     return {
         name: [round(float(low[i]), 2), round(float(high[i]), 2)] for i, name in enumerate(wanted)
     }
 
 
-def interval(drawn: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-    """Return the (low, high) percentiles of bootstrap statistics (resamples, …) at a level."""
+def ci95(summary: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    """Return a percentile's 95 % confidence interval in a `summary`, None where it has none."""
+    interval = (summary["ci95"] or {}).get(name)
+    return None if interval is None else (interval[0], interval[1])
+
+
+def p50_interval(row: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the 95 % interval of a row's p50 of `predict` (µs); without one, p50 itself twice."""
+    p50 = row["predict_us"]["p50"]
+    return ci95(row["predict_us"], "p50") or (p50, p50)
+
+
+def central_interval(statistics: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """Return (low, high) that hold the central `level` of bootstrap statistics (resamples, …)."""
     tail = (1 - level) / 2
-    limits: NDArray[np.float64] = np.percentile(drawn, [100 * tail, 100 * (1 - tail)], axis=0)
+    limits: NDArray[np.float64] = np.percentile(statistics, [100 * tail, 100 * (1 - tail)], axis=0)
     return limits
 
 
-def resampled(
+def bootstrap(
     rounds: Rounds, fractions: Sequence[float], *, resamples: int = _RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Return percentiles (resamples, fractions) in nanoseconds, of rounds drawn with replacement.
+    """Return percentiles (resamples, fractions), in nanoseconds, of rounds drawn anew.
 
-    Sorted once: a resample is how often each round was drawn, and a percentile is where those
-    counts, summed along the sorted samples, reach the fraction.
+    The samples are sorted once. A resample is the number of times that each round was drawn; a
+    percentile is the sample where the running sum of these numbers reaches the fraction.
     """
     lengths = [len(part) for part in rounds]
     samples = np.concatenate([np.asarray(part, np.int64) for part in rounds])
@@ -78,7 +93,7 @@ def resampled(
     random = np.random.default_rng(seed)
     results = np.empty((resamples, len(fractions)))
     for index in range(resamples):
-        # bincount takes nothing wider than the machine's own integers: on a 32-bit Pi not int64.
+        # intp, because bincount refuses int64 on a 32-bit system.
         drawn = random.integers(0, len(rounds), len(rounds), np.intp)
         reached = np.cumsum(np.bincount(drawn, minlength=len(rounds))[owner])
         ranks = np.asarray(fractions) * reached[-1]
@@ -91,16 +106,16 @@ def median_ns(rounds: Rounds) -> float:
     return float(np.median(np.concatenate([np.asarray(part) for part in rounds])))
 
 
-def medians_ns(rounds: Rounds) -> NDArray[np.float64]:
+def round_medians_ns(rounds: Rounds) -> NDArray[np.float64]:
     """Return the median of each round, in nanoseconds."""
     return np.array([np.median(part) for part in rounds])
 
 
-def rounded(value: float, half_width: float | None) -> str:
-    """Return a value with the digits that its noise allows.
+def format_rounded(value: float, half_width: float | None) -> str:
+    """Return a value with only the digits that its confidence interval supports.
 
-    The last digit is of the magnitude of half the interval's width, never finer than 0.01 and
-    never coarser than the value's first; without an interval three significant digits are left.
+    The last digit has the magnitude of `half_width`, half the interval's width. It is never finer
+    than 0.01 and never coarser than the value's first digit. None gives three significant digits.
     """
     if half_width is None:
         decimals = 2 - _magnitude(value)
@@ -109,7 +124,7 @@ def rounded(value: float, half_width: float | None) -> str:
     else:
         decimals = -min(_magnitude(half_width), _magnitude(value))
     decimals = min(decimals, 2)
-    # + 0.0 makes of a minus zero a zero.
+    # + 0.0 turns -0.0 into 0.0.
     return f"{round(value, decimals) + 0.0:.{max(decimals, 0)}f}"
 
 

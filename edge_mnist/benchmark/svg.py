@@ -1,4 +1,4 @@
-"""The little of SVG that the report's plots are made of. Colours and fonts are the page's."""
+"""SVG elements, scales and axes as text. The page's style sheet sets colours and fonts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Scale:
-    """A quantity in `low`…`high` on an axis from `start` to `end`, in units of the drawing."""
+    """Maps a quantity in [low, high] to an axis in [start, end], in units of the drawing."""
 
     low: float
     high: float
@@ -21,26 +21,22 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Return where a value lies; what is beyond the axis, at its end."""
-        low, high, value = (self._moved(v) for v in (self.low, self.high, value))
-        part = min(1.0, max(0.0, (value - low) / (high - low)))
-        return self.start + part * (self.end - self.start)
+        """Return a value's place on the axis, clipped to the axis."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        share = min(1.0, max(0.0, (value - low) / (high - low)))
+        return self.start + share * (self.end - self.start)
 
-    def _moved(self, value: float) -> float:
-        return math.log(value) if self.log else value
-
-    def ticks(self, about: int = 5) -> list[float]:
-        """Return round values on the axis, some `about` of them."""
+    def ticks(self) -> list[float]:
+        """Return round values on the axis, about five of them if it is linear."""
         if self.log:
             return _log_ticks(self.low, self.high)
-        step = _round_step((self.high - self.low) / about)
+        rough = (self.high - self.low) / 5
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(index * step, 10) for index in range(first, last + 1)]
-
-
-def _round_step(rough: float) -> float:
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
@@ -53,25 +49,20 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return ticks
 
 
-def label(value: float) -> str:
-    """Return an axis label: 0.5, 20, 1500."""
-    return f"{value:.10g}"
-
-
 def tag(name: str, content: str = "", /, **attributes: object) -> str:
-    """Return an element; `class_` stands for class, x1 for x1, stroke_width for stroke-width.
+    """Return an element; an attribute `class_` becomes class, `text_anchor` text-anchor.
 
-    The content is taken as it stands; use `escaped` for text from elsewhere.
+    Attribute values are escaped. `content` is markup: pass other text through `escaped`.
     """
-    named = "".join(
+    shown = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escaped(_short(value))}"'
         for key, value in attributes.items()
     )
-    return f"<{name}{named}>{content}</{name}>" if content else f"<{name}{named}/>"
+    return f"<{name}{shown}>{content}</{name}>" if content else f"<{name}{shown}/>"
 
 
 def escaped(text: str) -> str:
-    """Return text that is safe in an element and in an attribute."""
+    """Return text with HTML's special characters escaped, for elements and attributes."""
     return html.escape(text, quote=True)
 
 
@@ -80,9 +71,9 @@ def _short(value: object) -> str:
 
 
 def text(x: float, y: float, content: str, *, anchor: str = "start", class_: str = "") -> str:
-    """Return text, escaped; `anchor` is start, middle or end."""
-    named = {"class_": class_} if class_ else {}
-    return tag("text", escaped(content), x=x, y=y, text_anchor=anchor, **named)
+    """Return a text element; `content` is escaped, `anchor` is start, middle or end."""
+    classes = {"class_": class_} if class_ else {}
+    return tag("text", escaped(content), x=x, y=y, text_anchor=anchor, **classes)
 
 
 def line(a: Point, b: Point, *, class_: str) -> str:
@@ -91,39 +82,39 @@ def line(a: Point, b: Point, *, class_: str) -> str:
 
 
 def path(points: Iterable[Point], *, class_: str, closed: bool = False) -> str:
-    """Return a line through points, or the area within them."""
+    """Return a line through points, or with `closed` the area that they enclose."""
     steps = " L".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return tag("path", d=f"M{steps}{'Z' if closed else ''}", class_=class_)
 
 
 def titled(title: str, content: str, **attributes: object) -> str:
-    """Return a group that shows `title` where the pointer rests on it."""
+    """Return a group with `title` as its tooltip."""
     return tag("g", tag("title", escaped(title)) + content, **attributes)
 
 
 def x_axis(scale: Scale, *, top: float, bottom: float, unit: str) -> str:
-    """Return grid lines, labels below them and the quantity's name."""
+    """Return vertical grid lines with their labels, and `unit` as the axis title."""
     parts = []
     for value in scale.ticks():
         x = scale(value)
         parts.append(line((x, top), (x, bottom), class_="grid"))
-        parts.append(text(x, bottom + 17, label(value), anchor="middle", class_="tick"))
+        parts.append(text(x, bottom + 17, f"{value:.10g}", anchor="middle", class_="tick"))
     middle = (scale.start + scale.end) / 2
     return "".join(parts) + text(middle, bottom + 36, unit, anchor="middle", class_="axis")
 
 
 def y_axis(scale: Scale, *, left: float, right: float, unit: str) -> str:
-    """Return grid lines, labels left of them and the quantity's name above."""
+    """Return horizontal grid lines with their labels, and `unit` as the axis title."""
     parts = [text(left - 46, scale.end - 12, unit, class_="axis")]
     for value in scale.ticks():
         y = scale(value)
         parts.append(line((left, y), (right, y), class_="grid"))
-        parts.append(text(left - 7, y + 4, label(value), anchor="end", class_="tick"))
+        parts.append(text(left - 7, y + 4, f"{value:.10g}", anchor="end", class_="tick"))
     return "".join(parts)
 
 
 def drawing(content: Sequence[str], *, width: int, height: float, name: str) -> str:
-    """Return a whole drawing, as wide as its place; `name` is read to who cannot see it."""
+    """Return an `svg` element that fills its parent's width; `name` is for screen readers."""
     return tag(
         "svg",
         "".join(content),

@@ -1,21 +1,10 @@
-"""The process that one row is measured in: one model in one runtime, driven through pipes.
+"""The worker process that measures one row: a job and requests in, samples out, as JSON lines.
 
-A process apart makes the first prediction a first one and the peak memory the model's own, and a
-file that kills its process kills no other row. The job is the first line on standard input, a
-request each further line, all JSON; every line is answered by one. When standard input ends, so
-does the process.
+The job is the first line on standard input; every further line is a request. Each line gets one
+line as its answer on standard output. The process ends when standard input does.
 
-What a figure is of:
-
-- `import_ms`: numpy, `Classifier` and the runtime, imported into a Python that has started.
-- `load_ms`: read and check the file, create the session. Importing is not in it.
-- `first_us`: the first `predict`, with whatever the runtime puts off until then.
-- `predict_us`: `Classifier.predict` of a (28, 28) uint8 array, or of the model's own size, from
-  pixels to `Prediction`.
-- `preprocess_us`, `invoke_us`, `postprocess_us`: the three calls that `predict` makes
-  (`Classifier.stages`), timed apart in predictions of their own. Each holds one reading of the
-  clock, `timer_ns`, which is not taken off.
-- `peak_rss_mb`: the process's largest resident size, the interpreter and numpy included.
+docs/benchmark.md defines every figure and says why each row has its own process. This module
+imports little before `load`: imports would lower `import_ms` and raise the peak memory.
 """
 
 from __future__ import annotations
@@ -38,81 +27,79 @@ if TYPE_CHECKING:
     from ..classifier import Classifier
 
 STAGES = ("preprocess", "invoke", "postprocess")
-# Enough for the caches to be this row's again, little beside a round.
-_UNCOUNTED = 20
-_UNCOUNTED_NS = 5_000_000
+# Predictions before each turn that refill the caches, and the nanoseconds that they may take.
+_UNTIMED, _UNTIMED_NS = 20, 5_000_000
 _clock = time.perf_counter_ns
 
 
 class MeasuredModel:
-    """A loaded classifier and the image that it is given again and again.
-
-    What the pixels are does not change the time of these models; a seed makes them repeatable.
-    """
+    """A loaded classifier, and the one image that it classifies in every prediction."""
 
     def __init__(self, classifier: Classifier, image: NDArray[uint8]) -> None:
         self._classifier, self._image = classifier, image
 
-    def warm_up(self, *, window_ns: int, windows: int, variation: float, most_ns: int) -> Any:
-        """Predict until the medians of the last windows vary no more than that, or time is over.
+    def warm_up(
+        self, *, window_ns: int, windows: int, max_variation: float, max_ns: int
+    ) -> dict[str, Any]:
+        """Predict until the last windows' medians vary by `max_variation` at most, or `max_ns`.
 
-        Returns predictions, seconds, whether it became stable, and the last window's median.
+        `latency_ns` of the answer is the median of the last window.
         """
         medians: list[float] = []
         count, start = 0, _clock()
         while True:
-            samples = self._whole(least=3, least_ns=window_ns)
+            samples = self._time_predict(min_samples=3, min_ns=window_ns)
             count += len(samples)
             medians.append(_median(samples))
-            stable = len(medians) >= windows and _variation(medians[-windows:]) <= variation
-            if stable or (len(medians) >= windows and _clock() - start > most_ns):
-                break
-        took_s = (_clock() - start) / 1e9
+            if len(medians) >= windows:
+                stable = _variation(medians[-windows:]) <= max_variation
+                if stable or _clock() - start > max_ns:
+                    break
         return {
             "predictions": count,
-            "seconds": round(took_s, 3),
+            "seconds": round((_clock() - start) / 1e9, 3),
             "stable": stable,
-            "pace_ns": medians[-1],
+            "latency_ns": medians[-1],
             "cpu_s": time.process_time(),
         }
 
-    def turn(self, *, keep: int, least_ns: int) -> Any:
-        """Time `keep` predictions whole and `keep` in stages; nanoseconds.
+    def turn(self, *, keep: int, min_ns: int) -> dict[str, Any]:
+        """Time `keep` predictions as a whole and `keep` in stages.
 
-        Each half goes on for `least_ns`; where that is more, `keep` are picked evenly.
+        Each half lasts at least `min_ns`; if that gives more samples, they are thinned evenly.
         """
-        self._uncounted()
-        whole = self._whole(least=keep, least_ns=least_ns)
-        stages = self._in_stages(least=keep, least_ns=least_ns)
-        picked = {"predict": _thinned(whole, keep)}
-        for name, samples in zip(STAGES, zip(*_thinned(stages, keep), strict=True), strict=True):
-            picked[name] = list(samples)
-        return {"samples_ns": picked, "cpu_s": time.process_time(), "peak_rss_mb": peak_rss_mb()}
+        self._refill_caches()
+        predict = self._time_predict(min_samples=keep, min_ns=min_ns)
+        stages = self._time_stages(min_samples=keep, min_ns=min_ns)
+        samples = {"predict": _thinned(predict, keep)}
+        for name, column in zip(STAGES, zip(*_thinned(stages, keep), strict=True), strict=True):
+            samples[name] = list(column)
+        return {"samples_ns": samples, "cpu_s": time.process_time(), "peak_rss_mb": _peak_rss_mb()}
 
-    def _uncounted(self) -> None:
-        end = _clock() + _UNCOUNTED_NS
-        for _ in range(_UNCOUNTED):
+    def _refill_caches(self) -> None:
+        end = _clock() + _UNTIMED_NS
+        for _ in range(_UNTIMED):
             self._classifier.predict(self._image)
             if _clock() > end:
                 break
 
-    def _whole(self, *, least: int, least_ns: int) -> list[int]:
+    def _time_predict(self, *, min_samples: int, min_ns: int) -> list[int]:
         predict, image, clock = self._classifier.predict, self._image, _clock
         samples: list[int] = []
-        end = clock() + least_ns
+        end = clock() + min_ns
         while True:
             start = clock()
             predict(image)
             stop = clock()
             samples.append(stop - start)
-            if stop >= end and len(samples) >= least:
+            if stop >= end and len(samples) >= min_samples:
                 return samples
 
-    def _in_stages(self, *, least: int, least_ns: int) -> list[tuple[int, int, int]]:
+    def _time_stages(self, *, min_samples: int, min_ns: int) -> list[tuple[int, int, int]]:
         preprocess, invoke, postprocess = self._classifier.stages
         image, clock = self._image, _clock
         samples: list[tuple[int, int, int]] = []
-        end = clock() + least_ns
+        end = clock() + min_ns
         while True:
             start = clock()
             values = preprocess(image)
@@ -122,12 +109,11 @@ class MeasuredModel:
             postprocess(output)
             stop = clock()
             samples.append((encoded - start, invoked - encoded, stop - invoked))
-            if stop >= end and len(samples) >= least:
+            if stop >= end and len(samples) >= min_samples:
                 return samples
 
 
 def _thinned(samples: list[Any], keep: int) -> list[Any]:
-    """Return `keep` of the samples, evenly spaced."""
     return [samples[index * len(samples) // keep] for index in range(keep)]
 
 
@@ -136,7 +122,7 @@ def _median(samples: Sequence[float]) -> float:
 
 
 def _variation(values: Sequence[float]) -> float:
-    """Return the coefficient of variation: the standard deviation over the mean."""
+    """Return the coefficient of variation: standard deviation over mean."""
     mean = sum(values) / len(values)
     return float((sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5 / mean)
 
@@ -144,7 +130,7 @@ def _variation(values: Sequence[float]) -> float:
 def load(
     *, file: str, backend: str, threads: int, scaling: dict[str, Any] | None
 ) -> tuple[MeasuredModel, dict[str, Any]]:
-    """Import, load and predict once; return the model and what that took."""
+    """Import, load and predict once; return the model and the times of each step."""
     import importlib
 
     start = _clock()
@@ -155,7 +141,7 @@ def load(
     from ..bundle.model_spec import Scaling
     from ..classifier import Classifier
 
-    # One that cannot be imported is told of, with its remedy, where the model is loaded.
+    # A runtime that cannot be imported is reported, with its remedy, when the model is loaded.
     with contextlib.suppress(ImportError, AttributeError, OSError, RuntimeError):
         importlib.import_module(f"{backends.__name__}.{backend}")
     import_ns = _clock() - start
@@ -179,13 +165,13 @@ def load(
 
 
 def _timer_ns() -> int:
-    """Return the median of what lies between two readings of the clock with nothing between."""
+    """Return the median time between two consecutive readings of the clock."""
     return int(_median([-_clock() + _clock() for _ in range(1001)]))
 
 
-def peak_rss_mb() -> float | None:
-    """Return this process's peak resident size in MB (10⁶ bytes), None where it is not told."""
-    # Linux's ru_maxrss would not do: it begins with that of the process that started this one.
+def _peak_rss_mb() -> float | None:
+    """Return this process's peak resident size in MB (10⁶ bytes), None where unknown."""
+    # Not ru_maxrss on Linux: it starts at that of the parent process.
     with contextlib.suppress(OSError), open("/proc/self/status", encoding="utf-8") as status:
         for line in status:
             if line.startswith("VmHWM:"):
@@ -197,24 +183,20 @@ def peak_rss_mb() -> float | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)
 
 
-def _answer_to(model: MeasuredModel, request: dict[str, Any]) -> Any:
-    return (model.warm_up if request.pop("do") == "warm_up" else model.turn)(**request)
-
-
-def _own_output() -> IO[str]:
-    """Return what was standard output, and lead there what a runtime prints to standard error."""
+def _answer_stream() -> IO[str]:
+    """Return standard output for answers, and send to standard error what a runtime prints."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return answers
 
 
 def main() -> None:
-    """Serve until standard input ends."""
-    # Ctrl-C reaches every process of the terminal; the parent is the one that ends this one.
+    """Answer requests until standard input ends."""
+    # Ctrl-C reaches every process of the terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = _own_output()
+    answers = _answer_stream()
 
-    def answer(content: Any) -> None:
+    def answer(content: dict[str, Any]) -> None:
         answers.write(json.dumps(content) + "\n")
         answers.flush()
 
@@ -222,7 +204,8 @@ def main() -> None:
         model, loaded = load(**json.loads(sys.stdin.readline()))
         answer(loaded)
         for line in sys.stdin:
-            answer(_answer_to(model, json.loads(line)))
+            request = json.loads(line)
+            answer((model.warm_up if request.pop("do") == "warm_up" else model.turn)(**request))
     except EdgeMnistError as error:
         answer({"error": str(error)})
 

@@ -31,9 +31,9 @@ def _threads(context: click.Context, parameter: click.Parameter, value: str) -> 
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    from ..benchmark.plan import seconds
+    from ..benchmark.plan import parse_duration
 
-    return None if value is None else seconds(value)
+    return None if value is None else parse_duration(value)
 
 
 @click.command(short_help="Latency of a prediction on this machine.")
@@ -69,7 +69,9 @@ def benchmark(
     status is 1 if a row failed; the other rows are printed and written all the same.
     """
     from ..backends.selection import pairs
-    from ..benchmark import plan, report
+    from ..benchmark.plan import make_plan
+    from ..benchmark.suite import report_files, run
+    from ..benchmark.text_report import as_text
     from ..system.files import check_writable, write_atomically
 
     if quick + (runs is not None) + (duration is not None) > 1:
@@ -78,11 +80,12 @@ def benchmark(
     for file in filter(None, (json_file, csv_file, html_file)):
         check_writable(file)
     jobs = [(a, r, t) for a, r in pairs(artifacts, backend) for t in threads]
-    chosen = plan.choose(quick=quick, runs=runs, duration_s=duration, rows=len(jobs))
+    plan = make_plan(quick=quick, runs=runs, duration_s=duration, rows=len(jobs))
     with _progress() as show:
-        document = report.run(jobs, plan=chosen, show=show)
-    click.echo(report.text(document))
-    for file, content in report.files(document, json_file, csv_file, html_file):
+        document = run(jobs, plan=plan, show=show)
+    click.echo(as_text(document))
+    files = report_files(document, json_file=json_file, csv_file=csv_file, html_file=html_file)
+    for file, content in files:
         write_atomically(file, content)
         click.echo(f"Wrote {file}", err=True)
     if document["failed"]:

@@ -33,7 +33,7 @@ def compare(old: Path, new: Path, fail_over: str) -> None:
     for warning in comparison.warnings:
         click.echo(f"edge-mnist: warning: {warning}", err=True)
     click.echo(comparison.text(limit))
-    comparison.hold(limit)
+    comparison.check(limit)
 
 
 def _fraction(text: str) -> float:

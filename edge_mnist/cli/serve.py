@@ -53,18 +53,20 @@ def serve(
     """
     from importlib.util import find_spec
 
-    if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
+    needed = ("prometheus_client", "starlette", "uvicorn")
+    if missing := [name for name in needed if find_spec(name) is None]:
         raise ServeError(
             f"Expected {' and '.join(missing)} to serve with, got none installed; install with: "
             f"pip install 'edge-mnist[serve]'",
             code="serve-missing",
         )
-    from ..serve import server
-    from ..serve.models import Source
+    from ..serve.models import ModelSource
+    from ..serve.server import serve as run_server
+    from ..serve.settings import ServerOptions
 
-    server.serve(
-        Source(model, backend, scaling),
-        server.Place(host, port, token, origins),
+    run_server(
+        ModelSource(model, backend, scaling),
+        ServerOptions(host, port, token, origins),
         benchmark=benchmark,
         log=not quiet,
     )

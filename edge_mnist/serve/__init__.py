@@ -1,10 +1,14 @@
-"""The page to draw a digit on, and the API that it asks: what the extra `serve` brings.
+"""A bundle in; a page to draw digits on, a JSON API and the Open Inference Protocol out.
 
-server.py   the socket, the signals, slow connections
-app.py      routes, and what every request goes through
-v1.py       pictures in, digits out
-inference_protocol.py   the same for clients of the Open Inference Protocol
-models.py   what is loaded, and which of it a request asks for
-limits.py   how much, how long and how many
-problems.py, metrics.py, benchmarks.py, openapi.py, page/   what is answered beside that
+Needs the extra `serve`. From the socket to the model:
+
+server.py               address, signals; settings.py: access rules and limits
+connection_timeouts.py  closes slow connections
+app.py                  routes; middleware.py: access control, log; openapi.json: description
+service.py              a handler for each route
+request_body.py         bodies within limits; worker_queue.py: threads that predict
+predict_api.py          `/v1/predict`; inference_protocol.py: `/v2`; json_images.py: both
+models.py               the classifiers that are loaded
+problem_details.py      errors as answers
+metrics.py, benchmark_panel.py, log.py, page/
 """

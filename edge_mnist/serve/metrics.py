@@ -1,95 +1,65 @@
-"""What was done, for Prometheus: its text format, version 0.0.4.
-
-https://prometheus.io/docs/instrumenting/exposition_formats/
-"""
+"""Counts and times of requests in; the text that Prometheus scrapes out."""
 
 from __future__ import annotations
 
 import resource
 import sys
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+
+# The format that `generate_latest` writes: Prometheus text format 0.0.4.
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Histogram:
-    """Counts of times by upper bound, in seconds."""
+class _Registry(CollectorRegistry):
+    """A registry without `_created` series; the library can only switch them off globally."""
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(_BOUNDS_S) + 1)
-        self._sum_s = 0.0
-
-    def observe(self, time_s: float) -> None:
-        """Count one time."""
-        self._counts[bisect_left(_BOUNDS_S, time_s)] += 1
-        self._sum_s += time_s
-
-    def lines(self, name: str) -> Iterator[str]:
-        """Yield the samples; a bucket holds all that is not above its bound."""
-        below = 0
-        for bound, count in zip((*_BOUNDS_S, "+Inf"), self._counts, strict=True):
-            below += count
-            yield f'{name}_bucket{{le="{bound}"}} {below}'
-        yield f"{name}_sum {self._sum_s:.6f}"
-        yield f"{name}_count {below}"
+    def collect(self) -> Iterator[Metric]:
+        for metric in super().collect():
+            metric.samples = [one for one in metric.samples if not one.name.endswith("_created")]
+            yield metric
 
 
 class Metrics:
-    """The counts of one process. Only the event loop's thread writes to them."""
+    """The metrics of one service, in a registry of its own.
 
-    def __init__(self) -> None:
-        self.statuses: Counter[int] = Counter()
-        self.images: Counter[str] = Counter()
-        self.reloads: Counter[str] = Counter()
-        self.body_bytes = 0
-        self.request_time = Histogram()
-        self.predict_time = Histogram()
+    Args:
+        queue_depth: returns the number of requests that wait or are being worked on.
+        held_bytes: returns the size of all request bodies in memory.
+    """
 
-    def text(self, *, waiting: int, held_bytes: int) -> str:
-        """Return all of it; `waiting` requests are in the queue now."""
-        lines: list[str] = []
-        for name, kind, help, samples in self._families(waiting, held_bytes):
-            lines += [f"# HELP {name} {help}", f"# TYPE {name} {kind}", *samples]
-        return "\n".join(lines) + "\n"
-
-    def _families(
-        self, waiting: int, held_bytes: int
-    ) -> Iterator[tuple[str, str, str, Sequence[str]]]:
-        requests, images, reloads = (
-            f"edge_mnist_{name}_total" for name in ("requests", "images", "reloads")
+    def __init__(
+        self, *, queue_depth: Callable[[], float], held_bytes: Callable[[], float]
+    ) -> None:
+        self._registry = _Registry()
+        counter = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry, buckets=_BUCKETS_S)
+        self.requests = counter("edge_mnist_requests_total", "Requests answered.", ["code"])
+        self.images = counter("edge_mnist_images_total", "Images classified.", ["model"])
+        self.reloads = counter("edge_mnist_reloads_total", "Reloads.", ["result"])
+        self.request_bytes = counter("edge_mnist_request_bytes_total", "Bytes of bodies read.")
+        for name, help, value in (
+            ("queue_depth", "Requests that wait or are being worked on.", queue_depth),
+            ("held_bytes", "Bytes of request bodies in memory.", held_bytes),
+            ("peak_memory_bytes", "Peak resident memory of the process.", _peak_bytes),
+        ):
+            Gauge(f"edge_mnist_{name}", help, registry=self._registry).set_function(value)
+        self.request_seconds = histogram(
+            "edge_mnist_request_seconds", "Time from a request's headers to the end of its answer."
         )
-        yield requests, "counter", "Requests answered.", _labelled(requests, "code", self.statuses)
-        yield images, "counter", "Images read.", _labelled(images, "model", self.images)
-        yield reloads, "counter", "Reloads.", _labelled(reloads, "result", self.reloads)
-        for name, kind, help, value in (
-            ("request_bytes_total", "counter", "Bytes of bodies read.", self.body_bytes),
-            ("queue_depth", "gauge", "Requests waiting or being worked on.", waiting),
-            ("held_bytes", "gauge", "Bytes of bodies in memory.", held_bytes),
-            ("peak_memory_bytes", "gauge", "Most resident memory so far.", _peak_bytes()),
-        ):
-            full = f"edge_mnist_{name}"
-            yield full, kind, help, [f"{full} {value}"]
-        for name, help, histogram in (
-            ("request_seconds", "Time from a request's headers to its answer.", self.request_time),
-            ("predict_seconds", "Time in the queue and of a worker.", self.predict_time),
-        ):
-            full = f"edge_mnist_{name}"
-            yield full, "histogram", help, list(histogram.lines(full))
+        self.predict_seconds = histogram(
+            "edge_mnist_predict_seconds", "Time in the queue and in a worker thread."
+        )
 
-
-def _labelled(name: str, label: str, counts: Mapping[int, int] | Mapping[str, int]) -> list[str]:
-    samples = sorted((_escaped(str(key)), count) for key, count in counts.items())
-    return [f'{name}{{{label}="{key}"}} {count}' for key, count in samples]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    def text(self) -> bytes:
+        """Return all metrics in the format `MEDIA_TYPE`."""
+        return generate_latest(self._registry)
 
 
 def _peak_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # In kilobytes, except on macOS.
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak if sys.platform == "darwin" else peak * 1024  # Kilobytes, but bytes on macOS.

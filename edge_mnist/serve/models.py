@@ -1,4 +1,4 @@
-"""What is loaded: every file of a bundle in every runtime here, and which of it is asked for."""
+"""A bundle or a model file in; a warm classifier for each file and runtime, by name, out."""
 
 from __future__ import annotations
 
@@ -6,87 +6,92 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..backends import Runtime
 from ..backends.selection import pairs
-from ..benchmark.report import stated_accuracy
+from ..benchmark.document import stated_accuracy
 from ..bundle import Artifact, find_artifacts, newest_bundle
+from ..bundle.model_spec import Scaling
 from ..classifier import Classifier, choose
 from ..errors import ModelError
-from .problems import RequestError
+from .problem_details import RequestError
 
-if TYPE_CHECKING:
-    from ..bundle.model_spec import Scaling
-
-DEFAULT = "default"
+DEFAULT_NAME = "default"
 
 
 @dataclass(frozen=True)
-class Source:
-    """What `edge-mnist serve` was told to serve, to be read again at a reload."""
+class ModelSource:
+    """The options that select the models; each reload uses them again."""
 
-    model: str | None = None
-    backend: str | None = None
-    scaling: Scaling | None = None
+    model: str | None = None  # A bundle, a .tflite or an .onnx; None takes the newest bundle.
+    backend: str | None = None  # The only runtime to use; None uses all that are installed.
+    scaling: Scaling | None = None  # Scaling of the pixels, for a file without a manifest.
 
 
 @dataclass(frozen=True)
-class Models:
-    """The classifiers by name, the preferred one first; `refusals` says what would not load.
+class LoadedModels:
+    """All classifiers of a bundle. A reload makes a new object and leaves this one as it is."""
 
-    It never changes: a reload makes another one, and who holds this one may finish with it.
-    """
-
-    place: str
-    by_name: Mapping[str, Classifier]
-    refusals: tuple[str, ...] = ()
+    bundle: str  # Name of the bundle's folder or of the file.
+    by_name: Mapping[str, Classifier]  # The default is the first.
+    load_errors: tuple[str, ...] = ()  # A message for each file that a runtime refused.
 
     @property
     def names(self) -> list[str]:
-        """All names, the preferred one first."""
+        """All names, the default model's first."""
         return list(self.by_name)
 
     def get(self, name: str | None) -> tuple[str, Classifier]:
-        """Return a classifier and its name; None and `default` stand for the preferred one.
+        """Return a model's own name and its classifier; None and "default" mean the default.
 
         Raises:
-            RequestError: there is none of that name.
+            RequestError: no model has that name.
         """
-        name = self.names[0] if name is None or name == DEFAULT else name
+        name = self.names[0] if name is None or name == DEFAULT_NAME else name
         if name not in self.by_name:
             raise RequestError(
-                f"Expected a model of {', '.join((DEFAULT, *self.names))}, got {name!r:.80}.",
+                f"Expected one of the models {', '.join((DEFAULT_NAME, *self.names))}, "
+                f"got {name!r:.80}.",
                 HTTPStatus.NOT_FOUND,
+                code="request-model",
             )
         return name, self.by_name[name]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the names and properties of all models; accuracies are the manifest's."""
+        return {
+            "bundle": self.bundle,
+            "default": self.names[0],
+            "models": [_model_json(name, classifier) for name, classifier in self.by_name.items()],
+            "refused": list(self.load_errors),
+        }
 
-def load(source: Source) -> Models:
-    """Load every file in every runtime that takes it.
+
+def load_models(source: ModelSource) -> LoadedModels:
+    """Load every file in every runtime that can.
 
     Raises:
-        BundleError, ModelError, BackendError: as `Classifier`, of the file that is preferred.
+        BundleError, ModelError, BackendError: the default model cannot be loaded.
     """
-    place = newest_bundle() if source.model is None else source.model
-    artifacts = find_artifacts(place, scaling=source.scaling)
-    best = choose(artifacts, backend=source.backend)
-    loaded = {name_of(*best): _warm(*best)}
-    refusals = []
+    path = newest_bundle() if source.model is None else source.model
+    artifacts = find_artifacts(path, scaling=source.scaling)
+    default = choose(artifacts, backend=source.backend)
+    loaded, errors = {_model_name(*default): _load_warm(*default)}, []
     for pair in pairs(artifacts, source.backend):
-        if name_of(*pair) in loaded:
+        if _model_name(*pair) in loaded:
             continue
         try:
-            loaded[name_of(*pair)] = _warm(*pair)
+            loaded[_model_name(*pair)] = _load_warm(*pair)
         except ModelError as error:
-            refusals.append(str(error))
-    return Models(Path(place).name, loaded, tuple(refusals))
+            errors.append(str(error))
+    return LoadedModels(Path(path).name, loaded, tuple(errors))
 
 
-def _warm(artifact: Artifact, runtime: Runtime) -> Classifier:
-    """Load one and show it a stroke, so that no request pays for what a first picture costs."""
+def _load_warm(artifact: Artifact, runtime: Runtime) -> Classifier:
+    """Load one and predict a drawn stroke, so that no request waits for the first prediction."""
     classifier = Classifier.from_artifact(artifact, runtime)
     picture = np.zeros((60, 40), np.uint8)
     picture[10:50, 18:22] = 255
@@ -94,22 +99,12 @@ def _warm(artifact: Artifact, runtime: Runtime) -> Classifier:
     return classifier
 
 
-def name_of(artifact: Artifact, runtime: Runtime) -> str:
-    """Return a name that needs no quoting in an address: `model-int8.tflite-litert`."""
+def _model_name(artifact: Artifact, runtime: Runtime) -> str:
+    """Return a name that is safe in a URL, such as `model-int8.tflite-litert`."""
     return f"{artifact.name}-{runtime.backend}"
 
 
-def describe(models: Models) -> dict[str, Any]:
-    """Return all of it as JSON; accuracies are those that the manifest states."""
-    return {
-        "bundle": models.place,
-        "default": models.names[0],
-        "models": [_row(name, classifier) for name, classifier in models.by_name.items()],
-        "refused": list(models.refusals),
-    }
-
-
-def _row(name: str, classifier: Classifier) -> dict[str, Any]:
+def _model_json(name: str, classifier: Classifier) -> dict[str, Any]:
     artifact, spec = classifier.artifact, classifier.spec
     return {
         "name": name,

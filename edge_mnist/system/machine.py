@@ -1,25 +1,24 @@
-"""What a machine says of itself, from its files and without any vendor's tool.
+"""Files of /proc and /sys in; sensor readings, processor features, memory and limits out.
 
-Everything is read below `root`, `/` but in tests; what a system does not tell is None.
-Sources: the kernel's Documentation for cpufreq, thermal sysfs, proc_stat and cgroups; for a
-Raspberry Pi the firmware's `get_throttled`, whose bits stand in its documentation of vcgencmd.
+No vendor's tool is called. A value that the system does not report is None. `root` is `/` except
+in tests. Sources: the kernel's documentation of cpufreq, thermal sysfs, /proc/stat and cgroups; for
+a Raspberry Pi its documentation of `vcgencmd get_throttled`.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path("/")
-# Of what a processor's features are, those that matter to small networks.
+# Processor features that speed up small networks, as /proc/cpuinfo names them.
 FEATURES = (
     *("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
     *("neon", "asimd", "asimdhp", "asimddp", "i8mm", "sve"),
 )
-# Bits of a Raspberry Pi's get_throttled that hold now; 16 higher, that it has been since the start.
+# Bits of get_throttled that hold now; 16 bits higher: that have held since boot.
 _THROTTLED = {
     0: "under-voltage",
     1: "frequency capped",
@@ -27,18 +26,24 @@ _THROTTLED = {
     3: "soft temperature limit",
 }
 _PI_THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
-# Of version 1 without a limit: the largest multiple of a page.
+# A memory limit in bytes from which on there is none: cgroups v1 report the largest page multiple.
 _UNLIMITED = 1 << 60
 
 
 @dataclass(frozen=True)
 class SensorReading:
-    """One look at the machine.
+    """The state of the machine at one moment. Counters start at boot.
 
-    `frequency_mhz` is the fastest processor's; `throttled` names what slows it down now, and
-    `throttled_before` what has since it was started; `busy_s`, `steal_s` are processor seconds
-    since then, of everything; `cgroup_throttled` counts periods in which the control group's
-    quota was used up, `core_throttled` events of x86 processors that ran hot.
+    Attributes:
+        frequency_mhz: of the fastest processor.
+        temperature_c: of the hottest thermal zone.
+        throttled: causes that slow a Raspberry Pi down now.
+        throttled_before: causes that have slowed it down since boot.
+        core_throttled: thermal events of x86 processors.
+        cgroup_throttled: periods in which the control group used up its processor quota.
+        busy_s: processor seconds of all processes.
+        steal_s: processor seconds that the hypervisor took.
+        load_average: over one minute.
     """
 
     frequency_mhz: float | None
@@ -51,13 +56,9 @@ class SensorReading:
     steal_s: float | None
     load_average: float | None
 
-    def document(self) -> dict[str, Any]:
-        """Return it for JSON."""
-        return asdict(self)
-
 
 def read_sensors(root: Path = ROOT) -> SensorReading:
-    """Look at the machine once; some milliseconds at most."""
+    """Return the state of all sensors now. Takes a few milliseconds at most."""
     busy_s, steal_s = _processor_seconds(root)
     bits = _throttle_bits(root)
     return SensorReading(
@@ -74,29 +75,35 @@ def read_sensors(root: Path = ROOT) -> SensorReading:
 
 
 def cpu_features(root: Path = ROOT, machine: str | None = None) -> list[str] | None:
-    """Return which of FEATURES the processor has; None where the system does not say.
+    """Return the processor's features among `FEATURES`; None where the system does not report any.
 
-    An emulated ARM system may show the file of its x86 host, which tells nothing.
+    An emulated ARM system may show its x86 host's /proc/cpuinfo, which has no ARM features.
+
+    Args:
+        root: the folder that holds `proc`.
+        machine: the architecture, as `platform.machine()` gives it, which is the default.
     """
     arm = (machine or platform.machine()).startswith(("arm", "aarch64"))
     for line in (_text(root / "proc/cpuinfo") or "").splitlines():
         name, _, value = line.partition(":")
         if name.strip() == ("Features" if arm else "flags"):
-            own = set(value.split())
-            return [feature for feature in FEATURES if feature in own]
+            present = set(value.split())
+            return [feature for feature in FEATURES if feature in present]
     return None
 
 
 def governor(root: Path = ROOT) -> str | None:
-    """Return the governors in use, those of several processors joined by commas."""
+    """Return the frequency governors of the processors, joined by commas, each once."""
     files = sorted(root.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"))
     return ", ".join(dict.fromkeys(text for file in files if (text := _text(file)))) or None
 
 
 def cgroup_limits(root: Path = ROOT) -> dict[str, float | None]:
-    """Return the processors and MB (10⁶ bytes) that the control group grants, None without limit.
+    """Return the limits of the control group (cgroup v1 or v2), None where it has no limit.
 
-    Both versions of control groups; the tightest of the group and those above it.
+    Returns:
+        `cpus` in processors and `memory_mb` in MB (10⁶ bytes): the lowest limit of the group and
+        of its ancestors.
     """
     cpus = [_quota_v2(folder) for folder in _cgroups(root, "")]
     cpus += [_quota_v1(folder) for folder in _cgroups(root, "cpu")]
@@ -112,7 +119,7 @@ def cgroup_limits(root: Path = ROOT) -> dict[str, float | None]:
 
 
 def available_mb(root: Path = ROOT) -> float | None:
-    """Return the memory in MB (10⁶ bytes) that new processes can have without swapping."""
+    """Return the memory in MB (10⁶ bytes) that new processes can use without swapping."""
     for line in (_text(root / "proc/meminfo") or "").splitlines():
         if line.startswith("MemAvailable:"):
             free = int(line.split()[1]) * 1024 / 1e6
@@ -128,7 +135,7 @@ def _frequency_mhz(root: Path) -> float | None:
 
 
 def _temperature_c(root: Path) -> float | None:
-    """Return the hottest zone's degrees, which files give in thousandths."""
+    """Return the hottest zone's temperature; the files hold thousandths of a degree."""
     files = root.glob("sys/class/thermal/thermal_zone*/temp")
     values = [value for file in files if (value := _number(_text(file))) is not None]
     return max(values) / 1000 if values else None
@@ -169,12 +176,12 @@ def _cgroup_throttled(root: Path) -> int | None:
         for line in (_text(folder / "cpu.stat") or "").splitlines():
             if line.startswith("nr_throttled "):
                 counts.append(int(line.split()[1]))
-    # A group's own periods are among those of the group above it.
+    # An ancestor's count includes its descendants' periods.
     return max(counts) if counts else None
 
 
 def _processor_seconds(root: Path) -> tuple[float | None, float | None]:
-    """Return busy and stolen processor seconds: user, nice, system and interrupts; steal."""
+    """Return busy (user, nice, system, interrupts) and stolen processor seconds."""
     fields = (_text(root / "proc/stat") or "").partition("\n")[0].split()
     if len(fields) < 9 or fields[0] != "cpu":
         return None, None
@@ -184,9 +191,9 @@ def _processor_seconds(root: Path) -> tuple[float | None, float | None]:
 
 
 def _cgroups(root: Path, controller: str) -> list[Path]:
-    """Return the folder of this process's group and those above it; "" for version 2.
+    """Return the folders of this process's control group and its ancestors; "" for version 2.
 
-    In a container the path may be that of the host: what is missing here is passed over.
+    In a container the path may be the host's: folders that do not exist are left out.
     """
     for line in (_text(root / "proc/self/cgroup") or "").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -202,8 +209,8 @@ def _cgroups(root: Path, controller: str) -> list[Path]:
 
 def _quota_v2(folder: Path) -> float | None:
     quota, _, period = (_text(folder / "cpu.max") or "max").partition(" ")
-    granted, of = _number(quota), _number(period)
-    return granted / of if granted and of else None
+    quota_us, period_us = _number(quota), _number(period)
+    return quota_us / period_us if quota_us and period_us else None
 
 
 def _quota_v1(folder: Path) -> float | None:
@@ -213,7 +220,7 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    """Return the first number of a text, None where it has none."""
+    """Return the number that a text begins with, None where there is none."""
     try:
         return float((text or "").split()[0])
     except (ValueError, IndexError):
@@ -221,7 +228,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _text(path: Path) -> str | None:
-    # A sensor that is there may refuse to be read.
+    # A sensor's file may exist and yet refuse to be read.
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""benchmarks/: contenders that are installed here really run, and the table is of what they did."""
+"""benchmarks/: installed contenders run, and the table shows their results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_commands_start(script: str) -> None:
 @pytest.mark.parametrize("precision", ["int8", "float32"])
 @pytest.mark.parametrize("backend", INSTALLED)
 @pytest.mark.parametrize("ours", [True, False])
-def test_a_contender_reads_what_classifier_reads(
+def test_a_contender_gives_the_same_digits_as_classifier(
     backend: str, precision: str, ours: bool, tmp_path: Path
 ) -> None:
     images = synthetic.draw(np.arange(10), seed=3)
@@ -98,7 +98,7 @@ def test_the_table_has_the_fastest_of_each_and_ratios(show: Any) -> None:
     assert "broken" not in text
 
 
-def test_the_readme_is_written_between_its_marks_only(show: Any, tmp_path: Path) -> None:
+def test_only_the_text_between_the_marks_is_replaced(show: Any, tmp_path: Path) -> None:
     file = tmp_path / "README.md"
     file.write_text("before <!-- here -->\nold\n<!-- /here --> after", encoding="utf-8")
     show.write_between(file, "here", "new")
@@ -107,7 +107,7 @@ def test_the_readme_is_written_between_its_marks_only(show: Any, tmp_path: Path)
         show.write_between(file, "there", "new")
 
 
-def test_a_board_has_a_file_of_its_own(reference: Any) -> None:
+def test_each_board_has_its_own_reference_file(reference: Any) -> None:
     place = {"cpu": "Raspberry Pi 4 Model B Rev 1.4", "cpus": 4}
     assert reference.path_for(place).name == "raspberry-pi-4-model-b-rev-1-4-4.json"
     place = {"cpu": "Intel(R) Xeon(R) Processor", "cpus": 2}

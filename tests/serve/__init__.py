@@ -1,1 +1,1 @@
-"""The page and the API, asked over real sockets and in a real browser."""
+"""Tests of the page and the API, over real sockets and in a real browser."""

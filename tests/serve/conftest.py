@@ -1,4 +1,4 @@
-"""A server in a process of its own, and what asks it."""
+"""Fixtures: a server in a process of its own, and a client of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DIGITS = REPOSITORY / "examples" / "digits"
 
 @dataclass
 class Answer:
-    """What came back."""
+    """The answer to one request."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass
 class Server:
-    """A running `edge-mnist serve`; `address` is what it printed, `log` its stderr so far."""
+    """A running `edge-mnist serve`; `address` is the printed URL, `log` its stderr so far."""
 
     process: subprocess.Popen[str]
     address: str
@@ -73,7 +73,7 @@ class Server:
         return answer
 
     def stop(self) -> int:
-        """Send SIGTERM, and return the exit status."""
+        """Send SIGTERM and return the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(timeout=40)
@@ -95,7 +95,7 @@ Start = Callable[..., Server]
 def started(
     *arguments: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None
 ) -> Server:
-    """Start a server on a port that is free, and wait until it listens."""
+    """Start a server on a free port and wait until it listens."""
     command = Path(sys.executable).with_name("edge-mnist")
     process = subprocess.Popen(
         [command, "serve", "--port", "0", *map(str, arguments)],
@@ -113,18 +113,18 @@ def started(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server of the shipped bundle, for all tests of a file."""
+    """A server of the shipped bundle for all tests of a file."""
     one = started("--model", WHOLE)
     yield one
     status = one.stop()
     assert status == 0
-    # Whatever it was asked: no bug, and no traceback.
+    # No request may have led to an internal error or a traceback.
     assert not [line for line in one.log if "Traceback" in line or line.startswith("500")]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start servers of one's own; they are stopped at the end."""
+    """Return a function that starts a server; all are stopped at the end."""
     servers: list[Server] = []
 
     def begin(*arguments: str | Path, **options: Any) -> Server:
@@ -138,6 +138,6 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def images() -> tuple[Any, Any]:
-    """Forty drawn digits as MNIST's, (40, 28, 28) uint8, and what they are."""
+    """Forty drawn digits, (40, 28, 28) uint8 as in MNIST, and their labels."""
     numbers = np.arange(40) % 10
     return synthetic.draw(numbers, seed=7), numbers

@@ -1,11 +1,10 @@
-"""`/v1`: what it answers, and what it says where it cannot."""
+"""`/v1`: answers and errors."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ def in_base64(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def check(server: Server) -> Any:
-    """Hold an answer against a schema of the server's own description."""
+    """Return a function that validates a document against a schema of /openapi.json."""
     description = server.ask("/openapi.json").json
 
     def validate(name: str, document: Any) -> None:
@@ -103,22 +102,22 @@ def test_what_is_no_digit_is_no_error(server: Server, check: Any) -> None:
     assert row["digit"] is None and row["reason"] and row["seen"] is None
 
 
-# ----- What is refused ---------------------------------------------------------------------------
+# ----- Errors ------------------------------------------------------------------------------------
 
 REFUSED = [
     (b"\0" * 50, "image/png", 422, "Expected a picture (PNG, JPEG, …), got another kind of file"),
     (b"", "image/png", 422, "got an empty file"),
     (b"hello", "text/plain", 415, "Expected Content-Type image/…, application/octet-stream or"),
-    (b"{", "application/json", 400, "got no JSON"),
-    (b"[" * 100_000, "application/json", 400, "got no JSON"),
+    (b"{", "application/json", 400, "got invalid JSON"),
+    (b"[" * 100_000, "application/json", 400, "got invalid JSON"),
     (b"[]", "application/json", 400, "got list"),
     (body(), "application/json", 400, "got the keys []"),
     (body(image=1, images=[]), "application/json", 400, "got the keys ['image', 'images']"),
     (body(image=1), "application/json", 400, "got an image of type int"),
     (body(images={}), "application/json", 400, "images of type dict"),
     (body(images=[]), "application/json", 400, "or none"),
-    (body(image="!"), "application/json", 400, "got no base64"),
-    (body(image=[[1], [1, 2]]), "application/json", 400, "got rows of several lengths"),
+    (body(image="!"), "application/json", 400, "got invalid base64"),
+    (body(image=[[1], [1, 2]]), "application/json", 400, "got rows of different lengths"),
     (body(image=[[0.5] * 28] * 28), "application/json", 400, "got float64 values"),
     (body(image=[[256] * 28] * 28), "application/json", 400, "got int64 values"),
     (body(image=[[10**30] * 28] * 28), "application/json", 400, "got object values"),
@@ -155,7 +154,7 @@ def test_the_words_are_the_command_lines(server: Server, cli: Cli, tmp_path: Pat
 def test_a_picture_of_too_many_pixels_is_never_unpacked(
     server: Server, size: tuple[int, int]
 ) -> None:
-    # The header of a picture of that size, and a body that would never fill it.
+    # A header that states the size, and a body with far fewer bytes.
     header = (DIGITS / "7.png").read_bytes()
     at = header.index(b"IHDR") + 4
     sides = b"".join(side.to_bytes(4, "big") for side in size)
@@ -184,42 +183,19 @@ def test_paths_methods_and_queries(server: Server, path: str, method: str, statu
     assert answer.status == answer.json["status"] == status
 
 
-# ----- The rest of it ----------------------------------------------------------------------------
+# ----- Other routes ------------------------------------------------------------------------------
 
 
-def test_the_model_health_and_metrics(server: Server, check: Any) -> None:
+def test_the_models_and_health(server: Server, check: Any) -> None:
     served = server.ask("/v1/model").json
     check("Models", served)
     assert served["default"] == MODELS[0]
     assert {model["name"] for model in served["models"]} >= set(MODELS)
     assert served["models"][0]["accuracy"] > 0.99
     assert server.ask("/healthz").json == {"status": "ok"}
-    text = server.ask("/metrics").body.decode()
-    samples = [line for line in text.splitlines() if not line.startswith("#")]
-    assert all(re.fullmatch(r'\w+({\w+="[^"]*"})? [\d.]+', line) for line in samples), text
-    before = _sample(text, "edge_mnist_predict_seconds_count")
-    server.ask("/v1/predict", (DIGITS / "1.png").read_bytes(), type="image/png")
-    after = server.ask("/metrics").body.decode()
-    assert _sample(after, "edge_mnist_predict_seconds_count") == before + 1
 
 
-def _sample(text: str, name: str) -> float:
-    return float(next(line for line in text.splitlines() if line.startswith(name)).split()[-1])
-
-
-def test_the_description_names_every_route(server: Server) -> None:
-    from edge_mnist.serve import app, models
-
-    description = server.ask("/openapi.json").json
-    assert description["openapi"] == "3.1.0"
-    service = app.Service(models.Source(str(WHOLE)), app.Settings())
-    routes = {route.path for route in app.build(service).routes}  # type: ignore[attr-defined]
-    service.queue.close()
-    hidden = {"/", "/api", "/openapi.json"} | {path for path in routes if "versions" in path}
-    named = set(description["paths"])
-    assert {path for path in routes - hidden if "." not in path} == named
-
-
+@pytest.mark.slow
 def test_the_newest_benchmark_is_shown(start: Start, cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "b.json"
     cli("benchmark", WHOLE / "model-int8.tflite", "--runs", "10", "--json", file)
@@ -236,6 +212,7 @@ def test_the_newest_benchmark_is_shown(start: Start, cli: Cli, tmp_path: Path) -
     assert "Expected a benchmark file" in error_line(cli("serve", "--benchmark", bad, status=2))
 
 
+@pytest.mark.slow
 def test_the_command_line_refuses_in_one_line(cli: Cli, server: Server, tmp_path: Path) -> None:
     taken = error_line(cli("serve", "--port", str(server.port), status=2))
     assert taken.startswith(f"Expected to listen on 127.0.0.1, port {server.port}, got: ")

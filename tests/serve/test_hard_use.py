@@ -1,4 +1,4 @@
-"""Who may ask, bad traffic beside good, stopping and reloading under way."""
+"""Access control, bad traffic beside good, and stop and reload during requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def predict(server: Server, picture: bytes = SEVEN, **headers: str) -> Answer:
     return server.ask("/v1/predict", picture, type="image/png", headers=headers)
 
 
-# ----- Who may ask -------------------------------------------------------------------------------
+# ----- Access control ----------------------------------------------------------------------------
 
 
 def test_safety_headers_are_on_every_answer(server: Server) -> None:
@@ -45,7 +45,7 @@ def test_safety_headers_are_on_every_answer(server: Server) -> None:
 def test_a_name_that_leads_here_is_not_enough(server: Server, host: str) -> None:
     answer = server.ask("/v1/model", headers={"Host": host})
     assert answer.status == 421
-    assert "Expected a request for 127.0.0.1, ::1, localhost" in answer.json["detail"]
+    assert "Expected one of the host names 127.0.0.1, ::1, localhost" in answer.json["detail"]
     assert server.ask("/v1/model", headers={"Host": "localhost:9000"}).status == 200
 
 
@@ -53,7 +53,7 @@ def test_a_name_that_leads_here_is_not_enough(server: Server, host: str) -> None
 def test_pages_elsewhere_may_not_ask(server: Server, origin: str) -> None:
     answer = predict(server, Origin=origin)
     assert answer.status == 403
-    assert "allow that with --allow-origin" in answer.json["detail"]
+    assert "start the server with --allow-origin" in answer.json["detail"]
     own = f"http://127.0.0.1:{server.port}"
     assert predict(server, Origin=own).status == 200
 
@@ -118,7 +118,7 @@ def head(length: int | str, *more: str) -> bytes:
 
 
 def received(one: socket.socket) -> bytes:
-    """Return all that comes until the other side closes."""
+    """Return everything that the server sends until it closes the connection."""
     content = b""
     with contextlib.suppress(ConnectionResetError):
         while piece := one.recv(65536):
@@ -211,7 +211,7 @@ SLOW = {
 
 
 def drip(one: socket.socket, name: str) -> tuple[float, bytes]:
-    """Send a byte every half second until the other side has had enough; return after how long."""
+    """Send a byte every half second until the server closes; return the seconds and its answer."""
     start = time.monotonic()
     one.settimeout(0.5)
     content, letter = b"", b"x" if "body" in name else b"X"
@@ -230,6 +230,7 @@ def drip(one: socket.socket, name: str) -> tuple[float, bytes]:
     return time.monotonic() - start, content
 
 
+@pytest.mark.slow
 def test_slow_senders_are_dropped_and_200_connections_keep_nobody_out(server: Server) -> None:
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(8) as threads:
         idle = [stack.enter_context(opened(server)) for _ in range(200)]
@@ -248,6 +249,7 @@ def test_slow_senders_are_dropped_and_200_connections_keep_nobody_out(server: Se
         assert all(received(one) == b"" for one in idle)
 
 
+@pytest.mark.slow
 def test_a_full_queue_answers_503_with_retry_after(start: Start) -> None:
     one = start("--quiet")
     pixels = json.dumps({"images": [[[0] * 28] * 28] * 1000}).encode()
@@ -258,13 +260,14 @@ def test_a_full_queue_answers_503_with_retry_after(start: Start) -> None:
     assert statuses == {200, 503}
     busy = next(answer for answer in answers if answer.status == 503)
     assert busy.headers["Retry-After"] == "1"
-    assert "Expected room for one request more, got" in busy.json["detail"]
+    assert "Expected a server with spare capacity, got" in busy.json["detail"]
     assert predict(one).status == 200
 
 
 # ----- Stopping and reloading --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sigterm_answers_what_is_in_flight(start: Start) -> None:
     one = start()
     pixels = json.dumps({"images": [[[0] * 28] * 28] * 1000}).encode()
@@ -275,6 +278,7 @@ def test_sigterm_answers_what_is_in_flight(start: Start) -> None:
         assert {answer.result().status for answer in asked} == {200}
 
 
+@pytest.mark.slow
 def test_sighup_reloads_without_losing_a_request(start: Start, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(WHOLE, bundle)
@@ -309,7 +313,7 @@ def test_sighup_reloads_without_losing_a_request(start: Start, tmp_path: Path) -
 
 
 def reload(server: Server, expected: str) -> None:
-    """Send SIGHUP, wait for a new line of the log, and let some requests through after it."""
+    """Send SIGHUP, wait for a new line of the log, and then 0.2 s for further requests."""
     before = len(server.log)
     server.process.send_signal(signal.SIGHUP)
     end = time.monotonic() + 20

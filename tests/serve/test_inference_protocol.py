@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, asked by Triton's own client."""
+"""The Open Inference Protocol, with Triton's own client."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_many_at_once_from_a_pool(server: Server, images: tuple[Any, Any]) -> No
         (np.zeros((1, 32, 32), np.uint8), "default", "of shape (1, 32, 32)"),
         (np.zeros((28, 28), np.uint8), "default", "of shape (28, 28)"),
         (np.zeros((1025, 28, 28), np.uint8), "default", "Expected at most 1024 images"),
-        (np.zeros((1, 28, 28), np.uint8), "none", "Expected a model of default, "),
+        (np.zeros((1, 28, 28), np.uint8), "none", "Expected one of the models default, "),
     ],
 )
 @pytest.mark.parametrize("binary", [True, False])

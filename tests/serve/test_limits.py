@@ -1,4 +1,4 @@
-"""The limits that take long to reach as they are, made small."""
+"""Limits that take long to reach at their default values, with smaller values."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from http import HTTPStatus
 import pytest
 import uvicorn
 
-from edge_mnist.serve import app, models
-from edge_mnist.serve.limits import Held, Limits, Queue
-from edge_mnist.serve.problems import RequestError
-from edge_mnist.serve.server import patient
+from edge_mnist.serve.app import build_app
+from edge_mnist.serve.connection_timeouts import TimeoutProtocol
+from edge_mnist.serve.models import ModelSource
+from edge_mnist.serve.problem_details import RequestError
+from edge_mnist.serve.request_body import MemoryBudget
+from edge_mnist.serve.service import Service
+from edge_mnist.serve.settings import Limits, Settings
+from edge_mnist.serve.worker_queue import WorkerQueue
 from tests.conftest import SHIPPED
 
 SMALL = Limits(connections=3, write_s=0.5, headers_s=1.0, held_bytes=100)
 
 
 def test_work_that_takes_too_long_is_a_503_and_keeps_its_place_until_it_ends() -> None:
-    queue = Queue(replace(SMALL, predict_s=0.05, queue=2, workers=1))
+    queue = WorkerQueue(replace(SMALL, predict_s=0.05, queue=2, workers=1))
     free = threading.Event()
 
     async def scenario() -> list[int]:
@@ -32,9 +36,9 @@ def test_work_that_takes_too_long_is_a_503_and_keeps_its_place_until_it_ends() -
         assert all(isinstance(answer, RequestError) for answer in answers)
         messages = [str(answer) for answer in answers]
         assert "got no answer within 0.05 seconds" in messages[0]
-        assert "got 2 waiting already" in messages[2]
+        assert "got 2 requests already waiting" in messages[2]
         assert all(one.status == HTTPStatus.SERVICE_UNAVAILABLE for one in answers)  # type: ignore[union-attr]
-        # The second was still waiting, and has left; the first is in its thread.
+        # The second was cancelled while it waited; the first still occupies its thread.
         assert queue.depth == 1
         free.set()
         while queue.depth:
@@ -46,35 +50,35 @@ def test_work_that_takes_too_long_is_a_503_and_keeps_its_place_until_it_ends() -
 
 
 def test_bodies_in_memory_have_a_limit_together() -> None:
-    held = Held(100)
-    with held.some() as first:
+    memory = MemoryBudget(100)
+    with memory.reserve() as first:
         first(60)
-        with (
-            pytest.raises(RequestError, match="MB of pictures waiting already"),
-            held.some() as one,
-        ):
-            one(30)
-            one(30)
-        assert held.size_bytes == 60
-    assert held.size_bytes == 0
+        with pytest.raises(RequestError) as caught, memory.reserve() as second:
+            second(30)
+            second(30)
+        assert caught.value.code == "request-memory"
+        assert memory.size_bytes == 60
+    assert memory.size_bytes == 0
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A server with small limits, in a thread of this process."""
-    service = app.Service(models.Source(str(SHIPPED)), app.Settings(limits=SMALL, log=False))
+    """The port of a server with small limits, in a thread of this process."""
+    service = Service(ModelSource(str(SHIPPED)), Settings(limits=SMALL, log=False))
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app.build(service), http=patient(SMALL), log_config=None, ws="none")
+    protocol = TimeoutProtocol.with_limits(SMALL)
+    config = uvicorn.Config(build_app(service), http=protocol, log_config=None, ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield listener.getsockname()[1]
     server.should_exit = True
     thread.join()
+    service.queue.close()
 
 
 def ended(one: socket.socket, within_s: float) -> bool:
-    """Return whether the other side ends the connection in time, reading nothing of it before."""
+    """Read until the server closes the connection; return False if that takes too long."""
     one.settimeout(within_s)
     try:
         while one.recv(65536):
@@ -104,6 +108,6 @@ def test_a_client_that_reads_nothing_is_dropped(port: int) -> None:
         asked = b"GET /page.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         one.settimeout(10)
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            # More than the buffers of both sides hold: the server can neither write nor read on.
+            # More than the buffers of both sides hold, so the server can neither write nor read.
             for _ in range(20_000):
                 one.sendall(asked * 50)

@@ -1,4 +1,4 @@
-"""The page in a real browser: digits drawn with mouse, finger and keys, and read off the page."""
+"""The page in a real browser: digits drawn with mouse, finger, pen and keys."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tests.serve.conftest import DIGITS, Server, Start
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of group test")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+pytestmark = pytest.mark.browser
 
 DESKTOP = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 PHONE = {
@@ -45,7 +47,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def show(browser: Any) -> Iterator[Open]:
-    """Open a page; at the end nothing was complained of, and nobody else was asked."""
+    """Open a page; at the end there is no console message and no request to another host."""
     contexts, complaints, hosts = [], [], set()
 
     def opened(address: str, device: dict[str, Any] = DESKTOP) -> Any:
@@ -68,11 +70,11 @@ def show(browser: Any) -> Iterator[Open]:
 
 
 def strokes(digit: int, way: int = 0, *, left: float = 0.28) -> list[list[tuple[float, float]]]:
-    """The strokes of a digit, smooth, as shares of the paper's height."""
+    """Return the smooth strokes of a digit, in fractions of the paper's height."""
     glyph = pen.parse_glyphs((pen.DIGIT_GLYPHS[digit][way],))
     path = np.array([left, 0.2]) + 0.6 * (glyph.weights[0] @ glyph.points[0])
     lifts = np.flatnonzero(glyph.pen_down[0] == 0) + 1
-    # A browser takes a place or two in every frame; so does a hand that draws fast.
+    # Every third point: a browser reports one or two positions in a frame.
     parts = [np.vstack([part[:-1:3], part[-1:]]) for part in np.split(path, lifts)]
     return [[(float(x), float(y)) for x, y in part] for part in parts]
 
@@ -107,7 +109,7 @@ def with_finger(page: Any, lines: list[list[tuple[float, float]]]) -> None:
 
 
 def settled(page: Any) -> str:
-    """Return the answer on the page, once no question is under way."""
+    """Return the digit on the page when no request is under way."""
     page.locator("#answer:not([aria-busy=true])").wait_for()
     return str(page.locator("#digit").inner_text())
 
@@ -120,7 +122,7 @@ def test_every_digit_drawn_is_read(server: Server, show: Open, device: str, tmp_
     for digit in range(10):
         page.locator("#clear").click()
         page.locator("#paper").scroll_into_view_if_needed()
-        # Every bar is at nothing before, so that no answer is left from the digit before.
+        # The prediction of the previous digit must be gone.
         assert page.locator("#digit").inner_text() == "–"
         draw(page, strokes(digit))
         read.append(settled(page))
@@ -131,7 +133,7 @@ def test_every_digit_drawn_is_read(server: Server, show: Open, device: str, tmp_
     picture = Path(os.environ.get("EDGE_MNIST_SCREENSHOTS", tmp_path)) / f"{device}.png"
     page.screenshot(path=picture, full_page=True)
     assert read == list("0123456789")
-    # What the model saw is shown: ink in the middle, none at the rim.
+    # The canvas shows the model's input: bright pixels inside, none in the first row.
     with Image.open(picture) as shown:
         assert shown.width == DEVICES[device]["viewport"]["width"] * (1 + (device == "phone"))
     ink = page.evaluate(
@@ -141,11 +143,11 @@ def test_every_digit_drawn_is_read(server: Server, show: Open, device: str, tmp_
     pixels = np.array(ink).reshape(28, 28)
     assert pixels.max() > 200 and pixels[0].max() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    # What is read stays in sight of who draws.
+    # The prediction is visible without scrolling.
     page.evaluate("scrollTo(0, 0)")
     answer = page.locator("#bars").bounding_box()
     assert answer["y"] + answer["height"] <= DEVICES[device]["viewport"]["height"]
-    # A bar is as wide as its share of the place that there is for it.
+    # The bar's width is the probability's share of its cell.
     bar = page.locator("#bars tr.best .bar").bounding_box()["width"]
     assert bar > 0.9 * page.locator("#bars tr.best td").first.bounding_box()["width"] > 60
 
@@ -208,7 +210,7 @@ def test_names_for_a_screen_reader(server: Server, show: Open) -> None:
         ("button", "Undo"),
         ("checkbox", "Several digits in a row"),
         ("combobox", "Model"),
-        ("img", "Nothing seen yet"),
+        ("img", "No model input yet"),
         ("table", "Probability of each digit"),
         ("heading", "Draw a digit"),
     ):
@@ -238,7 +240,7 @@ def test_pictures_chosen_dropped_and_pasted(server: Server, show: Open, tmp_path
     page.set_input_files("#file", broken)
     page.locator("#alert").wait_for()
     assert "Expected a picture (PNG, JPEG, …), got another" in page.locator("#alert").inner_text()
-    # The browser itself notes that the server said 422.
+    # The browser itself logs the status 422.
     assert all("422" in line for line in show.complaints)  # type: ignore[attr-defined]
     show.complaints.clear()  # type: ignore[attr-defined]
 
@@ -267,7 +269,7 @@ def test_the_token_comes_with_the_address_or_is_asked_for(start: Start, show: Op
     context = page.context.browser.new_context()
     other = context.new_page()
     other.goto(here)
-    other.get_by_label("This server asks for its token.").fill(token.removeprefix("token="))
+    other.get_by_label("This server requires a token.").fill(token.removeprefix("token="))
     other.get_by_role("button", name="Use it").click()
     other.locator("#model option").first.wait_for(state="attached")
     assert not other.locator("#ask-token").is_visible()

@@ -17,8 +17,8 @@ UNIT = REPOSITORY / "docs" / "edge-mnist.service"
 
 def test_systemd_takes_the_unit_and_finds_it_closed(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
-        pytest.skip("needs systemd-analyze, of Debian's package systemd")
-    # What it starts is installed on a Pi, not here.
+        pytest.skip("needs systemd-analyze from Debian's package systemd")
+    # The unit's command is installed on a Pi, but not on this machine.
     here = Path(sys.executable).with_name("edge-mnist")
     text = UNIT.read_text(encoding="utf-8").replace("/opt/edge-mnist/bin/edge-mnist", str(here))
     unit = tmp_path / "edge-mnist.service"

@@ -1,4 +1,4 @@
-// Shows /openapi.json of this server.
+// Renders this server's /openapi.json.
 const $ = (id) => document.getElementById(id);
 
 function element(name, text = "", children = []) {
@@ -31,7 +31,7 @@ const { info, paths, components } = await (await fetch("openapi.json")).json();
 $("about").textContent = `${info.title} ${info.version}. ${info.description}`;
 $("try").textContent = [
   `curl --data-binary @digit.png -H 'Content-Type: image/png' ${location.origin}/v1/predict`,
-  "# where the server has a token, also: -H 'Authorization: Bearer TOKEN'",
+  "# if the server has a token, add: -H 'Authorization: Bearer TOKEN'",
 ].join("\n");
 $("paths").replaceChildren(
   ...Object.entries(paths).flatMap(([path, verbs]) =>

@@ -1,6 +1,6 @@
-// The page asks its own server and nobody else, and keeps nothing but the token, for this tab.
+// Sends requests to its own server only. Stores only the token, in the session of this tab.
 const $ = (id) => document.getElementById(id);
-const PEN = 0.055; // of the paper's height: what a marker is to a digit
+const PEN = 0.055; // Stroke width as a fraction of the paper's height, like a marker's.
 const paper = $("paper"), context = paper.getContext("2d");
 let strokes = [], picture = null, pen = { x: 0.5, y: 0.25, down: false, shown: false };
 let asking = false, stale = false, models = [], limits = { body_bytes: Infinity };
@@ -95,7 +95,7 @@ paper.addEventListener("pointerdown", (event) => {
   event.preventDefault();
   paper.focus({ preventScroll: true });
   paper.setPointerCapture(event.pointerId);
-  // A drawing takes the place of a picture: the two together are no digit.
+  // A drawing replaces a picture, because a digit on top of a picture cannot be read.
   picture = null;
   pen.shown = pen.down = false;
   strokes.push([place(event)]);
@@ -157,7 +157,7 @@ async function take(file) {
       throw new Error(`Expected a picture of at most ${limits.body_bytes / 1e6} MB, ` +
         `got ${(file.size / 1e6).toFixed(1)}; make it smaller first.`);
     }
-    // Shown where this browser can; read by the server, which knows more kinds.
+    // The server reads more file formats than the browser, so a failure here only hides the preview.
     picture = await createImageBitmap(file).catch(() => null);
     draw();
     complain();
@@ -195,7 +195,7 @@ function predict(content) {
   return ask(`v1/predict?${query}`, { method: "POST", body: content, headers });
 }
 
-// One question at a time; what changes meanwhile is asked about next.
+// One request at a time. A change during a request leads to another request after it.
 async function read() {
   if (!strokes.length && !picture) return show(null);
   stale = true;
@@ -220,14 +220,14 @@ async function read() {
   }
 }
 
-// A screen reader waits with the answer until it stands.
+// With aria-busy a screen reader waits for the final answer.
 function busy(value) {
   $("answer").setAttribute("aria-busy", value);
 }
 
 const percent = (value) => `${(100 * value).toFixed(1)}\u00a0%`;
 const set = (id, text) => {
-  // A screen reader speaks of what has changed alone.
+  // An unchanged text must not be set again: a screen reader would read it aloud again.
   if ($(id).textContent !== text) $(id).textContent = text;
 };
 
@@ -253,14 +253,14 @@ function showSeen(several) {
     const [height, width, channels = 1] = one.seen?.shape ?? [28, 28];
     Object.assign(tile, { width, height });
     tile.setAttribute("role", "img");
-    tile.setAttribute("aria-label", one.seen ? `What was read as ${one.digit ?? "no digit"}` : "Nothing seen");
+    tile.setAttribute("aria-label", one.seen ? `Model input, read as ${one.digit ?? "no digit"}` : "No model input");
     if (one.seen) paint(tile, atob(one.seen.pixels), channels);
     return tile;
   });
   if (tiles.length) set("size", `${tiles[0].height}×${tiles[0].width}`);
   const nothing = document.createElement("canvas");
   nothing.setAttribute("role", "img");
-  nothing.setAttribute("aria-label", "Nothing seen yet");
+  nothing.setAttribute("aria-label", "No model input yet");
   $("seen").replaceChildren(...(tiles.length ? tiles : [nothing]));
 }
 
@@ -320,15 +320,15 @@ function showCost(benchmark) {
   const rows = of.map((row) => {
     const same = row.file === chosen()?.file && row.backend === chosen()?.backend;
     const times = benchmark ? [row.p50_us.toFixed(1), row.p99_us.toFixed(1)] : [];
-    const name = row.tainted ? `${row.file} (in doubt)` : row.file;
+    const name = row.tainted ? `${row.file} (unreliable)` : row.file;
     return costRow([name, row.backend, share(row.accuracy), kilobytes(row.size_bytes), times[0], times[1]], same);
   });
   $("cost").tBodies[0].replaceChildren(...rows);
   const data = [...new Set(of.map((row) => row.accuracy_data).filter(Boolean))].join(", ");
-  const accuracy = data ? `Accuracy on ${data}, as the manifest states.` : "";
+  const accuracy = data ? `Accuracy on ${data}, as stated in the manifest.` : "";
   const times = benchmark
-    ? `Times of one image, measured ${benchmark.date} on ${benchmark.cpu}.`
-    : "No benchmark here: edge-mnist benchmark --json benchmark.json makes one.";
+    ? `Latency of one image, measured ${benchmark.date} on ${benchmark.cpu}.`
+    : "No benchmark file found; create one with edge-mnist benchmark --json benchmark.json.";
   $("cost-of").textContent = `${accuracy} ${times}`;
 }
 
