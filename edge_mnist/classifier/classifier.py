@@ -102,9 +102,18 @@ class Classifier(LoadedModel):
                 f"{', '.join(self.labels[:3])}, …; use predict on one picture each.",
                 code="model-not-digits",
             )
-        from ..vision.multi_digit import read
+        from ..vision.multi_digit import read_digits
 
-        return read(self, picture)
+        predictions: dict[bytes, Prediction] = {}
+
+        def confidence(image: NDArray[np.uint8]) -> float:
+            prediction = predictions[image.tobytes()] = self.predict(image)
+            return 0.0 if prediction.digit is None else prediction.confidence
+
+        return [
+            Detection(predictions.get(image.tobytes()) or self.predict(image), image, box)
+            for image, box in read_digits(picture, spec=self.spec, confidence=confidence)
+        ]
 
     def predict_batch(self, images: NDArray[np.uint8]) -> NDArray[np.intp]:
         """Return the digits (n,) of MNIST images (n, 28, 28) uint8, or of the model's own size."""

@@ -51,13 +51,13 @@ def predict(
 
     The answer is "no digit" if a picture holds none, or if the model is unsure.
     """
-    from ..vision.model_inputs import SeenFolder
+    from ..vision.model_inputs import ModelInputFolder
     from ..vision.picture_files import list_pictures
 
     pictures = list(list_pictures(images))
     classifier = load_classifier(model, backend, scaling)
     names = [name for name, _ in pictures if name != "-"]
-    folder = SeenFolder(save_to, names) if save_to else None
+    folder = ModelInputFolder(save_to, names) if save_to else None
     unreadable = 0
     for name, picture in pictures:
         try:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..system.files import PICTURES
+from ..vision.decode import PICTURE_SUFFIXES
 from .split import SplitName
 
 Shape = tuple[int, int, int]
@@ -161,7 +161,7 @@ def _load_folder(path: Path, split: SplitName, shape: Shape) -> UserData:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
 
 
 def _read_picture(file: Path, shape: Shape) -> NDArray[np.uint8]:

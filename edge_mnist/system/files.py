@@ -11,12 +11,6 @@ from pathlib import Path
 
 from ..errors import OutputError
 
-PICTURES = frozenset(
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-)
-# Fifty megapixels of three bytes, as they stand: no honest picture is larger.
-MAX_BYTES = 150_000_000
-
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name beside it, then rename it to `path`.

@@ -1,125 +1,132 @@
-"""What hangs together in a mask, and how much of it looks like a pen's stroke."""
+"""Connected components of a mask, with the measures that tell a pen's stroke from a shadow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from .arrays import Floats, Ints, Mask
 
-    from .foreground import Floats, Mask
-
-    Ints = NDArray[np.intp]
+# An outline pixel is sharp if its gradient is at least this share of the component's mean.
+_SHARP = 0.4
 
 
 @dataclass(frozen=True)
 class Components:
-    """The 8-connected parts of a mask, n in all; `labels` (h, w) is -1 where there is none.
+    """The 8-connected components of a mask (h, w), n in all.
 
-    `boxes` is (n, 4): left, top, right, bottom, the last two exclusive. `area`, `outline` and
-    `contact` count pixels: all, on the outline, on the picture's edge. `energy` sums how steep
-    the picture is along the outline; `sharp` is the share of the outline, away from the picture's
-    edge, that is at least 0.4 times as steep as its mean.
+    Attributes:
+        labels: (h, w), the component of each pixel; -1 for none.
+        boxes: (n, 4): left, top, right, bottom in pixels; right and bottom are excluded.
+        area: (n,), pixels.
+        perimeter: (n,), pixels on the outline.
+        border_contact: (n,), pixels on the outline that lie on the picture's border.
+        gradient_sum: (n,), sum of the gradient over the outline.
+        sharp: (n,), share of the outline, without the picture's border, with a steep gradient.
     """
 
     labels: Ints
     boxes: Ints
     area: Ints
-    outline: Ints
-    contact: Ints
-    energy: Floats
+    perimeter: Ints
+    border_contact: Ints
+    gradient_sum: Floats
     sharp: Floats
 
     def __len__(self) -> int:
         return len(self.area)
 
     @property
-    def sides(self) -> Ints:
-        """The longer side of each box."""
-        longer: Ints = np.maximum(
-            self.boxes[:, 2] - self.boxes[:, 0], self.boxes[:, 3] - self.boxes[:, 1]
-        )
-        return longer
+    def longer_sides(self) -> Ints:
+        """The longer side of each box, (n,)."""
+        sides: Ints = (self.boxes[:, 2:] - self.boxes[:, :2]).max(axis=1)
+        return sides
 
 
-def label(mask: Mask, steep: Floats, *, least: int) -> Components:
-    """Return the parts of `mask` (h, w) of `least` pixels and more."""
-    runs, lengths, rows, starts = _runs(mask)
-    count = int(runs.max()) + 1 if len(runs) else 0
-    area = np.bincount(runs, weights=lengths, minlength=count).astype(np.intp)
-    number = np.where(area >= least, np.cumsum(area >= least) - 1, -1)
+class _Runs(NamedTuple):
+    """Horizontal runs of set pixels in a mask, in the order of its pixels; each (n,)."""
+
+    component: Ints
+    length: Ints
+    row: Ints
+    start: Ints
+
+
+def label_components(mask: Mask, gradient: Floats, *, min_area: int) -> Components:
+    """Return the components of `mask` (h, w) that have at least `min_area` pixels."""
+    runs = _label_runs(mask)
+    area = np.bincount(runs.component, weights=runs.length).astype(np.intp)
+    kept = area >= min_area
+    component = np.where(kept, np.cumsum(kept) - 1, -1)[runs.component]
     labels = np.full(mask.shape, -1, np.intp)
-    labels[mask] = np.repeat(number[runs] if count else runs, lengths)
-    kept = int((area >= least).sum())
-    which = number[runs] >= 0 if count else np.zeros(0, bool)
-    of, rows, starts, lengths = number[runs[which]], rows[which], starts[which], lengths[which]
-    boxes = np.empty((kept, 4), np.intp)
-    boxes[:, :2], boxes[:, 2:] = max(mask.shape), 0
-    np.minimum.at(boxes[:, 0], of, starts)
-    np.minimum.at(boxes[:, 1], of, rows)
-    np.maximum.at(boxes[:, 2], of, starts + lengths)
-    np.maximum.at(boxes[:, 3], of, rows + 1)
-    inner = mask.copy()
-    inner[0] = inner[-1] = inner[:, 0] = inner[:, -1] = False
-    edge = inner.copy()
-    inner[1:-1, 1:-1] &= mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
-    outline = mask & ~inner & (labels >= 0)
-    on, slopes = labels[outline], steep[outline]
-    count_on = np.bincount(on, minlength=kept)
-    energy = np.bincount(on, weights=slopes, minlength=kept).astype(np.float32)
-    contact = np.bincount(labels[outline & ~edge], minlength=kept)
-    steep_on = slopes > (0.4 * energy / np.maximum(count_on, 1))[on]
-    sharp = np.bincount(on[steep_on & edge[outline]], minlength=kept)
-    return Components(
-        labels,
-        boxes,
-        area[area >= least],
-        count_on,
-        contact,
-        energy,
-        (sharp / np.maximum(count_on - contact, 1)).astype(np.float32),
-    )
+    labels[mask] = np.repeat(component, runs.length)
+    runs = _Runs(*(column[component >= 0] for column in runs._replace(component=component)))
+    area = area[kept]
+    outlines = _measure_outlines(mask, labels, gradient, len(area))
+    return Components(labels, _bounding_boxes(runs, len(area)), area, *outlines)
 
 
-def _runs(mask: Mask) -> tuple[Ints, Ints, Ints, Ints]:
-    """The part that each run of a row belongs to, its length, its row and its first column."""
+def _bounding_boxes(runs: _Runs, count: int) -> Ints:
+    boxes = np.empty((count, 4), np.intp)
+    boxes[:, :2], boxes[:, 2:] = np.iinfo(np.intp).max, 0
+    np.minimum.at(boxes[:, 0], runs.component, runs.start)
+    np.minimum.at(boxes[:, 1], runs.component, runs.row)
+    np.maximum.at(boxes[:, 2], runs.component, runs.start + runs.length)
+    np.maximum.at(boxes[:, 3], runs.component, runs.row + 1)
+    return boxes
+
+
+def _measure_outlines(
+    mask: Mask, labels: Ints, gradient: Floats, count: int
+) -> tuple[Ints, Ints, Floats, Floats]:
+    """Return perimeter, border_contact, gradient_sum and sharp of `count` components."""
+    inside = mask.copy()
+    inside[0] = inside[-1] = inside[:, 0] = inside[:, -1] = False
+    off_border = inside.copy()
+    inside[1:-1, 1:-1] &= mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    outline = mask & ~inside & (labels >= 0)
+    component, slopes = labels[outline], gradient[outline]
+    perimeter = np.bincount(component, minlength=count)
+    border_contact = np.bincount(labels[outline & ~off_border], minlength=count)
+    gradient_sum = np.bincount(component, weights=slopes, minlength=count).astype(np.float32)
+    steep = slopes > (_SHARP * gradient_sum / np.maximum(perimeter, 1))[component]
+    sharp = np.bincount(component[steep & off_border[outline]], minlength=count)
+    share = (sharp / np.maximum(perimeter - border_contact, 1)).astype(np.float32)
+    return perimeter, border_contact, gradient_sum, share
+
+
+def _label_runs(mask: Mask) -> _Runs:
+    """Return the runs of a mask, numbered by the component that they belong to."""
     width = mask.shape[1] + 2
-    flat = np.zeros((mask.shape[0], width), np.int8)
-    flat[:, 1:-1] = mask
-    change = np.diff(flat.ravel(), prepend=0)
+    padded = np.zeros((mask.shape[0], width), np.int8)
+    padded[:, 1:-1] = mask
+    change = np.diff(padded.ravel(), prepend=0)
     starts, ends = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-    # A run touches those of the row above that overlap it, or its corners.
-    low = np.searchsorted(ends, starts - width - 1, side="right")
-    high = np.searchsorted(starts, ends - width + 1, side="left")
-    touching = np.maximum(high - low, 0)
+    # A run touches those of the row above that overlap it or meet its corners.
+    first = np.searchsorted(ends, starts - width - 1, side="right")
+    last = np.searchsorted(starts, ends - width + 1, side="left")
+    touching = np.maximum(last - first, 0)
     below = np.repeat(np.arange(len(starts)), touching)
-    first = np.repeat(np.cumsum(touching) - touching, touching)
-    above = np.repeat(low, touching) + np.arange(len(below)) - first
-    roots = _joined(len(starts), below, above)
-    return (
-        np.unique(roots, return_inverse=True)[1],
-        ends - starts,
-        starts // width,
-        (starts % width - 1),
-    )
+    skipped = np.repeat(np.cumsum(touching) - touching, touching)
+    above = np.repeat(first, touching) + np.arange(len(below)) - skipped
+    roots = _merge_labels(len(starts), below, above)
+    component = np.unique(roots, return_inverse=True)[1]
+    return _Runs(component, ends - starts, starts // width, starts % width - 1)
 
 
-def _joined(count: int, one: Ints, other: Ints) -> Ints:
-    """The least number among all that are joined, for each of `count`."""
+def _merge_labels(count: int, one: Ints, other: Ints) -> Ints:
+    """Return the least label connected to each of `count` labels, by the pairs (one, other)."""
     root = np.arange(count)
     while True:
         a, b = root[one], root[other]
-        apart = a != b
-        if not apart.any():
+        different = a != b
+        if not different.any():
             return root
-        least = np.minimum(a, b)[apart]
-        np.minimum.at(root, a[apart], least)
-        np.minimum.at(root, b[apart], least)
-        while True:
-            shorter = root[root]
-            if np.array_equal(shorter, root):
-                break
+        least = np.minimum(a, b)[different]
+        np.minimum.at(root, a[different], least)
+        np.minimum.at(root, b[different], least)
+        # Follow the labels to the least one of each chain.
+        while not np.array_equal(shorter := root[root], root):
             root = shorter

@@ -1,4 +1,4 @@
-"""Pictures of every kind -> a PIL image of 8 bits a channel, upright, without transparency."""
+"""Decode pictures of every kind to upright PIL images of 8 bits a channel, without transparency."""
 
 from __future__ import annotations
 
@@ -8,62 +8,92 @@ import warnings
 import zlib
 from os import PathLike
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Picture = str | PathLike[str] | bytes | Image.Image | NDArray[np.generic]
 
-    Picture = str | PathLike[str] | bytes | Image.Image | NDArray[np.generic]
-
-# A 48-megapixel phone camera is the largest honest source; a picture's size is read from its
-# header, so a larger one is refused before any of it is decoded.
+PICTURE_SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+)
+# Pixels: a phone camera of 48 megapixels is the largest usual source. The size stands in a
+# picture's header, so a larger one is refused before it is decoded.
 MAX_PIXELS = 50_000_000
-# Pillow decodes a WebP whole, several times in memory: 770 MB for 49 megapixels.
-_MAX_PIXELS_OF = {"WEBP": MAX_PIXELS // 2}
-# Pillow hands these to Ghostscript, or to Windows.
-_PROGRAMS = ("EPS", "WMF")
-# Where a picture is only searched, this many pixels a side are enough: a digit a fiftieth of it
-# is still as large as MNIST's.
-_PAGE = 1200
-# Seven rows of dots are what the coarsest displays write a digit in.
-_LEAST_SIDE = 7
-# What Pillow raises for broken files, by format: OSError (most), SyntaxError (PNG),
+# Pillow holds a WebP several times in memory: 770 MB for 49 megapixels.
+_MAX_PIXELS_BY_FORMAT = {"WEBP": MAX_PIXELS // 2}
+# Bytes: the largest picture uncompressed, three bytes a pixel.
+MAX_PICTURE_BYTES = 3 * MAX_PIXELS
+# Pillow starts Ghostscript for EPS; WMF is drawn by Windows.
+_EXTERNAL_FORMATS = ("EPS", "WMF")
+# Pixels of a page's longer side. A digit of a fiftieth of it is still larger than MNIST's 20.
+_PAGE_SIDE = 1200
+# Pixels: the coarsest dot-matrix displays write a digit in seven rows.
+_MIN_SIDE = 7
+# Pillow's errors for broken files, by format: OSError (most), SyntaxError (PNG),
 # ValueError and struct.error (TIFF, ICO), EOFError (GIF), zlib.error (PNG).
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
 class Page(NamedTuple):
-    """A picture made ready to be searched: `image` is L or RGB, `scale` times as large before."""
+    """A picture of searchable size: an L or RGB image, and how many times larger it was."""
 
     image: Image.Image
     scale: float
 
 
 def open_page(picture: Picture) -> Page:
-    """Return a picture of any kind upright, without transparency, and not larger than need be.
+    """Return a picture reduced to the size that the search for digits needs.
 
     Raises:
-        ImageError: it cannot be read, or is too large.
+        ImageError: the picture cannot be read, or is too large.
     """
-    image, original = _open(picture, enough=_PAGE)
-    image = eight_bits(_lessened(image))
+    image, original_side = _open(picture, target_side=_PAGE_SIDE)
+    image = to_eight_bits(_reduce(image))
     image = image.convert("L" if image.mode in ("1", "L") else "RGB")
-    if max(image.size) > 2 * _PAGE:
-        image = image.reduce(max(image.size) // _PAGE)
-    return Page(image, original / max(image.size))
+    if max(image.size) > 2 * _PAGE_SIDE:
+        image = image.reduce(max(image.size) // _PAGE_SIDE)
+    return Page(image, original_side / max(image.size))
 
 
-def _lessened(image: Image.Image) -> Image.Image:
-    """Return a large picture smaller, before anything copies it wide.
+def open_picture(picture: Picture) -> Image.Image:
+    """Return a picture in full size and its own mode, turned as its EXIF data says.
 
-    Deep or transparent pixels are copied several times: of 50 megapixels that took over 1 GB.
+    Args:
+        picture: as for `preprocess.preprocess`.
+
+    Raises:
+        ImageError: the picture cannot be read, or is too large.
     """
-    factor = max(image.size) // _PAGE
+    return _open(picture)[0]
+
+
+def count_pixels(content: bytes) -> int:
+    """Return width times height of an encoded picture. Only its header is read.
+
+    Raises:
+        ImageError: the bytes are no picture.
+    """
+    image = _open_header(io.BytesIO(content), f"{len(content)} bytes")
+    return image.width * image.height
+
+
+def to_eight_bits(image: Image.Image) -> Image.Image:
+    """Return a picture of 8 bits a channel, without transparency."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _stretch_to_eight_bits(image)
+    if "A" in image.getbands() or "transparency" in image.info:
+        return _flatten(image.convert("RGBA"))
+    return image
+
+
+def _reduce(image: Image.Image) -> Image.Image:
+    """Reduce a large picture before conversions copy it: with 50 megapixels they took over 1 GB."""
+    factor = max(image.size) // _PAGE_SIDE
     if factor < 2 or image.mode == "1":
         return image
     if image.mode.startswith("I;"):
@@ -73,135 +103,126 @@ def _lessened(image: Image.Image) -> Image.Image:
     return image.reduce(factor)
 
 
-def open_picture(picture: Picture) -> Image.Image:
-    """Return a picture of any kind as a decoded PIL image, turned as its EXIF data says."""
-    return _open(picture)[0]
-
-
-def _open(picture: Picture, enough: int | None = None) -> tuple[Image.Image, int]:
-    """Return a picture and its longer side; decoded smaller if `enough` pixels a side are left."""
+def _open(picture: Picture, target_side: int | None = None) -> tuple[Image.Image, int]:
+    """Return a picture and its longer side; a file may be decoded smaller, to `target_side`."""
     if isinstance(picture, np.ndarray):
-        return _decode(_from_array(picture), "the array", enough)
+        return _decode(_from_array(picture), "the array", target_side)
     if isinstance(picture, Image.Image):
         return _decode(picture, "the picture", None)
     if isinstance(picture, bytes | bytearray | memoryview):
         content = bytes(picture)
-        return _read(io.BytesIO(content), f"{len(content)} bytes", enough)
+        name = f"{len(content)} bytes"
+        return _decode(_open_header(io.BytesIO(content), name), name, target_side)
     if isinstance(picture, str | PathLike):
-        return _read_path(Path(picture), enough)
+        return _open_path(Path(picture), target_side)
     raise ImageError(
-        f"Expected a path, bytes, a PIL image or an array, got {type(picture).__name__}."
+        f"Expected a path, bytes, a PIL image or an array, got {type(picture).__name__}; "
+        f"convert it first.",
+        code="image-type",
     )
 
 
-def _read_path(path: Path, enough: int | None) -> tuple[Image.Image, int]:
+def _open_path(path: Path, target_side: int | None) -> tuple[Image.Image, int]:
     try:
         with path.open("rb") as file:
-            return _read(file, str(path), enough)
+            return _decode(_open_header(file, str(path)), str(path), target_side)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"Expected a picture at {path}, got: {reason}.") from error
-
-
-def count_pixels(content: bytes) -> int:
-    """Return how many pixels a picture has, as its header says; nothing is unpacked.
-
-    Raises:
-        ImageError: it is no picture.
-    """
-    image = _header(io.BytesIO(content), f"{len(content)} bytes")
-    return image.width * image.height
-
-
-def _read(file: IO[bytes], name: str, enough: int | None) -> tuple[Image.Image, int]:
-    return _decode(_header(file, name), name, enough)
-
-
-def _header(file: IO[bytes], name: str) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures and refuses huge ones; the limit here is lower.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(file)
-    except Image.DecompressionBombError as error:
-        raise ImageError(_too_large(name, str(error))) from error
-    except UnidentifiedImageError as error:
-        file.seek(0)
-        what = "another kind of file" if file.read(1) else "an empty file"
-        raise ImageError(f"Expected a picture (PNG, JPEG, …), got {what}: {name}.") from error
-    except _DECODE_ERRORS as error:
         raise ImageError(
-            f"Expected a whole picture, got a broken one: {name} ({error})."
+            f"Expected a picture at {path}, got: {reason}.", code="image-missing"
         ) from error
 
 
-def _too_large(name: str, size: str, most: int = MAX_PIXELS) -> str:
-    return (
-        f"Expected a picture of at most {most // 10**6} megapixels, got {name} ({size}); "
-        f"make it smaller first."
-    )
+def _open_header(file: IO[bytes], name: str) -> Image.Image:
+    """Return a picture of which only the header is read."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own limits are higher than MAX_PIXELS.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(file)
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, str(error)) from error
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        kind = "another kind of file" if file.read(1) else "an empty file"
+        raise ImageError(
+            f"Expected a picture (PNG, JPEG, …), got {kind}: {name}.", code="image-format"
+        ) from error
+    except _DECODE_ERRORS as error:
+        raise ImageError(
+            f"Expected a whole picture, got a broken one: {name} ({error}).", code="image-broken"
+        ) from error
 
 
-def _decode(image: Image.Image, name: str, enough: int | None) -> tuple[Image.Image, int]:
-    size = f"{image.width}×{image.height}"
-    most = _MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)
-    if image.width * image.height > most:
-        raise ImageError(_too_large(name, size, most))
-    if max(image.size) < _LEAST_SIDE or min(image.size) < 1:
-        raise ImageError(
-            f"Expected a picture of {_LEAST_SIDE} pixels or more a side, got {name} ({size}); "
-            f"no digit can be told in that."
-        )
-    if image.format in _PROGRAMS:
-        raise ImageError(
-            f"Expected a picture of pixels, got a drawing ({image.format}) in {name}, which "
-            f"another program would have to run; save it as PNG first."
-        )
+def _decode(image: Image.Image, name: str, target_side: int | None) -> tuple[Image.Image, int]:
+    _check_decodable(image, name)
     longer = max(image.size)
     try:
-        if enough is not None:
-            # A JPEG is decoded at a half, a quarter or an eighth for less than the price.
-            image.draft(None, (enough, enough))
+        if target_side is not None:
+            # A JPEG can be decoded at a half, a quarter or an eighth of its size, which is faster.
+            image.draft(None, (target_side, target_side))
         image.load()
         return ImageOps.exif_transpose(image), longer
     except _DECODE_ERRORS as error:
         raise ImageError(
-            f"Expected a whole picture, got a truncated or broken one: {name} ({error})."
+            f"Expected a whole picture, got a truncated or broken one: {name} ({error}).",
+            code="image-broken",
         ) from error
 
 
+def _check_decodable(image: Image.Image, name: str) -> None:
+    size = f"{image.width}×{image.height}"
+    max_pixels = _MAX_PIXELS_BY_FORMAT.get(image.format or "", MAX_PIXELS)
+    if image.width * image.height > max_pixels:
+        raise _too_large(name, size, max_pixels)
+    if max(image.size) < _MIN_SIDE or min(image.size) < 1:
+        raise ImageError(
+            f"Expected a picture of {_MIN_SIDE} pixels or more a side, got {name} ({size}); "
+            f"a digit needs more pixels.",
+            code="image-too-small",
+        )
+    if image.format in _EXTERNAL_FORMATS:
+        raise ImageError(
+            f"Expected a picture of pixels, got a drawing ({image.format}) in {name}, which "
+            f"another program would have to draw; save it as PNG first.",
+            code="image-vector",
+        )
+
+
+def _too_large(name: str, size: str, max_pixels: int = MAX_PIXELS) -> ImageError:
+    return ImageError(
+        f"Expected a picture of at most {max_pixels // 10**6} megapixels, got {name} ({size}); "
+        f"make it smaller first.",
+        code="image-too-large",
+    )
+
+
 def _from_array(array: NDArray[Any]) -> Image.Image:
+    """Return an array as an L, RGB or RGBA picture, its range scaled to [0, 255]."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     colour = array.ndim == 3 and array.shape[2] in (3, 4)
     if not (array.ndim == 2 or colour) or 0 in array.shape or array.dtype.kind not in "buif":
         raise ImageError(
             f"Expected an image of shape (h, w), (h, w, 3) or (h, w, 4), "
-            f"got {array.shape} {array.dtype}; for many MNIST images use predict_batch."
+            f"got {array.shape} {array.dtype}; for many MNIST images use predict_batch.",
+            code="image-shape",
         )
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise ImageError(_too_large("an array", "×".join(map(str, array.shape))))
+        raise _too_large("an array", "×".join(map(str, array.shape)))
     values = array.astype(np.float64)
     # Integers wider than 16 bits hold 8-bit pixels that some calculation has widened.
     top = 1.0 if array.dtype.kind in "bf" else 65535.0 if array.dtype == np.uint16 else 255.0
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
         raise ImageError(
             f"Expected {array.dtype} pixels in [0, {top:g}], "
-            f"got {values.min():g} to {values.max():g}; scale them first."
+            f"got {values.min():g} to {values.max():g}; scale them first.",
+            code="image-range",
         )
     return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
 
 
-def eight_bits(image: Image.Image) -> Image.Image:
-    """Return a picture of 8 bits a channel, without transparency."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep(image)
-    if "A" in image.getbands() or "transparency" in image.info:
-        return _flatten(image.convert("RGBA"))
-    return image
-
-
-def _from_deep(image: Image.Image) -> Image.Image:
+def _stretch_to_eight_bits(image: Image.Image) -> Image.Image:
     """Return a 16-bit or float picture as 8 bits, its own range stretched to [0, 255]."""
     values = np.asarray(image, np.float64)
     values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
@@ -210,10 +231,10 @@ def _from_deep(image: Image.Image) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Lay a transparent picture on the background its ink shows on: light ink on black."""
+    """Lay a transparent picture on the background with more contrast: black if it is light."""
     alpha = np.asarray(image.getchannel("A"), np.float32)
-    shade = np.asarray(image.convert("RGB").convert("L"), np.float32)
-    cover = float(alpha.sum())
-    light = alpha.min() < 255 and float((shade * alpha).sum()) > 127 * cover > 0
+    grey = np.asarray(image.convert("RGB").convert("L"), np.float32)
+    opacity = float(alpha.sum())
+    light = alpha.min() < 255 and float((grey * alpha).sum()) > 127 * opacity > 0
     background = Image.new("RGBA", image.size, "black" if light else "white")
     return Image.alpha_composite(background, image)

@@ -1,156 +1,169 @@
-"""Ink from paper: how much darker, or lighter, a pixel is than the ground around it.
+"""Separate pen strokes from their background by a top-hat transform.
 
-The ground is a morphological closing (for dark ink; an opening for light ink): the picture
-without anything narrower than a window. Broad things stay in the ground, a shadow's edge and
-all, so that uneven light takes no part (the top-hat transform: Serra 1982, Image Analysis and
-Mathematical Morphology).
+The background is a morphological closing for dark strokes, an opening for light ones: the picture
+without anything narrower than a window. Wide things, such as the edge of a shadow, stay in the
+background, so uneven light does not matter (Serra 1982, Image Analysis and Mathematical
+Morphology).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from .arrays import Floats, Grey, Mask
 
-    Grey = NDArray[np.uint8]
-    Floats = NDArray[np.float32]
-    Mask = NDArray[np.bool_]
-
-# A colour channel is taken instead of the luminance only where it shows clearly more.
-_CLEARLY_MORE = 1.25
-# What the ink stands out by is told from this share of the pixels, and so many at least.
-_STRONGEST, _LEAST_STRONG = 0.002, 40
-# From here on a pixel of soft ink in [0, 1] counts as ink.
-INKED = 0.3
-# A pixel that differs so much from all eight neighbours is a fault, not a stroke.
+# A colour channel replaces the luminance only if its contrast is this many times as high.
+_MIN_GAIN = 1.25
+# Grey levels of 255: a picture whose channels differ by less counts as grey.
+_MIN_COLOUR = 30
+# Contrast is averaged over the top 0.2 % of pixels, at least 40.
+_STRONGEST, _MIN_STRONGEST = 0.002, 40
+# Foreground values lie in [0, 1]; a pixel above this one belongs to the digit.
+FOREGROUND_LEVEL = 0.3
+# Grey levels of 255: a pixel that differs by more from all eight neighbours is impulse noise.
 _IMPULSE = 40
+# Pixels: sigma of the Gaussian blur against a camera's noise.
+_BLUR_SIGMA = 0.8
+# Grey levels of 255: the response divides by the background's brightness, or by its distance from
+# white for light strokes. Lower divisors would amplify noise.
+_MIN_DARK_RANGE, _MIN_LIGHT_RANGE = 40, 64
+# Noise reaches this many standard deviations above the median response.
+_NOISE_DEVIATIONS = 4.5
+# The standard deviation of a normal distribution is its median absolute deviation times this.
+_MAD_TO_DEVIATION = 1.4826
 
 
-class Relief(NamedTuple):
-    """What stands out of the ground: `height` (h, w) in [0, 1], its `noise` level on paper."""
+class TopHat(NamedTuple):
+    """How far each pixel differs from its background: `response` (h, w) in [0, 1].
 
-    height: Floats
+    Pixels of bare paper have responses of at most `noise`.
+    """
+
+    response: Floats
     noise: float
 
 
-def grey(image: Image.Image, *, blur: float) -> Grey:
-    """Return the shade (h, w) of an L or RGB image in which ink stands out most."""
-    luminance = _clean(np.asarray(image.convert("L")), blur)
+def choose_channel(image: Image.Image) -> Grey:
+    """Return the luminance of an L or RGB image, or a colour channel that has more contrast."""
+    luminance = _denoise(np.asarray(image.convert("L")))
     if image.mode != "RGB":
         return luminance
     channels = [np.asarray(channel) for channel in image.split()]
-    if max(int(np.ptp(c[::4, ::4].astype(int) - channels[0][::4, ::4])) for c in channels) < 30:
+    samples = [channel[::4, ::4].astype(int) for channel in channels]
+    if max(int(np.ptp(sample - samples[0])) for sample in samples) < _MIN_COLOUR:
         return luminance
-    shades = [luminance, *(_clean(channel, blur) for channel in channels)]
-    contrasts = [_contrast(shade) for shade in shades]
+    greys = [luminance, *(_denoise(channel) for channel in channels)]
+    contrasts = [_contrast(grey) for grey in greys]
     best = int(np.argmax(contrasts))
-    return shades[best] if contrasts[best] > _CLEARLY_MORE * contrasts[0] else luminance
+    return greys[best] if contrasts[best] > _MIN_GAIN * contrasts[0] else luminance
 
 
-def relief(shade: Grey, window: int, *, dark: bool) -> Relief:
-    """Return what is narrower than `window` pixels and darker, or lighter, than its ground.
-
-    Dark ink is measured in shares of the paper's brightness, as it reflects a share of the light.
-    """
+def top_hat(grey: Grey, window: int, *, dark: bool) -> TopHat:
+    """Return the response of strokes narrower than `window` pixels, dark or light ones."""
     if dark:
-        ground = erode(dilate(shade, window), window)
-        room = np.maximum(ground, 40)
-        deep = ground - shade
+        # Ink reflects a share of the light, so its response is a share of the paper's brightness.
+        background = erode(dilate(grey, window), window)
+        available = np.maximum(background, _MIN_DARK_RANGE)
+        difference = background - grey
     else:
-        ground = dilate(erode(shade, window), window)
-        room = np.maximum(255 - ground, 64)
-        deep = shade - ground
-    height: Floats = deep.astype(np.float32)
-    height /= room
-    # Most pixels are paper: their middle and spread are the noise's.
-    sample = height[::4, ::4]
-    middle, most = (float(value) for value in np.quantile(sample, (0.5, 0.99)))
-    if middle > 0.6 * most:
-        # Cut out closely round a marker's strokes, most of it is ink.
-        sample = sample[sample < 0.5 * most]
+        background = dilate(erode(grey, window), window)
+        available = np.maximum(255 - background, _MIN_LIGHT_RANGE)
+        difference = grey - background
+    response: Floats = difference.astype(np.float32)
+    response /= available
+    return TopHat(response, _noise_level(response))
+
+
+def _noise_level(response: Floats) -> float:
+    """Return the highest response of bare paper, estimated from median and MAD."""
+    sample = response[::4, ::4]
+    middle, highest = (float(value) for value in np.quantile(sample, (0.5, 0.99)))
+    if middle > 0.6 * highest:
+        # In a picture cut out closely round thick strokes, most pixels are strokes, not paper.
+        sample = sample[sample < 0.5 * highest]
         middle = float(np.median(sample)) if sample.size else 0.0
-    spread = 1.4826 * float(np.median(np.abs(sample - middle))) if sample.size else 0.0
-    return Relief(height, middle + 4.5 * spread)
+    deviation = float(np.median(np.abs(sample - middle))) if sample.size else 0.0
+    return middle + _NOISE_DEVIATIONS * (_MAD_TO_DEVIATION * deviation)
 
 
-def slope(shade: Grey) -> Floats:
-    """Return how steep the shade is at each pixel: (h, w), in shades a pixel."""
-    values = shade.astype(np.float32)
-    steep = np.zeros(shade.shape, np.float32)
-    steep[:, 1:-1] = np.abs(values[:, 2:] - values[:, :-2])
-    steep[1:-1] = np.maximum(steep[1:-1], np.abs(values[2:] - values[:-2]))
-    steep *= np.float32(0.5)
-    return steep
+def gradient_magnitude(grey: Grey) -> Floats:
+    """Return the larger of both central differences at each pixel, in grey levels a pixel."""
+    values = grey.astype(np.float32)
+    gradient = np.zeros(grey.shape, np.float32)
+    gradient[:, 1:-1] = np.abs(values[:, 2:] - values[:, :-2])
+    gradient[1:-1] = np.maximum(gradient[1:-1], np.abs(values[2:] - values[:-2]))
+    gradient *= np.float32(0.5)
+    return gradient
 
 
-def dilate(pixels: Grey, window: int) -> Grey:
-    """Return the largest pixel of a square window, cut off at the edges."""
-    return _extreme(_extreme(pixels, window, dark=False).T, window, dark=False).T
+def dilate(grey: Grey, window: int) -> Grey:
+    """Return the largest pixel of a square window round each pixel, cut off at the borders."""
+    return _extreme_of_rows(_extreme_of_rows(grey, window, least=False).T, window, least=False).T
 
 
-def erode(pixels: Grey, window: int) -> Grey:
-    """Return the smallest pixel of a square window, cut off at the edges."""
-    return _extreme(_extreme(pixels, window, dark=True).T, window, dark=True).T
+def erode(grey: Grey, window: int) -> Grey:
+    """Return the smallest pixel of a square window round each pixel, cut off at the borders."""
+    return _extreme_of_rows(_extreme_of_rows(grey, window, least=True).T, window, least=True).T
 
 
-def _extreme(pixels: Grey, window: int, *, dark: bool) -> Grey:
-    """The extreme of `window` rows about each row; doubling spans make it log2(window) passes."""
-    choose = np.minimum if dark else np.maximum
+def _extreme_of_rows(grey: Grey, window: int, *, least: bool) -> Grey:
+    """Return the extreme of `window` rows about each row, in log2(window) passes."""
+    extreme = np.minimum if least else np.maximum
     half = window // 2
-    fill = np.full((half, pixels.shape[1]), 255 if dark else 0, np.uint8)
-    out = np.concatenate([fill, pixels, fill])
+    padding = np.full((half, grey.shape[1]), 255 if least else 0, np.uint8)
+    out = np.concatenate([padding, grey, padding])
     span, window = 1, 2 * half + 1
     while span < window:
         step = min(span, window - span)
-        out = choose(out[:-step], out[step:])
+        out = extreme(out[:-step], out[step:])
         span += step
     return out
 
 
-def extent(ink: Floats) -> tuple[int, int, int, int]:
-    """Return the box of what is ink in (h, w): left, top, right, bottom, the last two exclusive."""
-    rows, columns = (np.flatnonzero((ink > INKED).any(axis=axis)) for axis in (1, 0))
+def dilate_mask(mask: Mask, radius: int) -> Mask:
+    """Return a mask with all pixels within a square of `radius` pixels round it."""
+    return dilate(mask.view(np.uint8), 2 * radius + 1).view(bool)
+
+
+def bounding_box(foreground: Floats) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom of a foreground (h, w); right and bottom are excluded."""
+    mask = foreground > FOREGROUND_LEVEL
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def grow(mask: Mask, pixels: int) -> Mask:
-    """Return a mask with everything within so many pixels of it, squarely."""
-    return dilate(mask.view(np.uint8), 2 * pixels + 1).view(bool)
-
-
-def _contrast(shade: Grey) -> float:
-    window = max(shade.shape) // 7 | 1
-    strong = []
+def _contrast(grey: Grey) -> float:
+    """Return the mean response of the strongest pixels, dark or light."""
+    window = max(grey.shape) // 7 | 1
+    means = []
     for dark in (True, False):
-        height = relief(shade, window, dark=dark).height.ravel()
-        count = max(_LEAST_STRONG, int(len(height) * _STRONGEST))
-        strong.append(float(np.partition(height, -count)[-count:].mean()))
-    return max(strong)
+        response = top_hat(grey, window, dark=dark).response.ravel()
+        count = max(_MIN_STRONGEST, int(len(response) * _STRONGEST))
+        means.append(float(np.partition(response, -count)[-count:].mean()))
+    return max(means)
 
 
-def _clean(shade: Grey, blur: float) -> Grey:
-    """Without single pixels gone wrong, and a little smoothed."""
-    padded = np.pad(shade, 1, mode="edge")
-    height, width = shade.shape
-    around = [
-        padded[1 + y : 1 + y + height, 1 + x : 1 + x + width]
-        for y in (-1, 0, 1)
-        for x in (-1, 0, 1)
-        if (y, x) != (0, 0)
+def _denoise(grey: Grey) -> Grey:
+    """Replace impulse noise by the median of its neighbours, then blur a little."""
+    padded = np.pad(grey, 1, mode="edge")
+    height, width = grey.shape
+    neighbours = [
+        padded[y : y + height, x : x + width]
+        for y in range(3)
+        for x in range(3)
+        if (y, x) != (1, 1)
     ]
-    most, least = around[0], around[0]
-    for one in around[1:]:
-        most, least = np.maximum(most, one), np.minimum(least, one)
-    over = shade > np.minimum(most, 255 - _IMPULSE) + _IMPULSE
-    under = shade < np.maximum(least, _IMPULSE) - _IMPULSE
-    wrong = over & (most < 255 - _IMPULSE) | under & (least > _IMPULSE)
-    if wrong.any():
-        shade = shade.copy()
-        shade[wrong] = np.median([one[wrong] for one in around], axis=0).astype(np.uint8)
-    if not blur:
-        return shade
-    return np.asarray(Image.fromarray(shade).filter(ImageFilter.GaussianBlur(blur)))
+    highest, lowest = neighbours[0], neighbours[0]
+    for neighbour in neighbours[1:]:
+        highest, lowest = np.maximum(highest, neighbour), np.minimum(lowest, neighbour)
+    # Clipped first, as sums of uint8 overflow.
+    above = grey > np.minimum(highest, 255 - _IMPULSE) + _IMPULSE
+    below = grey < np.maximum(lowest, _IMPULSE) - _IMPULSE
+    impulse = above & (highest < 255 - _IMPULSE) | below & (lowest > _IMPULSE)
+    if impulse.any():
+        grey = grey.copy()
+        grey[impulse] = np.median([n[impulse] for n in neighbours], axis=0).astype(np.uint8)
+    return np.asarray(Image.fromarray(grey).filter(ImageFilter.GaussianBlur(_BLUR_SIGMA)))

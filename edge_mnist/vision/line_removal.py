@@ -1,115 +1,111 @@
-"""Printed lines: found by how long and straight they are, taken out without cutting strokes.
+"""Find the ruled lines and squares of paper, so that strokes which cross them stay whole.
 
-A Hough transform of near-level lines (Hough 1962), and of near-upright ones by transposing.
+A Hough transform (Hough 1962) of nearly horizontal lines; the transposed picture for vertical
+ones.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from .foreground import grow
+from .arrays import Floats, Mask
+from .foreground import dilate_mask
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .foreground import Floats, Mask
-
+# Slopes of the lines: up to 8 degrees from the axis, in steps of half a degree.
 _SLOPES = np.tan(np.deg2rad(np.arange(-8, 8.01, 0.5)))
-# Every third column is enough to find a line.
-_EVERY = 3
-# A rule covers this much of the width; alone, this much: a digit's stroke may be long, too.
-_COVERS, _ALONE = 0.5, 0.85
-# A rule is thinner than this share of the longer side.
-_THIN = 0.03
-# Ink is so much stronger than the rule below it.
-_STRONGER = 1.5
+# Columns: only every third one votes, which is enough for a line.
+_COLUMN_STEP = 3
+# Shares of the width that a line covers, if there are several lines, and if it is the only one.
+# A single one must be longer, as a digit's stroke can be long, too.
+_MIN_COVER, _MIN_COVER_ALONE = 0.5, 0.85
+# A line is thinner than this share of the picture's longer side.
+_MAX_THICKNESS = 0.03
+# Pixels: lines are at least this far apart.
+_MIN_DISTANCE = 4
+# A stroke's response is at least this many times that of the line it crosses.
+_STROKE_TO_LINE = 1.5
+# Pixels: parts of a line this near to a stroke are kept, as the stroke runs through them.
+_KEPT_RADIUS = 2
 
 
 class _Line(NamedTuple):
-    slope: float
+    angle: int  # index into _SLOPES
     row: int  # at the middle column
-    half: int  # of its thickness, in pixels
+    half: int  # half the thickness, in pixels
 
 
-def take_out(mask: Mask, height: Floats) -> Mask:
-    """Return `mask` (h, w) without its rules and squares; strokes that cross them stay whole."""
-    bands = [_band(mask, height), _band(mask.T, height.T)]
-    if bands[0] is None and bands[1] is None:
-        return mask
-    level, upright = (
-        np.zeros_like(mask) if band is None else (band if number == 0 else band.T)
-        for number, band in enumerate(bands)
-    )
-    rest = mask & ~level & ~upright
-    return rest | (mask & (level | upright) & grow(rest, 2))
+def find_ruled_lines(mask: Mask, response: Floats) -> Mask:
+    """Return the pixels of ruled lines in a mask, both (h, w), without strokes that cross them."""
+    lines = _horizontal_lines(mask, response) | _horizontal_lines(mask.T, response.T).T
+    if not lines.any():
+        return lines
+    return lines & ~dilate_mask(mask & ~lines, _KEPT_RADIUS)
 
 
-def _band(mask: Mask, height: Floats) -> Mask | None:
-    """Return the pixels of near-level rules, those of crossing ink left out; None without any."""
-    lines = _lines(mask)
-    if not lines:
-        return None
+def _horizontal_lines(mask: Mask, response: Floats) -> Mask:
+    """Return the pixels of nearly horizontal lines, without crossing strokes."""
     rows, columns = mask.shape
     offsets = np.arange(columns) - columns // 2
-    band = np.zeros_like(mask)
-    for line in lines:
-        middle = line.row + np.rint(line.slope * offsets).astype(np.intp)
+    pixels = np.zeros_like(mask)
+    for line in _detect_lines(mask):
+        middle = line.row + np.rint(_SLOPES[line.angle] * offsets).astype(np.intp)
         place = middle + np.arange(-line.half, line.half + 1)[:, np.newaxis]
         at = np.clip(place, 0, rows - 1), np.arange(columns)[np.newaxis]
-        on = np.where(mask[at], height[at], 0)
-        # Column by column the rule's core; ink lies over fewer than half of them.
-        peaks = on.max(axis=0)
-        level = float(np.median(peaks[peaks > 0])) if peaks.any() else 0.0
-        weak = (on > 0) & (on < _STRONGER * level) & (place >= 0) & (place < rows)
-        band[at[0][weak], np.broadcast_to(at[1], place.shape)[weak]] = True
-    return band
+        on_line = np.where(mask[at], response[at], 0)
+        # The median over columns is the line's own response: strokes cross fewer than half.
+        peaks = on_line.max(axis=0)
+        typical = float(np.median(peaks[peaks > 0])) if peaks.any() else 0.0
+        weak = (on_line > 0) & (on_line < _STROKE_TO_LINE * typical) & (place >= 0) & (place < rows)
+        pixels[at[0][weak], np.broadcast_to(at[1], place.shape)[weak]] = True
+    return pixels
 
 
-def _lines(mask: Mask) -> list[_Line]:
+def _detect_lines(mask: Mask) -> list[_Line]:
+    """Return the nearly horizontal lines that cover enough of the width."""
+    cover, padding = _hough_transform(mask)
+    max_thickness = max(3, int(_MAX_THICKNESS * max(mask.shape)))
+    lines = [
+        _Line(angle, (low + high) // 2 - padding, (high - low + 1) // 2 + 1)
+        for angle, peak, low, high in _peaks(cover)
+        if high - low < max_thickness and 0 <= peak - padding < len(mask)
+    ]
+    if len(lines) < 2:
+        return [line for line in lines if cover[line.angle, line.row + padding] > _MIN_COVER_ALONE]
+    return lines
+
+
+def _hough_transform(mask: Mask) -> tuple[Floats, int]:
+    """Return the share of columns covered, (slopes, padding + h + padding), and the padding."""
     rows, columns = mask.shape
-    thin = mask[:, ::_EVERY]
-    y, x = np.nonzero(thin)
-    offsets = x * _EVERY - columns // 2
-    reach = int(np.ceil(_SLOPES[-1] * columns / 2)) + 2
-    counts = (
-        np.stack(
-            [
-                np.bincount(
-                    y - np.rint(slope * offsets).astype(np.intp) + reach, minlength=rows + 2 * reach
-                )
-                for slope in _SLOPES
-            ]
-        ).astype(np.float32)
-        / thin.shape[1]
-    )
-    found = _peaks(counts, reach, rows, thickest=max(3, int(_THIN * max(mask.shape))))
-    if len(found) < 2:
-        found = [line for line in found if counts[_index(line, reach)] > _ALONE]
-    return found
+    sampled = mask[:, ::_COLUMN_STEP]
+    y, x = np.nonzero(sampled)
+    offsets = x * _COLUMN_STEP - columns // 2
+    padding = int(np.ceil(_SLOPES[-1] * columns / 2)) + 2
+    votes = [
+        np.bincount(
+            y - np.rint(slope * offsets).astype(np.intp) + padding, minlength=rows + 2 * padding
+        )
+        for slope in _SLOPES
+    ]
+    return np.stack(votes).astype(np.float32) / sampled.shape[1], padding
 
 
-def _index(line: _Line, reach: int) -> tuple[int, int]:
-    return int(np.abs(_SLOPES - line.slope).argmin()), line.row + reach
-
-
-def _peaks(counts: NDArray[np.float32], reach: int, rows: int, *, thickest: int) -> list[_Line]:
-    angles, places = np.nonzero(counts > _COVERS)
-    order = np.argsort(-counts[angles, places], kind="stable")
-    lines: list[_Line] = []
-    taken = np.zeros(counts.shape[1], bool)
-    for angle, place in zip(angles[order], places[order], strict=True):
-        if taken[place]:
+def _peaks(cover: Floats) -> Iterator[tuple[int, int, int, int]]:
+    """Yield angle, row, first row and last row of each peak in `cover`, the highest first."""
+    angles, rows = np.nonzero(cover > _MIN_COVER)
+    order = np.argsort(-cover[angles, rows], kind="stable")
+    taken = np.zeros(cover.shape[1], bool)
+    for angle, row in zip(angles[order].tolist(), rows[order].tolist(), strict=True):
+        if taken[row]:
             continue
-        profile = counts[angle] > _COVERS / 2
-        low, high = int(place), int(place)
+        profile = cover[angle] > _MIN_COVER / 2
+        low, high = row, row
         while low > 0 and profile[low - 1]:
             low -= 1
         while high + 1 < len(profile) and profile[high + 1]:
             high += 1
-        taken[max(low - 3, 0) : high + 4] = True
-        if high - low < thickest and 0 <= place - reach < rows:
-            middle = (low + high) // 2
-            lines.append(_Line(float(_SLOPES[angle]), middle - reach, (high - low + 1) // 2 + 1))
-    return lines
+        taken[max(low - _MIN_DISTANCE + 1, 0) : high + _MIN_DISTANCE] = True
+        yield angle, row, low, high

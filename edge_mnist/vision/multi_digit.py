@@ -1,113 +1,137 @@
-"""Several digits in one picture: a postcode, a phone number."""
+"""Several digits in one picture, such as a postcode: picture in, an image of each digit out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from ..errors import NoDigitError
-from . import localization, normalization, segmentation
-from .decode import open_page
+from . import localization
+from .arrays import Grey
+from .decode import Picture, open_page
+from .grouping import group_components
+from .hypotheses import Hypothesis
+from .localization import Candidate, View
+from .normalization import normalize
+from .preprocess import fit
+from .segmentation import split_touching
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from ..bundle.model_spec import ModelSpec
 
-    from ..classifier import Classifier, Detection
-    from .decode import Picture
-    from .localization import Candidate, Hypothesis
+# Pixels: the longer side that is searched first; the height to which the second search enlarges
+# digits; the longer side to which it enlarges the part of the page that holds them, at most.
+_SEARCHED_SIDE, _ENLARGED_DIGIT, _MAX_ENLARGED_SIDE = 480, 70, 1600
+# Median heights of a digit: the margin of the second search.
+_MARGIN = 0.6
+# A second search needs at least this enlargement; less shows nothing new.
+_MIN_ZOOM = 1.1
+# Share of the median height: hyphens, dots and commas are lower.
+_MIN_HEIGHT = 0.4
 
-# A row of digits is searched in a larger picture than one digit, and enlarged further.
-_SEARCHED, _LARGEST, _TALL = 480, 1600, 70
-# A hyphen, a dot or a comma is lower than this share of the other digits.
-_LOW = 0.4
-# What is read with more confidence is one digit; pieces with less are none of their own.
-_SURE, _LIKELY = 0.9, 0.7
+
+class LocatedDigit(NamedTuple):
+    """A digit in a picture.
+
+    Attributes:
+        image: uint8 of `spec.shape`, as `preprocess.fit` returns it.
+        box: left, top, right, bottom in pixels of the upright picture; right, bottom excluded.
+    """
+
+    image: Grey
+    box: tuple[int, int, int, int]
 
 
-def read(classifier: Classifier, picture: Picture) -> list[Detection]:
-    """Return the digits of a picture as a model reads them; `Classifier.predict_many` says more.
+def read_digits(
+    picture: Picture, *, spec: ModelSpec, confidence: Callable[[Grey], float]
+) -> list[LocatedDigit]:
+    """Return the digits of a picture, left to right, and line after line from the top.
+
+    Args:
+        picture: as for `preprocess.preprocess`.
+        spec: input of a model of grey digits.
+        confidence: the model's confidence in [0, 1] for an image of its size; 0 if it reads no
+            digit. It is called only to split digits that touch: for wide candidates and pieces.
+
+    Returns:
+        One LocatedDigit a digit; an empty list if the picture holds none.
 
     Raises:
-        ImageError: it cannot be read, or is too large.
+        ImageError: the picture cannot be read, or is too large.
     """
     page = open_page(picture)
     try:
-        found = _in_lines(_all(page.image))
+        candidates = _sort_by_line(_locate_digits(page.image))
     except NoDigitError:
         return []
-    return [one for whole in found for one in _read(classifier, whole, page.scale)]
+
+    @cache
+    def image_of(candidate: Candidate) -> Grey:
+        image: Grey = fit(normalize(candidate.foreground)[np.newaxis], spec)[0]
+        return image
+
+    @cache
+    def confidence_of(candidate: Candidate) -> float:
+        return confidence(image_of(candidate))
+
+    digits = []
+    for digit in itertools.chain(*(split_touching(one, confidence_of) for one in candidates)):
+        left, top, right, bottom = (round(value * page.scale) for value in digit.box)
+        digits.append(LocatedDigit(image_of(digit), (left, top, right, bottom)))
+    return digits
 
 
-def _read(classifier: Classifier, whole: Candidate, scale: float) -> list[Detection]:
-    """Return what was found as one digit, or as several that touch."""
-    one = _see(classifier, whole, scale)
-    sure = _confidence(one) > _SURE and not segmentation.is_wide(whole)
-    if sure or not segmentation.may_be_two(whole):
-        return [one]
-    pieces = segmentation.split(whole, lambda piece: _confidence(_see(classifier, piece, scale)))
-    several = [_see(classifier, piece, scale) for piece in pieces]
-    # A digit read badly may fall into pieces by chance.
-    least = max(_confidence(one), _LIKELY)
-    return several if all(_confidence(piece) > least for piece in several) else [one]
-
-
-def _confidence(detection: Detection) -> float:
-    prediction = detection.prediction
-    return 0.0 if prediction.digit is None else prediction.confidence
-
-
-def _see(classifier: Classifier, found: Candidate, scale: float) -> Detection:
-    from ..classifier import Detection
-    from .preprocess import fit
-
-    image = fit(normalization.render(found.ink)[np.newaxis], classifier.spec)[0]
-    left, top, right, bottom = (round(value * scale) for value in found.box)
-    return Detection(classifier.predict(image), image, (left, top, right, bottom))
-
-
-def _all(page: Image.Image) -> list[Candidate]:
-    place = localization.whole(page, _SEARCHED)
-    hypothesis, _ = localization.best(place)
-    found = _cut_all(place, hypothesis)
-    boxes = np.array([one.box for one in found])
-    tall = float(np.median(boxes[:, 3] - boxes[:, 1]))
-    low, high = boxes[:, :2].min(axis=0) - 0.6 * tall, boxes[:, 2:].max(axis=0) + 0.6 * tall
-    zoom = min(_TALL / tall, _LARGEST / float((high - low).max()))
-    if zoom * place.scale < 1.1:
-        return found
-    near = localization.view(
-        page, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), zoom
-    )
+def _locate_digits(page: Image.Image) -> list[Candidate]:
+    """Return the digits of a page; a second, enlarged search counts if it finds no fewer."""
+    view = localization.downscale_page(page, _SEARCHED_SIDE)
+    hypothesis, _ = localization.choose_hypothesis(view)
+    candidates = _crop_digits(view, hypothesis)
+    boxes = np.array([candidate.box for candidate in candidates])
+    height = float(np.median(boxes[:, 3] - boxes[:, 1]))
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    low, high = low - _MARGIN * height, high + _MARGIN * height
+    zoom = min(_ENLARGED_DIGIT / height, _MAX_ENLARGED_SIDE / float((high - low).max()))
+    if zoom * view.scale < _MIN_ZOOM:
+        return candidates
+    left, top, right, bottom = (float(value) for value in (*low, *high))
+    view = localization.crop_page(page, (left, top, right, bottom), zoom)
     try:
-        again = _cut_all(near, localization.best(near, (hypothesis.dark,))[0])
+        enlarged_hypothesis, _ = localization.choose_hypothesis(view, (hypothesis.dark,))
+        enlarged = _crop_digits(view, enlarged_hypothesis)
     except NoDigitError:
-        return found
-    return again if len(again) >= len(found) else found
+        return candidates
+    return enlarged if len(enlarged) >= len(candidates) else candidates
 
 
-def _cut_all(place: localization.View, hypothesis: Hypothesis) -> list[Candidate]:
-    found = []
-    for members in localization.apart(hypothesis.parts, hypothesis.scores):
+def _crop_digits(view: View, hypothesis: Hypothesis) -> list[Candidate]:
+    """Return every digit of a view; groups that are blobs or much lower than most are left out."""
+    candidates = []
+    for members in group_components(hypothesis.components, hypothesis.scores):
         try:
-            found.append(localization.cut(place, hypothesis, members))
+            candidates.append(localization.crop_digit(view, hypothesis, members))
         except NoDigitError:
             continue
-    if not found:
+    if not candidates:
         raise NoDigitError("no stroke: nothing but blobs and specks")
-    usual = float(np.median([one.box[3] - one.box[1] for one in found]))
-    return [one for one in found if one.box[3] - one.box[1] > _LOW * usual]
+    heights = np.array([candidate.box[3] - candidate.box[1] for candidate in candidates])
+    tall = heights > _MIN_HEIGHT * float(np.median(heights))
+    return [candidate for candidate, kept in zip(candidates, tall, strict=True) if kept]
 
 
-def _in_lines(found: list[Candidate]) -> list[Candidate]:
-    """Left to right within a line; a digit is of the line whose middle it reaches over."""
+def _sort_by_line(candidates: list[Candidate]) -> list[Candidate]:
+    """Sort left to right within a line; a digit that begins above a line's middle belongs to it."""
     lines: list[list[Candidate]] = []
-    for one in sorted(found, key=lambda one: one.box[1]):
+    for candidate in sorted(candidates, key=lambda one: one.box[1]):
         for line in lines:
             middle = float(np.mean([(other.box[1] + other.box[3]) / 2 for other in line]))
-            if one.box[1] < middle:
-                line.append(one)
+            if candidate.box[1] < middle:
+                line.append(candidate)
                 break
         else:
-            lines.append([one])
+            lines.append([candidate])
     return [one for line in lines for one in sorted(line, key=lambda one: one.box[0])]

@@ -1,95 +1,91 @@
-"""A digit's ink -> (28, 28) uint8 as MNIST holds it.
+"""Scale the foreground of a digit to a (28, 28) uint8 image as MNIST holds it.
 
 MNIST's digits were scaled into a 20×20 box with anti-aliasing and placed in 28×28 by their
-centre of mass, white ink on black (LeCun et al., http://yann.lecun.com/exdb/mnist/). They were
-written with a pen whose line is a seventh of their height; a hairline or a marker is brought
-nearer to that, so that the model sees strokes it knows.
+centre of mass, white on black (LeCun et al., http://yann.lecun.com/exdb/mnist/). Their strokes
+are about a seventh of their height wide. Thinner or thicker strokes are brought nearer to that,
+as models were trained on such strokes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from PIL import Image
 
-from .foreground import dilate, erode, extent
+from .arrays import Floats, Grey
+from .foreground import bounding_box, dilate, erode
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .foreground import Floats, Grey
-
-SIZE = 28
-BOX = 20
-# The pen is measured and changed on the digit in this size: 5 pixels for one of MNIST's.
-_DRAWN = 5 * BOX
-# Widths of MNIST's strokes, in its pixels: the middle four fifths of its training images.
-THIN, THICK = 2.0, 3.2
+# Pixels: sides of an MNIST image and of the box that its digit fills.
+MNIST_SIDE = 28
+_BOX_SIDE = 20
+# Pixels: stroke width is measured and changed at this size, where MNIST's pixels are 5 wide.
+_WORKING_SIDE = 5 * _BOX_SIDE
+# MNIST pixels: stroke widths of its training images, 10th to 90th percentile.
+_MIN_STROKE, _MAX_STROKE = 2.0, 3.2
 
 
-def render(ink: Floats) -> NDArray[np.uint8]:
-    """Return ink (h, w) in [0, 1], cut out closely, as an MNIST image: white on black."""
-    return _centre(_fit(_with_usual_pen(_fit(ink, _DRAWN)), BOX))
+def normalize(foreground: Floats) -> Grey:
+    """Return a digit's foreground (h, w) in [0, 1], cut out closely, as an MNIST image."""
+    working = _normalize_stroke_width(_resize(foreground, _WORKING_SIDE))
+    return _place_by_centre_of_mass(_resize(working, _BOX_SIDE))
 
 
-def stroke_width(ink: Floats) -> float:
-    """Return the mean width of strokes, in pixels: twice the area over the outline's length."""
-    padded = np.pad(ink, 1)
+def stroke_width(foreground: Floats) -> float:
+    """Return the mean width of strokes in pixels: 2 × area / length of the outline."""
+    padded = np.pad(foreground, 1)
     y, x = np.diff(padded, axis=0)[:, :-1], np.diff(padded, axis=1)[:-1]
-    # The sum of the gradient's length is the outline's (the co-area formula).
-    return 2 * float(ink.sum()) / max(float(np.hypot(x, y).sum()), 1e-6)
+    # The outline's length is the sum of the gradient's magnitude (co-area formula).
+    return 2 * float(foreground.sum()) / max(float(np.hypot(x, y).sum()), 1e-6)
 
 
-def _with_usual_pen(ink: Floats) -> Floats:
-    """Return ink with strokes within MNIST's widths, on a canvas that it still fills."""
-    width, side = stroke_width(ink), max(ink.shape)
-    usual = min(max(width * BOX / side, THIN), THICK) / BOX
-    # The digit grows with its strokes: (width + 2 r) / (side + 2 r) = usual.
-    radius = round((usual * side - width) / (2 * (1 - usual)))
+def _normalize_stroke_width(foreground: Floats) -> Floats:
+    """Dilate or erode until the strokes, relative to the digit, are as wide as MNIST's."""
+    width, side = stroke_width(foreground), max(foreground.shape)
+    target = min(max(width * _BOX_SIDE / side, _MIN_STROKE), _MAX_STROKE) / _BOX_SIDE
+    # The digit grows with its strokes: (width + 2 radius) / (side + 2 radius) = target.
+    radius = round((target * side - width) / (2 * (1 - target)))
     if radius == 0:
-        return ink
-    pixels = np.pad(np.rint(ink * 255).astype(np.uint8), max(radius, 0) + 1)
+        return foreground
+    pixels = np.pad(np.rint(foreground * 255).astype(np.uint8), max(radius, 0) + 1)
+    # A cross and a square in turn approximate a disc by an octagon.
     for number in range(abs(radius)):
-        pixels = _step(pixels, thicker=radius > 0, square=number % 2 == 1)
-    return _crop(pixels.astype(np.float32) / np.float32(255))
+        if number % 2:
+            pixels = dilate(pixels, 3) if radius > 0 else erode(pixels, 3)
+        else:
+            pixels = _extreme_of_cross(pixels, least=radius < 0)
+    changed = pixels.astype(np.float32) / np.float32(255)
+    left, top, right, bottom = bounding_box(changed)
+    return changed[top:bottom, left:right]
 
 
-def _step(pixels: Grey, *, thicker: bool, square: bool) -> Grey:
-    """One pixel thicker or thinner: a cross and a square in turn make an octagon."""
-    extreme = dilate if thicker else erode
-    if square:
-        return extreme(pixels, 3)
-    choose = np.maximum if thicker else np.minimum
+def _extreme_of_cross(pixels: Grey, *, least: bool) -> Grey:
+    """Dilate, or erode, by one pixel to the four sides."""
+    extreme = np.minimum if least else np.maximum
     out = pixels.copy()
-    out[1:], out[:-1] = choose(out[1:], pixels[:-1]), choose(out[:-1], pixels[1:])
-    out[:, 1:] = choose(out[:, 1:], pixels[:, :-1])
-    out[:, :-1] = choose(out[:, :-1], pixels[:, 1:])
+    out[1:], out[:-1] = extreme(out[1:], pixels[:-1]), extreme(out[:-1], pixels[1:])
+    out[:, 1:] = extreme(out[:, 1:], pixels[:, :-1])
+    out[:, :-1] = extreme(out[:, :-1], pixels[:, 1:])
     return out
 
 
-def _crop(ink: Floats) -> Floats:
-    left, top, right, bottom = extent(ink)
-    return ink[top:bottom, left:right]
-
-
-def _fit(ink: Floats, side: int) -> Floats:
-    """Scale so that the longer side is `side` pixels."""
-    height, width = ink.shape
+def _resize(foreground: Floats, side: int) -> Floats:
+    """Scale so that the longer side has `side` pixels."""
+    height, width = foreground.shape
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(foreground).resize(size, Image.Resampling.BILINEAR))
 
 
-def _centre(ink: Floats) -> NDArray[np.uint8]:
-    """Place (h, w) ink, h and w at most 20, with its centre of mass in the middle of 28×28."""
-    canvas = np.zeros((SIZE, SIZE), np.uint8)
-    mass = max(float(ink.sum()), 1e-6)
-    offsets = []  # Pixel 14, counted from 0, is where the centres of mass of MNIST lie.
-    for axis, length in enumerate(ink.shape):
-        centre = float(ink.sum(axis=1 - axis) @ np.arange(length)) / mass
-        offsets.append(int(np.clip(round(SIZE / 2 - centre), 0, SIZE - length)))
+def _place_by_centre_of_mass(foreground: Floats) -> Grey:
+    """Return (28, 28) with the centre of mass of (h, w), at most 20×20, in its middle."""
+    canvas = np.zeros((MNIST_SIDE, MNIST_SIDE), np.uint8)
+    mass = max(float(foreground.sum()), 1e-6)
+    offsets = []
+    for axis, length in enumerate(foreground.shape):
+        centre = float(foreground.sum(axis=1 - axis) @ np.arange(length)) / mass
+        # MNIST's centres of mass lie at pixel 14, counted from 0.
+        offsets.append(int(np.clip(round(MNIST_SIDE / 2 - centre), 0, MNIST_SIDE - length)))
     top, left = offsets
-    height, width = ink.shape
-    canvas[top : top + height, left : left + width] = np.rint(ink * 255).astype(np.uint8)
+    height, width = foreground.shape
+    pixels = np.rint(foreground * 255).astype(np.uint8)
+    canvas[top : top + height, left : left + width] = pixels
     return canvas

@@ -1,329 +1,236 @@
-"""Write a bundle: convert, verify, and only then let it exist."""
+"""A Keras model and its data in, a verified bundle out.
+
+The stages: load, infer the model's spec, calibrate int8, convert, verify, gate, write.
+"""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_mnist import datasets
-from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
-from edge_mnist.bundle.model_spec import ModelSpec, Scaling
-from edge_mnist.errors import DataError, ModelError
-from edge_mnist.foreign_models import scaling_search
-from edge_mnist.system.files import new_folder
-from edge_mnist.system.text_table import percent
-from edge_mnist.system.version import __version__
+from edge_mnist.bundle.model_spec import ModelSpec
+from edge_mnist.datasets import Source, Split
 
+from . import bundle_writer
+from .bundle_writer import BundleWriter
 from .conversion import source_model as source_models
+from .conversion import spec_inference
+from .conversion.converter import ConvertedFile, Make, Report, convert_for, load_converter
 from .conversion.source_model import SourceModel
-from .conversion.targets import Target, loads_in
+from .conversion.targets import TARGETS, Target
 from .data.model_input import as_input
 from .data.validation import hold_out
-from .frameworks import converting, tool_versions
+from .frameworks import converting, load_keras
 from .quantization import search
 from .quantization.calibration import check_pixels, representative
-from .verification import parity, rejection_threshold
-from .verification.gate import Gate, Verdict, check
+from .quantization.search import Quantizer, Scheme
+from .verification import gate, parity, rejection_threshold
+from .verification.gate import Gate, VerifiedFile
 from .verification.latency import slower_than_float
-
-Report = Callable[[str], None]
-# What trainers make of pixels; of several that fit equally the first is taken.
-_RANGES = {
-    "0 to 1": Scaling.between(0, 1),
-    "0 to 255": Scaling.between(0, 255),
-    "-1 to 1": Scaling.between(-1, 1),
-}
-# So much accuracy is lost by a wrong range alone, not by a model that is merely bad.
-_WRONG_RANGE = 0.2
+from .verification.parity import Reference
 
 
 @dataclass(frozen=True)
-class _Made:
-    """One file and what became of it."""
+class ExportOptions:
+    """What to export.
 
-    verdict: Verdict
-    requirements: dict[str, Any]
+    Attributes:
+        formats: tflite, onnx or both.
+        precisions: float32 and any of float16, dynamic and int8.
+        batch: the batch of the ONNX files; None for an open one.
+        target: the kind of device that has to load every file.
+        gate: the limits that every file must keep.
+    """
+
+    formats: tuple[str, ...]
+    precisions: tuple[str, ...]
+    batch: int | None = None
+    target: Target = TARGETS["generic"]
+    gate: Gate = field(default_factory=Gate)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and its data.
+
+    Attributes:
+        source: the `.keras` file and what is known about its training.
+        keras: the Keras model, whose outputs are probabilities.
+        spec: the model's spec.
+        calibration: the images that training used.
+        validation: the images that training held out. Choices are made by measuring on these.
+        test: the test set.
+    """
+
+    source: SourceModel
+    keras: Any
+    spec: ModelSpec
+    calibration: Split
+    validation: Split
+    test: Split
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return Keras's probabilities (n, classes) for images (n, …) uint8."""
+        probabilities: NDArray[np.float32] = self.keras.predict(
+            as_input(images, self.spec.scaling), verbose=0
+        )
+        return probabilities
+
+
+@dataclass(frozen=True)
+class Int8Plan:
+    """How to quantize to int8.
+
+    Attributes:
+        quantizers: the model in each format, its activations measured.
+        scheme: the chosen scheme.
+        manifest_entry: the manifest's `calibration`.
+    """
+
+    quantizers: Mapping[str, Quantizer]
+    scheme: Scheme
+    manifest_entry: Mapping[str, Any]
 
 
 def export(
-    subject: SourceModel,
-    source: datasets.Source,
+    source_model: SourceModel,
+    data_source: Source,
     out: Path,
+    options: ExportOptions,
     *,
-    formats: Sequence[str],
-    precisions: Sequence[str],
-    batch: int | None,
-    target: Target,
-    gate: Gate,
     report: Report,
     show: Report,
 ) -> None:
-    """Write the bundle `out` from a Keras model, every file run on the whole test set first.
+    """Write the bundle `out` from a Keras model. Every file runs on the whole test set first.
 
-    `batch` is that of the ONNX files, None for an open one. `report` takes progress, `show` the
-    table. Where the gate fails nothing is left behind.
+    Args:
+        source_model: the model to export.
+        data_source: its data: training images to calibrate with, test images to verify with.
+        out: the bundle folder, new or empty. It is not created if the export fails.
+        options: what to export.
+        report: takes lines of progress.
+        show: takes the table of verified files, also if the gate fails.
 
     Raises:
-        GateError: a file lost what `gate` wants kept.
-        ModelError, OutputError, DataError: as the messages say.
+        GateError: a file misses a limit of the gate.
+        ModelError, DataError, OutputError: as the messages say.
     """
-    with new_folder(out) as folder:
-        model = source_models.load(subject)
-        shape = tuple(model.inputs[0].shape[1:])
-        train = datasets.load(source, "train", limit=subject.limit, shape=shape)
-        test = datasets.load(source, "test", shape=shape)
-        _check_fits(model, train)
-        model = _answering_probabilities(model, train)
-        spec = _model_spec(model, subject, train, report)
-        reference = parity.reference(model, test, spec.scaling)
-        # The converters are heavy: each is imported only when its format is asked for.
-        converters = {
-            name: importlib.import_module(f".conversion.{name}", __package__) for name in formats
-        }
-        kept, held = hold_out(train)
-        int8: Mapping[str, Callable[..., bytes]] = {}
-        calibration: dict[str, Any] = {}
-        if "int8" in precisions:
-            int8, calibration = _int8(model, subject, spec, kept, held, converters, report)
-        made = []
-        for format, converter in converters.items():
-            for precision in precisions:
-                report(f"Converting to {precision} {format}")
-                convert: Callable[..., bytes] = functools.partial(
-                    converter.convert, model, precision=precision
-                )
-                if precision == "int8":
-                    convert = int8[format]
-                file = Path(f"model-{precision}.{format}")
-                content, requirements = _fit(convert, converter, file, target, report)
-                content = converter.finish(content, spec, batch=batch)
-                artifact = _write(folder, format, precision, content, spec)
-                verdict = parity.verify(artifact, reference)
-                made.append(_Made(verdict, requirements))
-        verdicts = [entry.verdict for entry in made]
-        show(parity.text(verdicts, reference))
-        check(verdicts, gate)
-        for line in slower_than_float([verdict.artifact for verdict in verdicts]):
+    with bundle_writer.new_bundle(out) as bundle:
+        model = load(source_model, data_source, report=report)
+        reference = parity.reference(model.keras, model.test, model.spec.scaling)
+        int8 = calibrate(model, options, report=report)
+        converted = convert(model, int8, options, report=report)
+        verified = verify(converted, model.spec, reference, bundle)
+        show(parity.text(verified, reference))
+        gate.check(verified, options.gate)
+        for line in slower_than_float([file.artifact for file in verified]):
             report(line)
-        manifest = {
-            **_description(subject, model, spec),
-            "target": target.name,
-            "evaluation": {
-                "data": test.name,
-                "images": len(test.images),
-                "sha256": test.sha256,
-                "keras_accuracy": reference.accuracy,
-            },
-            **calibration,
-            **_refusal(model, spec, held, subject.seed, report),
-            "artifacts": [_entry(entry, batch) for entry in made],
-            "tools": _tools(),
-        }
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        threshold = choose_threshold(model, report=report)
+        description = describe(model, reference, int8, threshold, options.target)
+        bundle.finish(description, verified, batch=options.batch)
 
 
-def _int8(
-    model: Any,
-    subject: SourceModel,
-    spec: ModelSpec,
-    kept: datasets.Split,
-    held: datasets.Split,
-    converters: Mapping[str, ModuleType],
-    report: Report,
-) -> tuple[Mapping[str, Callable[..., bytes]], dict[str, Any]]:
-    """Choose how int8 is made; return what makes it, by format, and what the manifest says."""
-    images, counts = representative(kept, seed=subject.seed)
-    check_pixels(images, spec, kept.name)
-    report(f"Measuring activations on {len(images)} images of {kept.name}")
-    floats = as_input(images, spec.scaling)
+def load(source_model: SourceModel, data_source: Source, *, report: Report) -> LoadedModel:
+    """Load the model and its data, and infer what the file does not state."""
+    load_keras("tensorflow")  # The converters read TensorFlow graphs.
+    model = source_models.load(source_model)
+    shape = tuple(model.inputs[0].shape[1:])
+    train = datasets.load(data_source, "train", limit=source_model.limit, shape=shape)
+    test = datasets.load(data_source, "test", shape=shape)
+    spec_inference.check_data(model, train)
+    model = spec_inference.with_softmax(model, train)
+    spec = spec_inference.infer_spec(model, source_model, train, report=report)
+    return LoadedModel(source_model, model, spec, *hold_out(train), test)
+
+
+def calibrate(model: LoadedModel, options: ExportOptions, *, report: Report) -> Int8Plan | None:
+    """Measure activations, then choose the int8 scheme by its error on validation images."""
+    if "int8" not in options.precisions:
+        return None
+    images, counts = representative(model.calibration, seed=model.source.seed)
+    check_pixels(images, model.spec, model.calibration.name)
+    report(f"Measuring activations on {len(images)} images of {model.calibration.name}")
+    inputs = as_input(images, model.spec.scaling)
     quantizers = {}
-    for format, converter in converters.items():
+    for format in options.formats:
+        converter = load_converter(format)
         with converting(f"model-int8.{format}"):
-            quantizers[format] = converter.Quantizer(model, floats, counts, spec.range)
-
-    def keras_answers(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        answers: NDArray[np.float32] = model.predict(as_input(images, spec.scaling), verbose=0)
-        return answers
-
+            quantizers[format] = converter.Quantizer(model.keras, inputs, counts, model.spec.range)
     with converting("an int8 file"):
-        study = search.study(quantizers, held, keras_answers, spec, counts)
-    report(search.summary(study, held))
-    trained_on = subject.training.get("data", {})
-    document: dict[str, Any] = {
-        "data": kept.name,
-        "seed": subject.seed,
-        "validation_images": len(held.images),
-        # Of a model that came with no run nobody can tell what it has seen.
-        "held_out_of_training": trained_on.get("sha256") == kept.sha256 or None,
-        **search.document(study),
+        found = search.search_schemes(
+            quantizers, model.validation, model.predict, model.spec, counts
+        )
+    report(search.summary(found, model.validation))
+    trained_on = model.source.training.get("data", {}).get("sha256")
+    entry = {
+        "data": model.calibration.name,
+        "seed": model.source.seed,
+        "validation_images": len(model.validation.images),
+        # Unknown for a model without a run.
+        "held_out_of_training": trained_on == model.calibration.sha256 or None,
+        **search.manifest_entry(found),
     }
-    makers: dict[str, Callable[..., bytes]] = {
-        format: functools.partial(quantizer.quantize, study.chosen)
-        for format, quantizer in quantizers.items()
-    }
-    return makers, {"calibration": document}
+    return Int8Plan(quantizers, found.chosen, entry)
 
 
-def _refusal(
-    model: Any, spec: ModelSpec, held: datasets.Split, seed: int, report: Report
+def convert(
+    model: LoadedModel, int8: Int8Plan | None, options: ExportOptions, *, report: Report
+) -> list[ConvertedFile]:
+    """Convert the model to every format and precision."""
+    files = []
+    for format in options.formats:
+        converter = load_converter(format)
+        for precision in options.precisions:
+            report(f"Converting to {precision} {format}")
+            make: Make = functools.partial(converter.convert, model.keras, precision=precision)
+            if int8 and precision == "int8":
+                make = functools.partial(int8.quantizers[format].quantize, int8.scheme)
+            file = convert_for(options.target, format, precision, make, report=report)
+            content = converter.finish(file.content, model.spec, batch=options.batch)
+            files.append(replace(file, content=content))
+    return files
+
+
+def verify(
+    files: Sequence[ConvertedFile], spec: ModelSpec, reference: Reference, bundle: BundleWriter
+) -> list[VerifiedFile]:
+    """Add every file to the bundle and run it on the test set."""
+    return [parity.verify(bundle.add(file, spec), file.requirements, reference) for file in files]
+
+
+def choose_threshold(model: LoadedModel, *, report: Report) -> dict[str, Any] | None:
+    """Choose the confidence below which a device answers "no digit"."""
+    threshold = rejection_threshold.choose(
+        model.keras, model.spec, model.validation, seed=model.source.seed
+    )
+    if threshold:
+        report(
+            f"Rejection threshold {threshold['threshold']:.3f}: accepts {threshold['kept']:.2%} of "
+            f"{threshold['of']}"
+        )
+    return threshold
+
+
+def describe(
+    model: LoadedModel,
+    reference: Reference,
+    int8: Int8Plan | None,
+    threshold: Mapping[str, Any] | None,
+    target: Target,
 ) -> dict[str, Any]:
-    """Choose below which confidence nothing is read, and say what the manifest says."""
-    if not spec.digits:
-        return {}
-    chosen = rejection_threshold.choose(model, spec, held, seed=seed)
-    if not chosen:
-        return {}
-    report(
-        f"Below {chosen['threshold']:.3f} no digit is read: {chosen['kept']:.2%} of "
-        f"{chosen['of']} are kept"
-    )
-    return {"refusal": {"data": held.name, **chosen}}
-
-
-def _fit(
-    convert: Callable[..., bytes], converter: ModuleType, file: Path, target: Target, report: Report
-) -> tuple[bytes, dict[str, Any]]:
-    """Convert so that `target` loads the file; return it with what its manifest entry says.
-
-    Raises:
-        ModelError: the target cannot load it, with nothing left to give up.
-    """
-    format, given_up = file.suffix[1:], None
-    with converting(file.name):
-        content = convert()
-    needs = converter.needs(content)
-    refusal = target.refusal(format, needs)
-    if refusal and (given_up := converter.OLDER.get(file.stem.removeprefix("model-"))):
-        report(f"{file} {refusal}: for {target.name} it gets {given_up}")
-        with converting(file.name):
-            content = convert(older=True)
-        needs = converter.needs(content)
-    target.check(str(file), format, needs)
-    oldest = loads_in(format, needs)
-    for runtime in (name for name, release in oldest.items() if release is None):
-        report(f"{file} loads in no release of {runtime}; if a device has that, see --target")
-    about = {**converter.requirements(content), "loads_in": oldest}
-    return content, {**about, "given_up": given_up} if given_up else about
-
-
-def _check_fits(model: Any, train: datasets.Split) -> None:
-    """Refuse data that is not of the model's size or classes."""
-    shape, classes = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[1]
-    images = (*train.images.shape[1:], 1)[:3]
-    if images != shape or len(train.classes) != classes:
-        raise DataError(
-            f"Expected images of shape {shape} of {classes} classes for this model, got {images} "
-            f"of {len(train.classes)} in {train.name}; give its data with --data."
-        )
-
-
-def _model_spec(
-    model: Any, subject: SourceModel, train: datasets.Split, report: Report
-) -> ModelSpec:
-    height, width, channels = model.inputs[0].shape[1:]
-    scaling = subject.scaling or _find_scaling(model, train, report)
-    if subject.scaling and subject.weights_sha256 is None:
-        _check_scaling(model, scaling, train)
-    return ModelSpec(height, width, channels, scaling, train.classes)
-
-
-def _find_scaling(model: Any, train: datasets.Split, report: Report) -> Scaling:
-    """Return what has to be made of pixels, found by trying it on training images."""
-    scores = _scores(model, train, _RANGES)
-    chosen = scaling_search.best(scores)[0]
-    tried = ", ".join(f"{name}: {percent(score.accuracy)}" for name, score in scores.items())
-    report(
-        f"Pixels are taken to be {chosen} for this model; accuracy on {_sample_name(train)} with "
-        f"{tried}. --input-range decides otherwise."
-    )
-    return _RANGES[chosen]
-
-
-def _check_scaling(model: Any, given: Scaling, train: datasets.Split) -> None:
-    """Refuse an input range that another one beats by far: pixels scaled twice, or never.
-
-    Raises:
-        ModelError: names the range that fits.
-    """
-    scores = _scores(model, train, {"given": given, **_RANGES})
-    best = scaling_search.best(scores)[0]
-    if scores[best].accuracy - scores["given"].accuracy > _WRONG_RANGE:
-        low, high = given.value(0), given.value(255)
-        raise ModelError(
-            f"Expected the range of pixels that this model was trained on, got --input-range "
-            f"{low:g},{high:g}: accuracy {percent(scores['given'].accuracy)} on "
-            f"{_sample_name(train)}, "
-            f"and {percent(scores[best].accuracy)} with {best}. Does the model scale pixels "
-            f"itself, or not at all? Leave --input-range out, or give that."
-        )
-
-
-def _scores(
-    model: Any, train: datasets.Split, scalings: Mapping[str, Scaling]
-) -> dict[str, scaling_search.Score]:
-    images, labels = _sample(train)
+    """Return the manifest's fields on the model, its training and its data, in their order."""
+    spec = model.spec
     return {
-        name: scaling_search.score(
-            model.predict(as_input(images, scaling), verbose=0), labels, "probabilities"
-        )
-        for name, scaling in scalings.items()
-    }
-
-
-def _sample(train: datasets.Split) -> tuple[NDArray[np.uint8], NDArray[np.unsignedinteger]]:
-    """Return some images and labels, at random: folders come a class after the other."""
-    order = np.random.default_rng(0).permutation(len(train.images))[: scaling_search.SAMPLE]
-    return train.images[order], train.labels[order]
-
-
-def _sample_name(train: datasets.Split) -> str:
-    return f"{min(scaling_search.SAMPLE, len(train.images))} images of {train.name}"
-
-
-def _answering_probabilities(model: Any, train: datasets.Split) -> Any:
-    """Return the model, with a softmax behind it if it answers with logits.
-
-    Raises:
-        ModelError: it answers with neither.
-    """
-    answers = model.predict(as_input(_sample(train)[0]), verbose=0)
-    if not np.isfinite(answers).all():
-        raise ModelError("Expected a model that answers with numbers, got NaN or infinity.")
-    if source_models.answers_probabilities(answers):
-        return model
-    if answers.min() >= 0 and answers.max() <= 1 and np.ptp(answers) > 0:
-        raise ModelError(
-            "Expected probabilities that sum to 1, or logits, got scores in 0…1 that do neither; "
-            "end the model in a softmax, not a sigmoid."
-        )
-    inputs = keras.Input(model.inputs[0].shape[1:], name="image")
-    return keras.Model(inputs, keras.layers.Softmax()(model(inputs)), name=model.name)
-
-
-def _write(folder: Path, format: str, precision: str, content: bytes, spec: ModelSpec) -> Artifact:
-    path = folder / f"model-{precision}.{format}"
-    path.write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    return Artifact(path, format, precision, spec, len(content), digest)
-
-
-def _description(subject: SourceModel, model: Any, spec: ModelSpec) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
         "architecture": {
-            "name": subject.name,
-            "parameters": int(sum(np.prod(weight.shape) for weight in model.weights)),
+            "name": model.source.name,
+            "parameters": int(sum(np.prod(weight.shape) for weight in model.keras.weights)),
         },
         "labels": list(spec.labels),
         "input": {
@@ -333,30 +240,17 @@ def _description(subject: SourceModel, model: Any, spec: ModelSpec) -> dict[str,
             "range": list(spec.range),
             "polarity": "white ink on black",
         },
-        "training": {**subject.training, "weights_sha256": source_models.weights_sha256(model)},
+        "training": {
+            **model.source.training,
+            "weights_sha256": source_models.weights_sha256(model.keras),
+        },
+        "target": target.name,
+        "evaluation": {
+            "data": model.test.name,
+            "images": len(model.test.images),
+            "sha256": model.test.sha256,
+            "keras_accuracy": reference.accuracy,
+        },
+        **({"calibration": int8.manifest_entry} if int8 else {}),
+        **({"refusal": threshold} if threshold else {}),
     }
-
-
-def _entry(made: _Made, batch: int | None) -> dict[str, Any]:
-    verdict = made.verdict
-    return {
-        "file": verdict.artifact.path.name,
-        "format": verdict.artifact.format,
-        "precision": verdict.artifact.precision,
-        "batch": 1 if verdict.artifact.format == "tflite" else batch,
-        "size_bytes": verdict.artifact.size_bytes,
-        "sha256": verdict.artifact.sha256,
-        "accuracy": verdict.accuracy,
-        "agreement": verdict.agreement,
-        "max_probability_error": verdict.max_probability_error,
-        "mean_probability_error": verdict.mean_probability_error,
-        "probability_tolerance": verdict.tolerance,
-        "differing_images": list(verdict.differing),
-        **made.requirements,
-    }
-
-
-def _tools() -> dict[str, str]:
-    converters = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxslim")
-    runtimes = ("onnxruntime", "ai-edge-litert")
-    return {"edge-mnist": __version__, **tool_versions(*converters, *runtimes)}

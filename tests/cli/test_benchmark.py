@@ -11,6 +11,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -260,29 +261,22 @@ def _quoted(text: str) -> str:
 # ----- Options and failures ----------------------------------------------------------------------
 
 
-@slow
 @pytest.mark.timing
 def test_a_duration_is_kept_and_summarized_in_windows(cli: Cli, tmp_path: Path) -> None:
-    start = _children_s()
+    start = time.monotonic()
     done = cli("benchmark", INT8, "--duration", "3s", "--json", tmp_path / "x.json")
-    assert _children_s() - start < 15
+    assert time.monotonic() - start < 15
     document = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
     CHECK.validate(document)
     assert document["protocol"]["duration_s"] == 3
     (group,) = document["evidence"]["groups"]
-    # Other load prolongs the last turn, but not the processor time.
-    assert group["wall_s"] >= 3
-    assert group["own_s"] < 4
+    assert 3 <= group["wall_s"] < 4
+    # A turn takes at least 0.2 seconds, however few of its samples are kept.
+    assert all(len(row["samples_ns"]["predict"]) <= 15 for row in document["results"])
     for row in document["results"]:
-        # A turn takes at least 0.2 seconds, so that 3 seconds hold 15 rounds, or fewer under load.
-        rounds = len(row["samples_ns"]["predict"])
-        assert 1 <= rounds <= 15
-        length_s = group["wall_s"] / max(1, rounds // 3)
-        starts_s = [window["start_s"] for window in row["windows"]]
-        numbers = [round(start_s / length_s) for start_s in starts_s]
-        assert numbers == sorted(set(numbers)) and set(numbers) <= set(range(max(1, rounds // 3)))
-        assert starts_s == pytest.approx([number * length_s for number in numbers], abs=2e-3)
-        assert f"{row['windows'][-1]['p50_us']:.1f}" in done.stdout
+        # Three rounds a window; another program may take some of the 15 rounds away.
+        assert len(row["windows"]) == len(row["samples_ns"]["predict"]) // 3 >= 2
+        assert f"{row['windows'][1]['p50_us']:.1f}" in done.stdout
         assert row["predict_us"]["n"] <= 12_000
     assert "Median of predict in every window, µs:" in done.stdout
 

@@ -1,4 +1,4 @@
-"""A small run and its bundle, made once by the command line on the stand-in."""
+"""A small run on synthetic digits and its bundle, created once by the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(cli: Cli, together: Path) -> Path:
 @pytest.fixture(scope="session")
 def bundle(cli: Cli, run: Path, together: Path) -> Path:
     """Every precision of that run, in both formats."""
-    # 6,000 images make no settled model; one point leaves room for what rounding tips over.
+    # After 6,000 images many predictions are close, so rounding changes up to a point of them.
     return _once(together / "bundle", lambda path: cli("export", run, *EVERYTHING, "--out", path))
 
 
@@ -35,7 +35,7 @@ def together(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 
 def _once(path: Path, make: Callable[[Path], object]) -> Path:
-    """Let the first process that comes make `path`, while the others wait for it."""
+    """Let the first process create `path` while the others wait for it."""
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():

@@ -1,7 +1,7 @@
-"""`export MODEL.keras --data PATH`: image classifiers that this project never made.
+"""`export MODEL.keras --data PATH`: a user's own image classifiers.
 
-Each is really trained for a few seconds, really converted and really run. The data are drawn
-digits 0 to 4, in other sizes and in colour.
+Each is trained for a few seconds, converted and run. The data are drawn digits 0 to 4, in other
+sizes and in colour.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CLASSES = 5
 
 
 def data(count: int, shape: tuple[int, int, int], *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn digits in the middle of (h, w), white, or of a colour each on a dark ground."""
+    """Return drawn digits in the middle of (h, w): white, or each in its own colour."""
     height, width, channels = shape
     labels = np.arange(count) % CLASSES
     digits = synthetic.draw(labels, seed=seed)
@@ -140,7 +140,7 @@ MODELS: dict[str, tuple[Callable[[Any], Any], tuple[int, int, int], tuple[float,
 def fit(
     build: Callable[[Any], Any], shape: tuple[int, int, int], pixels: tuple[float, float]
 ) -> Any:
-    """Train for a few seconds on pixels of that range."""
+    """Train for a few seconds on pixels scaled to a range."""
     keras.utils.set_random_seed(3)
     inputs = keras.Input(shape)
     model = keras.Model(inputs, build(inputs))
@@ -160,20 +160,21 @@ def export(*arguments: str | Path, status: int = 0) -> None:
     assert ended.value.code == status
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("name", MODELS)
-def test_a_keras_model_of_a_users_own_is_exported_and_runs(
+def test_a_user_s_own_keras_model_is_exported_and_runs(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build, shape, pixels = MODELS[name]
     model = fit(build, shape, pixels)
     model.save(tmp_path / "mine.keras")
     own = save_npz(tmp_path / "drawn.npz", shape)
-    # 500 test images: one of them is 0.2 points.
+    # One of 500 test images is 0.2 points.
     asked = ("--int8", "--fp16", "--dynamic", "--max-drop", "2", "--min-agreement", "96")
     export(tmp_path / "mine.keras", "--data", own, *asked, "--out", tmp_path / "bundle")
-    said = capsys.readouterr()
-    assert f"Pixels are taken to be {pixels[0]:g} to {pixels[1]:g}" in said.err
-    assert said.out.startswith("own-drawn-test, 500 images")
+    printed = capsys.readouterr()
+    assert f"Inferred input range {pixels[0]:g} to {pixels[1]:g}" in printed.err
+    assert printed.out.startswith("own-drawn-test, 500 images")
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert manifest["input"]["range"] == list(pixels)
     assert (manifest["input"]["height"], manifest["input"]["width"]) == shape[:2]
@@ -188,6 +189,7 @@ def test_a_keras_model_of_a_users_own_is_exported_and_runs(
         assert classifier.predict(images[0]).digit == digits[0]
 
 
+@pytest.mark.train
 def test_pixels_scaled_twice_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,7 +197,7 @@ def test_pixels_scaled_twice_are_refused(
     fit(rescaling_inside, shape, (0, 255)).save(tmp_path / "mine.keras")
     own = save_npz(tmp_path / "drawn.npz", shape)
     asked = (tmp_path / "mine.keras", "--data", own, "--int8", "--out", tmp_path / "b")
-    # The model scales pixels itself; scaled before, all of them are nearly black.
+    # The model scales pixels itself. Scaled twice, all of them are nearly black.
     export(*asked, "--input-range", "0,1", status=2)
     (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith("edge-mnist: e"))
     assert "got --input-range 0,1: accuracy" in line
@@ -207,7 +209,8 @@ def test_pixels_scaled_twice_are_refused(
     assert not (tmp_path / "b").exists()
 
 
-def test_a_folder_a_class_names_the_labels(tmp_path: Path) -> None:
+@pytest.mark.train
+def test_subfolders_name_the_labels(tmp_path: Path) -> None:
     shape = (28, 28, 1)
     model = fit(dense, shape, (0, 1))
     model.save(tmp_path / "mine.keras")
@@ -294,11 +297,12 @@ REFUSED = {
 }
 
 
+@pytest.mark.train
 def test_twenty_classes_in_order_and_mixed_precision(tmp_path: Path) -> None:
     shape, classes = (28, 28, 1), 20
     labels = np.arange(1200) // 60
     images = np.zeros((1200, *shape), np.uint8)
-    # A bar whose place is the class; in order, as folders come.
+    # The position of a bar is its class. Images are sorted by class, as those of folders.
     for image, label in zip(images, labels, strict=True):
         image[4:24, 4 + label, 0] = 255
     keras.utils.set_random_seed(1)
@@ -318,6 +322,7 @@ def test_twenty_classes_in_order_and_mixed_precision(tmp_path: Path) -> None:
     assert manifest["calibration"]["held_out_of_training"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "format", "named"),
     [
@@ -326,7 +331,7 @@ def test_twenty_classes_in_order_and_mixed_precision(tmp_path: Path) -> None:
         ("gelu", "onnx", "can be converted to model-float32.onnx, got: "),
     ],
 )
-def test_a_layer_without_a_form_is_one_line(
+def test_a_layer_that_cannot_be_converted_is_one_line(
     activation: str,
     format: str,
     named: str,
@@ -345,7 +350,7 @@ def test_a_layer_without_a_form_is_one_line(
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_exported_is_refused(
+def test_an_unfit_model_is_refused(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make, message = REFUSED[name]

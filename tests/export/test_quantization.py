@@ -1,4 +1,4 @@
-"""How int8 is made: ranges, the search among schemes, and what it may look at."""
+"""Quantization: activation ranges, the scheme search, and the images that each may use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from edge_mnist.datasets import Split, find, load
 from edge_mnist_export.data.validation import hold_out
 from edge_mnist_export.quantization.calibration import check_pixels, representative
 from edge_mnist_export.quantization.ranges import METHODS, Statistics, observe
-from edge_mnist_export.quantization.search import Result, Scheme, Study, Trial, best, search
+from edge_mnist_export.quantization.search import (
+    FormatResult,
+    Scheme,
+    SchemeResult,
+    choose,
+    search,
+)
 
 
 def statistics(values: np.ndarray) -> Statistics:
@@ -28,29 +34,29 @@ def normal(*, outlier: float = 0.0) -> np.ndarray:
     return values
 
 
-def test_min_max_is_the_least_and_the_greatest_value() -> None:
+def test_min_max_is_the_smallest_and_the_largest_value() -> None:
     values = normal()
     low, high = statistics(values).range("min-max")
     assert (low, high) == (pytest.approx(values.min()), pytest.approx(values.max()))
 
 
-def test_a_percentile_cuts_half_of_its_share_off_either_end() -> None:
+def test_percentile_clips_half_of_its_fraction_at_either_end() -> None:
     values = normal()
     low, high = statistics(values).range("percentile")
-    # 0.005 % at either end of a normal distribution are beyond 3.89 deviations.
+    # In a normal distribution 0.005 % of the values are beyond 3.89 deviations on either side.
     assert low == pytest.approx(np.quantile(values, 5e-5), abs=0.02)
     assert high == pytest.approx(np.quantile(values, 1 - 5e-5), abs=0.02)
 
 
-def test_entropy_and_percentile_leave_an_outlier_outside() -> None:
-    found = statistics(normal(outlier=40.0))
-    assert found.range("min-max")[1] == pytest.approx(40)
-    assert found.range("percentile")[1] < 4.5
-    assert 2.5 < found.range("entropy")[1] < 8
+def test_entropy_and_percentile_clip_an_outlier() -> None:
+    observed = statistics(normal(outlier=40.0))
+    assert observed.range("min-max")[1] == pytest.approx(40)
+    assert observed.range("percentile")[1] < 4.5
+    assert 2.5 < observed.range("entropy")[1] < 8
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_a_relu_gives_has_a_range_from_zero(method: str) -> None:
+def test_the_range_behind_a_relu_begins_at_zero(method: str) -> None:
     values = np.maximum(normal(), 0)
     low, high = statistics(values).range(method)
     assert low == 0
@@ -59,60 +65,60 @@ def test_what_a_relu_gives_has_a_range_from_zero(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("value", [0.0, 3.0])
-def test_a_tensor_that_never_changes_has_a_range(method: str, value: float) -> None:
+def test_a_constant_tensor_has_a_range(method: str, value: float) -> None:
     low, high = statistics(np.full(1000, value)).range(method)
     assert low <= value <= high or np.isclose(high, value, rtol=1e-3)
 
 
-def test_fewer_images_see_no_more_than_themselves() -> None:
+def test_statistics_of_fewer_images_exclude_the_others() -> None:
     images = np.arange(1, 11, dtype=np.float32).reshape(10, 1)
-    found = observe(lambda image: {"x": image}, images, (2, 10))
-    assert found[2]["x"].range("min-max") == (1, 2)
-    assert found[10]["x"].range("min-max") == (1, 10)
-    assert (found[2]["x"].counts.sum(), found[10]["x"].counts.sum()) == (2, 10)
+    observed = observe(lambda image: {"x": image}, images, (2, 10))
+    assert observed[2]["x"].range("min-max") == (1, 2)
+    assert observed[10]["x"].range("min-max") == (1, 10)
+    assert (observed[2]["x"].counts.sum(), observed[10]["x"].counts.sum()) == (2, 10)
 
 
-def trial(scheme: Scheme, error: float) -> Trial:
-    return Trial(scheme, {"tflite": Result(0.99, 1.0, error)})
+def result(scheme: Scheme, error: float) -> SchemeResult:
+    return SchemeResult(scheme, {"tflite": FormatResult(0.99, 1.0, error)})
 
 
-def test_the_least_error_is_chosen_and_of_those_alike_the_first() -> None:
+def test_the_least_error_is_chosen_and_among_equal_ones_the_first() -> None:
     bad, plain, fine = (Scheme(500, method) for method in METHODS)
-    assert best([trial(bad, 9e-4), trial(plain, 4e-4), trial(fine, 2e-4)]).scheme == fine
-    assert best([trial(plain, 4.1e-4), trial(fine, 4.0e-4)]).scheme == plain
+    assert choose([result(bad, 9e-4), result(plain, 4e-4), result(fine, 2e-4)]).scheme == fine
+    assert choose([result(plain, 4.1e-4), result(fine, 4.0e-4)]).scheme == plain
 
 
-def test_the_search_tries_ranges_weights_and_fewer_images() -> None:
+def test_the_search_tries_methods_weights_and_fewer_images() -> None:
     tried: list[Scheme] = []
 
-    def measure(scheme: Scheme) -> Trial:
+    def measure(scheme: Scheme) -> SchemeResult:
         tried.append(scheme)
         wanted = scheme.method == "entropy" and not scheme.per_channel
-        return trial(scheme, 1e-4 * scheme.images if wanted else 1.0)
+        return result(scheme, 1e-4 * scheme.images if wanted else 1.0)
 
-    study = search(measure, (20, 100, 500))
-    assert study.chosen == Scheme(20, "entropy", per_channel=False)
+    found = search(measure, (20, 100, 500))
+    assert found.chosen == Scheme(20, "entropy", per_channel=False)
     assert len(set(tried)) == len(tried) == 8
-    assert [t.scheme for t in study.trials] == tried
-    assert Study(study.chosen).trials == ()
+    assert [r.scheme for r in found.results] == tried
 
 
-def test_calibration_images_are_balanced_seeded_and_never_held_out() -> None:
-    kept, held = hold_out(load(find("synthetic"), "train", limit=3000))
-    assert (len(kept.images), len(held.images)) == (2750, 250)
-    chosen, counts = representative(kept, per_class=(2, 20), seed=4)
+def test_calibration_images_are_balanced_seeded_and_not_held_out() -> None:
+    train, validation = hold_out(load(find("synthetic"), "train", limit=3000))
+    assert (len(train.images), len(validation.images)) == (2750, 250)
+    chosen, counts = representative(train, per_class=(2, 20), seed=4)
     assert counts == (20, 200)
-    labels = {image.tobytes(): label for image, label in zip(kept.images, kept.labels, strict=True)}
+    pairs = zip(train.images, train.labels, strict=True)
+    labels = {image.tobytes(): label for image, label in pairs}
     for count in counts:
         classes = [labels[image.tobytes()] for image in chosen[:count]]
         assert np.bincount(classes, minlength=10).tolist() == [count // 10] * 10
-    assert not {image.tobytes() for image in held.images} & labels.keys()
-    again, other = (representative(kept, per_class=(2, 20), seed=seed)[0] for seed in (4, 5))
+    assert not {image.tobytes() for image in validation.images} & labels.keys()
+    again, other = (representative(train, per_class=(2, 20), seed=seed)[0] for seed in (4, 5))
     assert np.array_equal(chosen, again)
     assert not np.array_equal(chosen, other)
 
 
-def test_a_small_class_gives_what_it_has() -> None:
+def test_a_small_class_gives_all_its_images() -> None:
     images = np.arange(9, dtype=np.uint8).repeat(784).reshape(9, 28, 28)
     labels = np.array([0] * 6 + [1] * 3, np.uint8)
     split = Split("own-few-train", images, labels, "", ("a", "b", "none"))
@@ -125,13 +131,13 @@ def test_pixels_scaled_twice_are_an_error() -> None:
     spec = ModelSpec(scaling=Scaling.between(-1, 1))
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
     check_pixels(images, spec, "mine")
-    with pytest.raises(DataError, match=r"from -1 to 1, .* got -1 to -0.992 in mine: .* twice"):
+    with pytest.raises(DataError, match=r"span -1 to 1, .* got -1 to -0.992 in mine: .* twice"):
         check_pixels(images // 255, spec, "mine")
 
 
-def test_the_manifest_keeps_what_was_tried(bundle: Path) -> None:
+def test_the_manifest_lists_the_schemes_tried(bundle: Path) -> None:
     calibration = json.loads((bundle / "manifest.json").read_text())["calibration"]
-    # A twelfth of the run's 6,000 images: those that its training held out.
+    # A twelfth of the run's 6,000 images, which its training held out.
     assert calibration["validation_images"] == 500
     assert calibration["held_out_of_training"] is True
     tried = calibration["tried"]
@@ -146,30 +152,30 @@ def test_the_manifest_keeps_what_was_tried(bundle: Path) -> None:
         return row["tflite"]["mean_probability_error"] + row["onnx"]["mean_probability_error"]
 
     assert error(row) <= 1.06 * min(map(error, tried))
-    # Ways that make different files are measured differently.
+    # Schemes that give different files have different errors.
     assert len({error(row) for row in tried}) >= 6
     assert all(0.5 < row["tflite"]["accuracy"] <= 1 for row in tried)
 
 
-def test_what_was_measured_is_what_the_file_does(run: Path, bundle: Path) -> None:
+def test_the_manifest_s_measurements_are_those_of_the_file(run: Path, bundle: Path) -> None:
     import keras
 
     calibration = json.loads((bundle / "manifest.json").read_text())["calibration"]
-    _, held = hold_out(load(find("synthetic"), "train", limit=6000))
+    _, validation = hold_out(load(find("synthetic"), "train", limit=6000))
     chosen = {key: calibration[key] for key in ("method", "weights", "images")}
     (row,) = [row for row in calibration["tried"] if chosen.items() <= row.items()]
     keras_model = keras.saving.load_model(run / "model.keras", compile=False)
-    expected = keras_model.predict(held.images[..., np.newaxis] / np.float32(255), verbose=0)
+    expected = keras_model.predict(validation.images[..., np.newaxis] / np.float32(255), verbose=0)
     for format in ("tflite", "onnx"):
         classifier = Classifier(bundle / f"model-int8.{format}")
-        answers = classifier.predict_probabilities(held.images)
-        accuracy = (answers.argmax(axis=1) == held.labels).mean()
+        probabilities = classifier.predict_probabilities(validation.images)
+        accuracy = (probabilities.argmax(axis=1) == validation.labels).mean()
         assert accuracy == pytest.approx(row[format]["accuracy"], abs=1e-6)
-        error = np.abs(answers - expected).mean()
+        error = np.abs(probabilities - expected).mean()
         assert error == pytest.approx(row[format]["mean_probability_error"], rel=1e-3)
 
 
-def test_a_scheme_decides_the_scales_of_both_formats_alike(run: Path) -> None:
+def test_a_scheme_gives_both_formats_the_same_scales(run: Path) -> None:
     import keras
     import onnx
     from ai_edge_litert.interpreter import Interpreter
@@ -187,7 +193,7 @@ def test_a_scheme_decides_the_scales_of_both_formats_alike(run: Path) -> None:
         scales = [d["quantization_parameters"]["scales"] for d in details]
         graph = onnx.load_from_string(onnx_file).graph
         values = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
-        # Of the activations: input, two convolutions, two dense layers; scale 1/255 at the edges.
+        # Tensors with one scale: the input, two convolutions, two dense layers, the output.
         activations = {float(s[0]) for d, s in zip(details, scales, strict=True) if s.size == 1}
         for node in graph.node:
             if node.op_type == "QuantizeLinear" and node.output[0].startswith(("conv", "gemm")):

@@ -1,4 +1,4 @@
-"""What loads where, said by the manifest, is tried in the oldest runtimes Python 3.11 has."""
+"""Targets and `loads_in`, checked against the oldest runtimes that Python 3.11 can install."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OLDEST = {"tflite-runtime": "2.14.0", "ai-edge-litert": "1.0.0", "onnxruntime": 
 BACKENDS = {"tflite": "tflite-runtime", "litert": "ai-edge-litert", "onnx": "onnxruntime"}
 Device = Callable[..., subprocess.CompletedProcess[str]]
 
-# Prints which of the files in a folder an interpreter takes; it needs no more than the runtime.
+# Prints the files of a folder that an interpreter loads. It needs only the runtime.
 TRY_ALL = """
 import importlib, os, sys
 Interpreter = importlib.import_module(sys.argv[1]).Interpreter
@@ -37,7 +37,7 @@ for name in os.listdir(sys.argv[2]):
 
 @pytest.fixture(scope="session")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with numpy 1 and the oldest releases of all three runtimes, without their extras."""
+    """A Python with numpy 1 and the oldest releases of all three runtimes."""
     if sys.version_info[:2] != (3, 11):
         pytest.skip("needs Python 3.11, the last with a wheel of tflite-runtime")
     environment = tmp_path_factory.mktemp("old") / "venv"
@@ -55,7 +55,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def device(old: Path) -> Device:
-    """Run `edge-mnist` there as on a Pi, where nothing of the host side is."""
+    """Run `edge-mnist` in that Python, as on a Raspberry Pi without the host package."""
 
     def run(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -74,7 +74,7 @@ def device(old: Path) -> Device:
 
 @pytest.fixture(scope="module")
 def pi32(cli: Cli, run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A bundle for 32-bit Raspberry Pi OS, and what its export said."""
+    """A bundle for 32-bit Raspberry Pi OS, and the stderr of its export."""
     folder = tmp_path_factory.mktemp("targets") / "pi32"
     done = cli("export", run, "--dynamic", "--target", "raspberry-pi-32", "--out", folder)
     return folder, done.stderr
@@ -96,7 +96,7 @@ def loads(oldest: str | None, release: str) -> bool:
     return oldest is not None and number(release) >= number(oldest.removeprefix(">="))
 
 
-# Prints what TensorFlow's own reader finds in a file's metadata.
+# Prints a file's metadata as TensorFlow's own reader understands it.
 READ_METADATA = """
 import sys, zipfile
 from tensorflow_lite_support.metadata import metadata_schema_py_generated as m
@@ -125,7 +125,8 @@ print(image.Name().decode(), properties.ColorSpace(), options.Mean(0), options.S
 """
 
 
-def test_the_metadata_is_what_tflite_support_reads(bundle: Path, old: Path, tmp_path: Path) -> None:
+@pytest.mark.install
+def test_tflite_support_reads_the_metadata(bundle: Path, old: Path, tmp_path: Path) -> None:
     wanted = ("tflite-support==0.4.4", "flatbuffers==25.9.23")
     install = [old, *("-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path)]
     done = subprocess.run([*install, *wanted], capture_output=True, text=True, check=False)
@@ -144,16 +145,16 @@ def test_the_metadata_is_what_tflite_support_reads(bundle: Path, old: Path, tmp_
         assert done.stdout.split() == words.split()
 
 
-def test_the_manifest_says_what_each_file_loads_in(bundle: Path) -> None:
-    said = {entry["file"]: entry["loads_in"] for entry in entries(bundle)}
+def test_the_manifest_states_the_runtimes_of_each_file(bundle: Path) -> None:
+    stated = {entry["file"]: entry["loads_in"] for entry in entries(bundle)}
     everywhere = {"tflite-runtime": ">=2.7.0", "ai-edge-litert": ">=1.0.0"}
     calibration = json.loads((bundle / "manifest.json").read_text())["calibration"]
-    # Below 2.10 a scale per channel of a dense layer loads, and answers nonsense.
+    # Below 2.10 per-channel scales of a dense layer load, but the outputs are garbage.
     int8 = ">=2.10.0" if calibration["weights"] == "per channel" else ">=2.7.0"
-    assert said == {
+    assert stated == {
         "model-float32.tflite": everywhere,
         "model-float16.tflite": everywhere,
-        # FULLY_CONNECTED version 12, which the last tflite-runtime does not have.
+        # It needs FULLY_CONNECTED version 12, which the last tflite-runtime does not have.
         "model-dynamic.tflite": {**everywhere, "tflite-runtime": None},
         "model-int8.tflite": {**everywhere, "tflite-runtime": int8},
         "model-float32.onnx": {"onnxruntime": ">=1.6.0"},
@@ -172,11 +173,12 @@ def test_the_manifest_says_what_each_file_loads_in(bundle: Path) -> None:
     assert json.loads((bundle / "manifest.json").read_text())["target"] == "generic"
 
 
+@pytest.mark.install
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_oldest_runtimes_bear_the_manifest_out(
+def test_the_oldest_runtimes_confirm_the_manifest(
     bundle: Path, device: Device, cli: Cli, backend: str
 ) -> None:
-    """Each file loads where it is said to, and reads what it reads in the newest runtime."""
+    """Each file loads where the manifest says so, and predicts as in the newest runtime."""
     newest = "onnx" if backend == "onnx" else "litert"
     expected = {row["file"]: row["errors"] for row in evaluated(cli, bundle, newest)}
     runtime = BACKENDS[backend]
@@ -186,7 +188,7 @@ def test_the_oldest_runtimes_bear_the_manifest_out(
         path = bundle / entry["file"]
         if loads(entry["loads_in"][runtime], OLDEST[runtime]):
             (row,) = evaluated(device, path, backend)
-            # Kernels round differently: one image of 200 may lie on the edge of two digits.
+            # Kernels round differently, so one image of 200 may change its digit.
             assert abs(row["errors"] - expected[entry["file"]]) <= 1, row
         else:
             done = device("predict", "x.png", "--model", path, "--backend", backend, status=2)
@@ -198,24 +200,25 @@ def test_the_oldest_runtimes_bear_the_manifest_out(
             )
 
 
-def test_for_a_32_bit_pi_the_export_adapts_and_says_so(pi32: tuple[Path, str]) -> None:
-    folder, said = pi32
-    assert "No onnx files: raspberry-pi-32 has no runtime for them\n" in said
+def test_for_a_32_bit_pi_the_export_falls_back_and_reports_it(pi32: tuple[Path, str]) -> None:
+    folder, stderr = pi32
+    assert "No onnx files: raspberry-pi-32 has no runtime for them\n" in stderr
     assert (
         "model-dynamic.tflite needs FULLY_CONNECTED version 12, which tflite-runtime 2.14.0 does "
         "not have: for raspberry-pi-32 it gets one scale for all weights of a dense layer\n"
-    ) in said
+    ) in stderr
     assert json.loads((folder / "manifest.json").read_text())["target"] == "raspberry-pi-32"
-    made = {entry["file"]: entry for entry in entries(folder)}
-    assert set(made) == {"model-float32.tflite", "model-dynamic.tflite"}
-    dynamic = made["model-dynamic.tflite"]
+    by_name = {entry["file"]: entry for entry in entries(folder)}
+    assert set(by_name) == {"model-float32.tflite", "model-dynamic.tflite"}
+    dynamic = by_name["model-dynamic.tflite"]
     assert dynamic["given_up"] == "one scale for all weights of a dense layer"
     assert dynamic["ops"]["FULLY_CONNECTED"] == 9
     assert dynamic["loads_in"]["tflite-runtime"] == ">=2.7.0"
-    assert "given_up" not in made["model-float32.tflite"]
+    assert "given_up" not in by_name["model-float32.tflite"]
 
 
-def test_what_was_adapted_runs_in_tflite_runtime(pi32: tuple[Path, str], device: Device) -> None:
+@pytest.mark.install
+def test_the_fallback_runs_in_tflite_runtime(pi32: tuple[Path, str], device: Device) -> None:
     float32, dynamic = evaluated(device, pi32[0], "tflite")
     assert dynamic["file"] == "model-dynamic.tflite"
     assert abs(dynamic["errors"] - float32["errors"]) <= 2
@@ -246,7 +249,7 @@ def edited(source: Path, op: str, *, version: int = 1, number: int = 0, name: by
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-def test_what_no_adaptation_helps_is_refused_by_name(bundle: Path) -> None:
+def test_a_need_without_a_fallback_is_named(bundle: Path) -> None:
     from edge_mnist_export.conversion import tflite
 
     content = edited(bundle / "model-int8.tflite", "MAX_POOL_2D", version=4)
@@ -261,7 +264,8 @@ def test_what_no_adaptation_helps_is_refused_by_name(bundle: Path) -> None:
     TARGETS["generic"].check("m.tflite", "tflite", needs)
 
 
-def test_an_unknown_op_is_named_by_every_interpreter(
+@pytest.mark.install
+def test_every_interpreter_names_an_unknown_operator(
     bundle: Path, device: Device, cli: Cli, tmp_path: Path
 ) -> None:
     path = tmp_path / "strange.tflite"
@@ -289,6 +293,7 @@ def stamped(source: Path, opset: int, ir_version: int) -> bytes:
     return bytes(model.SerializeToString())
 
 
+@pytest.mark.install
 def test_an_onnx_file_too_new_is_named(
     bundle: Path, device: Device, cli: Cli, tmp_path: Path
 ) -> None:
@@ -307,12 +312,13 @@ def test_an_onnx_file_too_new_is_named(
         )
 
 
+@pytest.mark.install
 @pytest.mark.parametrize(("opset", "ir_version"), [(18, 9), (19, 9), (18, 10)])
-def test_the_table_of_onnx_runtime_is_what_1_15_takes(
+def test_the_table_of_onnx_runtime_agrees_with_1_15(
     bundle: Path, device: Device, tmp_path: Path, opset: int, ir_version: int
 ) -> None:
     (release,) = (r for r in targets.releases() if (r.format, r.version) == ("onnx", "1.15.0"))
-    known = release.lacks({"opset": opset, "IR": ir_version}) is None
+    known = release.missing({"opset": opset, "IR": ir_version}) is None
     assert known == (opset == 18 and ir_version == 9)
     path = tmp_path / "stamped.onnx"
     path.write_bytes(stamped(bundle / "model-float32.onnx", opset, ir_version))
@@ -322,7 +328,7 @@ def test_the_table_of_onnx_runtime_is_what_1_15_takes(
 
 @pytest.fixture(scope="module")
 def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file for every builtin op at the edges of what is known, its code beside the file's own."""
+    """A file for every builtin operator, at the first and last versions that a release knows."""
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 
@@ -343,20 +349,25 @@ def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _edges(op: str) -> Iterable[int]:
-    """Return the versions that some measured release is the last or the first not to know."""
+    """Return the highest version that each measured release knows, and the one after it."""
     known = {r.has.get(op, 0) for r in targets.releases() if r.format == "tflite"}
     return {version + step for version in known for step in (0, 1)} - {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "runtime", "release"),
     [
-        ("tflite_runtime.interpreter", "tflite-runtime", "2.14.0"),
-        ("ai_edge_litert.interpreter", "ai-edge-litert", "1.0.0"),
+        pytest.param(
+            *("tflite_runtime.interpreter", "tflite-runtime", "2.14.0"), marks=pytest.mark.install
+        ),
+        pytest.param(
+            *("ai_edge_litert.interpreter", "ai-edge-litert", "1.0.0"), marks=pytest.mark.install
+        ),
         ("ai_edge_litert.interpreter", "ai-edge-litert", "2.3.0"),
     ],
 )
-def test_the_table_of_ops_is_what_the_runtime_takes(
+def test_the_table_of_operators_agrees_with_the_runtime(
     probes: Path, request: pytest.FixtureRequest, module: str, runtime: str, release: str
 ) -> None:
     python = sys.executable if release == "2.3.0" else request.getfixturevalue("old")

@@ -1,4 +1,4 @@
-"""The figures that the project promises, on the real data, and the command that begins it all."""
+"""The accuracies that the project promises, on real MNIST, and `edge-mnist quickstart`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from tests.conftest import REPOSITORY, Cli
 
 
+@pytest.mark.train
 def test_the_seed_cnn_on_mnist(cli: Cli, mnist: Path, tmp_path: Path) -> None:
-    # The other test process has the other core: on two threads each takes half as long again.
-    # oneDNN is what TensorFlow uses by itself where there is VNNI; elsewhere it is faster for this.
+    # One thread, because another test process uses the other core. oneDNN is faster here; without
+    # VNNI TensorFlow does not use it by default.
     fastest = {"TF_NUM_INTRAOP_THREADS": "1", "TF_ENABLE_ONEDNN_OPTS": "1"}
     cli("train", "--data", mnist, "--arch", "seed", "--out", tmp_path / "run", env=fastest)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -32,30 +33,32 @@ def test_the_seed_cnn_on_mnist(cli: Cli, mnist: Path, tmp_path: Path) -> None:
 def quickstarted(
     cli: Cli, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A folder in which quickstart has run on the stand-in, and what it said."""
+    """A folder in which quickstart ran on synthetic digits, and its output."""
     folder = tmp_path_factory.mktemp("quickstart")
     (folder / "examples").symlink_to(REPOSITORY / "examples")
     return folder, cli("quickstart", "--data", "synthetic", "--epochs", "1", cwd=folder)
 
 
-def test_quickstart_makes_and_shows_everything(
+@pytest.mark.train
+def test_quickstart_creates_all_files_and_prints_all_reports(
     cli: Cli, quickstarted: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     folder, done = quickstarted
     (run,) = (folder / "runs").iterdir()
-    made = {"model.keras", "run.json", "history.csv", "curves.png", "bundle"}
-    assert {path.name for path in run.iterdir()} == made
+    created = {"model.keras", "run.json", "history.csv", "curves.png", "bundle"}
+    assert {path.name for path in run.iterdir()} == created
     for figure in ("test accuracy", "int8       tflite", "Confusion of model-int8", "p50 µs"):
         assert figure in done.stdout
     assert done.stdout.count("synthetic-t") >= 4
     steps = done.stdout.partition("\nNext:\n")[2].splitlines()
     assert len(steps) == 3
-    # What it tells the user to type next works as it stands.
+    # The printed next step works as it is.
     command = steps[0].partition("edge-mnist ")[2].split()
     assert len(cli(*command, cwd=folder).stdout.splitlines()) == 10
 
 
-def test_the_stand_in_alone_teaches_real_handwriting(
+@pytest.mark.train
+def test_a_model_of_synthetic_digits_reads_mnist(
     cli: Cli, mnist: Path, quickstarted: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     (run,) = (quickstarted[0] / "runs").iterdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from .all import export, quickstart, train
+from .export import export
+from .quickstart import quickstart
+from .train import train
 
 __all__ = ["export", "quickstart", "train"]

@@ -1,1 +1,1 @@
-"""A Keras model in, the bytes of a .tflite or .onnx file out."""
+"""A Keras model in, the bytes of TFLite and ONNX files out."""

@@ -1,4 +1,4 @@
-"""What is exported: a Keras image classifier, a run's or a user's own."""
+"""A run folder or a `.keras` file in, a Keras image classifier that can be converted out."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ from .. import runs
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A `.keras` file and what is known of its making.
+    """A `.keras` file and what is known about its training.
 
-    `data` is what `datasets.find` takes, None where nothing is known of the data; `limit` is how
-    many of the training images were used, None for all; `training` goes into the manifest as it
-    is; `scaling` is what is made of pixels, None where that has to be found out.
+    Attributes:
+        path: the `.keras` file.
+        name: the architecture's name, or the file's.
+        data: the data set as `datasets.find` takes it; None if unknown.
+        limit: the number of training images that were used; None for all.
+        seed: the seed of the training run.
+        scaling: how pixels become inputs; None if that has to be inferred.
+        training: copied into the manifest as it is.
+        weights_sha256: the hash that the run recorded; None for a user's own model.
     """
 
     path: Path
@@ -36,150 +42,169 @@ class SourceModel:
 
 
 def find(path: Path | None) -> SourceModel:
-    """Return the model of a run (by default the newest), or any `.keras` file.
+    """Locate the model to export, without loading it.
+
+    Args:
+        path: a run folder, its model.keras, or any other `.keras` file; None for the newest run.
 
     Raises:
         BundleError: there is no such run, or it is not finished.
         ModelError: the file is not a Keras model.
     """
     if path is not None and path.suffix == ".keras" and not (path.parent / "run.json").exists():
-        subject = SourceModel(path, path.stem, training={"file": path.name})
+        source_model = SourceModel(path, path.stem, training={"file": path.name})
     else:
-        subject = _of_run(runs.find(path))
-    # Known before TensorFlow is imported, which takes seconds.
-    if not zipfile.is_zipfile(subject.path):
+        source_model = _from_run(runs.find(path))
+    # Checked here, before TensorFlow is imported, which takes seconds.
+    if not zipfile.is_zipfile(source_model.path):
         raise ModelError(
-            f"Expected a Keras model (.keras) at {subject.path}, got "
-            f"{'something else' if subject.path.exists() else 'nothing'}; "
-            f"train one with: edge-mnist train"
+            f"Expected a Keras model (.keras) at {source_model.path}, got "
+            f"{'something else' if source_model.path.exists() else 'nothing'}; "
+            f"train one with: edge-mnist train",
+            code="model-keras-file",
         )
-    return subject
+    return source_model
 
 
-def _of_run(run: runs.Run) -> SourceModel:
+def _from_run(run: runs.Run) -> SourceModel:
     record = run.record
     try:
-        training = {
-            "recipe": record["recipe"],
-            "data": record["data"]["train"],
-            "device": record["device"],
-            "tools": record["tools"],
-        }
+        recipe = record["recipe"]
         return SourceModel(
-            run.path / "model.keras",
-            record["recipe"]["arch"],
-            run.data,
-            record["recipe"]["limit"],
-            int(record["recipe"]["seed"]),
-            Scaling(),
-            training,
-            record["weights_sha256"],
+            path=run.path / "model.keras",
+            name=recipe["arch"],
+            data=run.data,
+            limit=recipe["limit"],
+            seed=int(recipe["seed"]),
+            scaling=Scaling(),
+            training={
+                "recipe": recipe,
+                "data": record["data"]["train"],
+                "device": record["device"],
+                "tools": record["tools"],
+            },
+            weights_sha256=record["weights_sha256"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"Expected {run.path / 'run.json'} as edge-mnist train writes it, got a wrong or "
-            f"missing field ({error!r}); train again."
+            f"missing field ({error!r}); train again.",
+            code="bundle-run-field",
         ) from error
 
 
-def load(subject: SourceModel) -> Any:
-    """Load the model: one image in, of a fixed size; one number a class out.
+def load(source_model: SourceModel) -> Any:
+    """Load the Keras model and prepare it for the converters.
+
+    Returns:
+        A Keras model with one input (n, h, w, 1 or 3) float32 and one output (n, classes).
 
     Raises:
-        ModelError: it cannot be loaded, or is not an image classifier.
+        ModelError: it cannot be loaded, is not an image classifier, or cannot be converted.
     """
     import keras
 
+    path = source_model.path
     try:
-        model = keras.saving.load_model(subject.path, compile=False)
+        model = keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise ModelError(_cannot_load(subject.path, str(error))) from error
-    _plain(model, subject.path)
-    if not getattr(model, "inputs", None):
-        raise ModelError(
-            f"Expected a model that knows its input, got one never built in {subject.path}; "
-            f"begin it with keras.Input, and save it again."
-        )
-    named = isinstance(getattr(model, "_outputs_struct", None), dict)
-    if len(model.inputs) != 1 or len(model.outputs) != 1 or named:
-        raise ModelError(
-            f"Expected a model with one input and one output, got {len(model.inputs)} and "
-            f"{len(model.outputs)}{' by name' if named else ''} in {subject.path}."
-        )
-    if model.inputs[0].dtype != "float32":
-        raise ModelError(
-            f"Expected a model that takes float32 images, got {model.inputs[0].dtype} in "
-            f"{subject.path}."
-        )
-    shape, output = tuple(model.inputs[0].shape), tuple(model.outputs[0].shape)
-    if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
-        raise ModelError(
-            f"Expected a model from images (height, width, 1 or 3) of a fixed size, got an input "
-            f"of shape {shape[1:]} in {subject.path}."
-        )
-    if len(output) != 2 or output[1] is None or output[1] < 2:
-        raise ModelError(
-            f"Expected a model that answers with a number a class, got an output of shape "
-            f"{output[1:]} in {subject.path}."
-        )
-    if subject.weights_sha256 not in (None, weights_sha256(model)):
-        raise ModelError(
-            f"Expected the weights that run.json tells of in {subject.path}, got others; "
-            f"export the file from a folder without run.json, with its --data."
-        )
+        raise ModelError(_load_message(path, str(error)), code="model-keras-load") from error
+    for layer in model._flatten_layers(include_self=False):
+        _prepare_layer(layer, path)
+    _check_interface(model, path)
+    _check_weights(model, source_model)
     return model
 
 
-def _plain(model: Any, path: Path) -> None:
-    """Make a model what every converter takes: float32, constants of its own, no recurrence.
-
-    Raises:
-        ModelError: it computes in another precision, is recurrent, or holds no numbers.
-    """
-    import keras
-    import numpy as np
-
-    for layer in model._flatten_layers(include_self=False):
-        if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
-            raise ModelError(
-                f"Expected a model without recurrent layers, got {type(layer).__name__} in {path}; "
-                f"TensorFlow's converter crashes on these."
-            )
-        if layer.variable_dtype != "float32":
-            raise ModelError(
-                f"Expected a model of float32 weights, got {layer.variable_dtype} in {path}; build "
-                f"it with the float32 policy and load its weights."
-            )
-        # Mixed precision is for training on a GPU; the weights are float32.
-        layer.dtype_policy = "float32"
-        if isinstance(layer, keras.layers.Normalization):
-            # As tensors they would be further inputs to tf2onnx.
-            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
-    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
-        raise ModelError(f"Expected weights that are numbers, got NaN or infinity in {path}.")
-
-
-def _cannot_load(path: Path, reason: str) -> str:
+def _load_message(path: Path, reason: str) -> str:
     custom = re.search(r"Could not locate class '(\w+)'|(Lambda)` layer", reason)
     if custom:
         return (
             f"Expected a model of Keras's own layers, got the custom {custom[1] or custom[2]} in "
             f"{path}; rebuild it from built-in layers."
         )
-    first = (reason.strip().splitlines() or ["no reason given"])[0]
-    return f"Expected a Keras model at {path}, got something else ({first}); save it again."
+    first_line = (reason.strip().splitlines() or ["no reason given"])[0]
+    return f"Expected a Keras model at {path}, got something else ({first_line}); save it again."
 
 
-def answers_probabilities(outputs: Any) -> bool:
-    """Whether outputs (n, k) are probabilities: none below 0, each row summing to 1.
+def _prepare_layer(layer: Any, path: Path) -> None:
+    """Make a layer compute in float32 from constants of its own, or raise ModelError."""
+    import keras
+    import numpy as np
 
-    1e-3 is far above float32 rounding of a softmax, and no row of logits meets it by chance.
-    """
-    return bool((outputs >= 0).all() and abs(outputs.sum(axis=1) - 1).max() < 1e-3)
+    if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
+        raise ModelError(
+            f"Expected a model without recurrent layers, got {type(layer).__name__} in {path}; "
+            f"TensorFlow's converter crashes on these.",
+            code="model-recurrent",
+        )
+    if layer.variable_dtype != "float32":
+        raise ModelError(
+            f"Expected a model of float32 weights, got {layer.variable_dtype} in {path}; build "
+            f"it with the float32 policy and load its weights.",
+            code="model-weight-dtype",
+        )
+    # Mixed precision only speeds up training on a GPU. The weights are float32.
+    layer.dtype_policy = "float32"
+    if isinstance(layer, keras.layers.Normalization):
+        # tf2onnx would take tensors for additional inputs of the model.
+        layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+
+
+def _check_weights(model: Any, source_model: SourceModel) -> None:
+    import numpy as np
+
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise ModelError(
+            f"Expected weights that are numbers, got NaN or infinity in {source_model.path}; "
+            f"train it again.",
+            code="model-weights-finite",
+        )
+    if source_model.weights_sha256 not in (None, weights_sha256(model)):
+        raise ModelError(
+            f"Expected the weights that run.json records in {source_model.path}, got others; "
+            f"export the file from a folder without run.json, with its --data.",
+            code="model-weights-hash",
+        )
+
+
+def _check_interface(model: Any, path: Path) -> None:
+    """Raise ModelError unless the model maps one float32 image to one number per class."""
+    if not getattr(model, "inputs", None):
+        raise ModelError(
+            f"Expected a model with a defined input, got one that was never built in {path}; "
+            f"begin it with keras.Input, and save it again.",
+            code="model-not-built",
+        )
+    by_name = isinstance(getattr(model, "_outputs_struct", None), dict)
+    if len(model.inputs) != 1 or len(model.outputs) != 1 or by_name:
+        raise ModelError(
+            f"Expected a model with one input and one output, got {len(model.inputs)} and "
+            f"{len(model.outputs)}{' by name' if by_name else ''} in {path}.",
+            code="model-interface",
+        )
+    if model.inputs[0].dtype != "float32":
+        raise ModelError(
+            f"Expected a model that takes float32 images, got {model.inputs[0].dtype} in {path}.",
+            code="model-input-dtype",
+        )
+    shape, output = tuple(model.inputs[0].shape), tuple(model.outputs[0].shape)
+    if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
+        raise ModelError(
+            f"Expected a model from images (height, width, 1 or 3) of a fixed size, got an input "
+            f"of shape {shape[1:]} in {path}.",
+            code="model-input-shape",
+        )
+    if len(output) != 2 or output[1] is None or output[1] < 2:
+        raise ModelError(
+            f"Expected a model with one output number per class, got an output of shape "
+            f"{output[1:]} in {path}.",
+            code="model-output-shape",
+        )
 
 
 def weights_sha256(model: Any) -> str:
-    """Return a hash of the weights alone; the `.keras` file also holds the date."""
+    """Return a hash of the weights alone. The `.keras` file also contains its date."""
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(weight.tobytes())

@@ -1,17 +1,19 @@
-"""What a file needs of its runtime, which releases have it, and what a target can load.
+"""The needs of a model file in, the runtime releases and the targets that load it out.
 
-A file's needs are names with versions: of a TFLite file its builtin ops, of an ONNX file its
-opset, its IR version and DequantizeLinear. `releases.json` holds what each release adds to the
-one before; LiteRT continues TensorFlow Lite. All of it was measured, on x86-64, with each
-release loading a file that asks for every builtin op in every version (TFLite), or float32 and
-int8 files stamped with every opset and IR version (ONNX). Two of its lines are no op versions:
+The needs of a file are names with versions: the builtin operators of a TFLite file; the opset,
+the IR version and the version of DequantizeLinear of an ONNX file. `releases.json` lists what each
+release adds to the one before it. LiteRT continues TensorFlow Lite.
 
-- Below 2.10 tflite-runtime loads int8 dense layers with a scale per channel, whose op version
-  is that of older ones, and answers nonsense: 11 % on digits it should read at 86 %.
-- onnxruntime 1.6 takes opset 13 and has no kernel for its DequantizeLinear: int8 needs 1.7.
+The table was measured on x86-64. Each release loaded files that ask for every builtin operator in
+every version (TFLite), or float32 and int8 files stamped with every opset and IR version (ONNX).
+Two of its entries are not versions of operators:
 
-https://onnxruntime.ai/docs/reference/compatibility.html agrees but for 1.15, of which it says opset
-19 and IR 8: its CPU provider has not all kernels of opset 19 yet, and it takes IR 9.
+- tflite-runtime below 2.10 loads int8 dense layers with per-channel scales, whose operator version
+  did not change, and computes garbage: 11 % accuracy instead of 86 %.
+- onnxruntime 1.6 loads opset 13 but has no kernel for its DequantizeLinear. int8 needs 1.7.
+
+https://onnxruntime.ai/docs/reference/compatibility.html agrees except for 1.15. It states opset 19
+and IR 8 for that release, whose CPU provider lacks kernels of opset 19 and accepts IR 9.
 """
 
 from __future__ import annotations
@@ -26,20 +28,20 @@ from edge_mnist.errors import ModelError
 
 Needs = Mapping[str, int]
 
-# Needs that are no builtin op of TFLite; the names stand in messages.
+# A need that is not a builtin operator of TFLite. The name appears in messages.
 PER_CHANNEL_DENSE = "int8 FULLY_CONNECTED per channel"
 
 
 @dataclass(frozen=True)
 class Release:
-    """A measured release; `has` is the highest version of every need that it knows."""
+    """A measured release; `has` is the highest supported version of every need."""
 
     runtime: str
     version: str
     format: str
     has: Needs
 
-    def lacks(self, needs: Needs) -> str | None:
+    def missing(self, needs: Needs) -> str | None:
         """Return the first need that this release does not meet, such as "CONV_2D version 9"."""
         for name, version in needs.items():
             if version > self.has.get(name, 0):
@@ -49,14 +51,20 @@ class Release:
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of device: `runtimes` are the oldest releases that edge-mnist installs there."""
+    """A kind of device.
+
+    Attributes:
+        name: as `--target` takes it.
+        runtimes: the names and versions of the oldest releases that edge-mnist installs there.
+            A target without runtimes accepts every file.
+    """
 
     name: str
     runtimes: tuple[tuple[str, str], ...] = ()
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """The formats that something there can load."""
+        """The formats that at least one runtime of the target loads."""
         if not self.runtimes:
             return ("tflite", "onnx")
         return tuple(dict.fromkeys(release.format for release in self.releases))
@@ -66,27 +74,28 @@ class Target:
         """The measured releases of its runtimes."""
         return tuple(r for r in releases() if (r.runtime, r.version) in self.runtimes)
 
-    def refusal(self, format: str, needs: Needs) -> str | None:
-        """Return why a file would not load in every runtime of this target, or None."""
+    def incompatibility(self, format: str, needs: Needs) -> str | None:
+        """Return why some runtime of this target cannot load a file, or None if all can."""
         for release in self.releases:
-            if release.format == format and (lacking := release.lacks(needs)):
-                return f"needs {lacking}, which {release.runtime} {release.version} does not have"
+            if release.format == format and (missing := release.missing(needs)):
+                return f"needs {missing}, which {release.runtime} {release.version} does not have"
         return None
 
     def check(self, file: str, format: str, needs: Needs) -> None:
-        """Refuse a file that some runtime of this target cannot load.
+        """Make sure that every runtime of this target can load a file.
 
         Raises:
-            ModelError: names what it needs and who does not have it.
+            ModelError: names the need and the runtime that does not meet it.
         """
-        if refusal := self.refusal(format, needs):
+        if reason := self.incompatibility(format, needs):
             raise ModelError(
-                f"Expected files that {self.name} can load, got {file}, which {refusal}; leave "
-                f"that precision out, or export for another --target."
+                f"Expected files that {self.name} can load, got {file}, which {reason}; leave "
+                f"that precision out, or export for another --target.",
+                code="model-target",
             )
 
 
-# tflite-runtime is the only one with wheels for 32-bit ARM, and 2.14.0 is its last release.
+# tflite-runtime is the only runtime with wheels for 32-bit ARM. 2.14.0 is its last release.
 _TFLITE = ("tflite-runtime", "2.14.0")
 TARGETS = {
     target.name: target
@@ -101,12 +110,16 @@ TARGETS = {
 
 
 def loads_in(format: str, needs: Needs) -> dict[str, str | None]:
-    """Return, by runtime, the oldest release that runs a file: ">=2.10.0", or None for none."""
+    """Return the oldest release of each runtime that loads a file.
+
+    Returns:
+        By runtime, a version such as ">=2.10.0", or None if no release loads it.
+    """
     oldest: dict[str, str | None] = {}
     for release in releases():
         if release.format == format and oldest.setdefault(release.runtime, None) is None:
-            fits = release.lacks(needs) is None
-            oldest[release.runtime] = f">={release.version}" if fits else None
+            loads = release.missing(needs) is None
+            oldest[release.runtime] = f">={release.version}" if loads else None
     return oldest
 
 

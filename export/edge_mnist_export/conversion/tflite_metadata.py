@@ -1,10 +1,9 @@
-"""TFLite Metadata: what a `.tflite` file says of its pixels and labels.
+"""A model spec in, the TFLite Metadata of a `.tflite` file out.
 
-A flatbuffer of its own inside the model, and the labels as `labels.txt` in a ZIP archive behind
-it, which readers of the model itself pass over. The tables and field numbers are those of
+The metadata is a flatbuffer inside the model. The labels are a file `labels.txt` in a ZIP archive
+appended to the model, which readers of the model ignore. The tables and field numbers are those of
 https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs
-Its last writer, tflite-support, has no wheel for Python 3.12 and later, so it is written here,
-and read by that in a test.
+The official writer, tflite-support, has no wheel for Python 3.12 and later.
 """
 
 from __future__ import annotations
@@ -20,16 +19,15 @@ from edge_mnist.bundle.model_spec import ModelSpec
 BUFFER = b"TFLITE_METADATA"
 _IDENTIFIER = b"M001"
 _LABELS = "labels.txt"
+# Values of the schema's enumerations ColorSpaceType and AssociatedFileType.
 _RGB, _GRAYSCALE = 1, 2
 _TENSOR_AXIS_LABELS = 2
-# Numbers in unions.
+# Members of the schema's unions ContentProperties and ProcessUnitOptions.
 _IMAGE_PROPERTIES, _NORMALIZATION_OPTIONS = 2, 1
-
-_Add = Callable[[flatbuffers.Builder], None]
 
 
 def metadata(spec: ModelSpec) -> bytes:
-    """Return the flatbuffer: how `image` takes its pixels, what `probabilities` are of."""
+    """Return the flatbuffer that describes the input `image` and the output `probabilities`."""
     b = flatbuffers.Builder(1024)
     model = _table(
         b,
@@ -45,11 +43,11 @@ def metadata(spec: ModelSpec) -> bytes:
 
 
 def with_labels(content: bytes, labels: Sequence[str]) -> bytes:
-    """Return a model with its labels behind it, a line each."""
+    """Return a model file with its labels appended, one per line."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        # Of a fixed date: two exports are the same to the byte.
         lines = [" ".join(label.split()) for label in labels]
+        # ZipInfo has a fixed date, so that two exports are byte-identical.
         archive.writestr(zipfile.ZipInfo(_LABELS), "\n".join(lines) + "\n")
     return content + file.getvalue()
 
@@ -57,7 +55,7 @@ def with_labels(content: bytes, labels: Sequence[str]) -> bytes:
 def _subgraph(b: flatbuffers.Builder, spec: ModelSpec) -> int:
     colour = _table(b, 2, {0: _byte(_RGB if spec.channels == 3 else _GRAYSCALE)})
     content = _table(b, 3, {0: _byte(_IMAGE_PROPERTIES), 1: _offset(colour)})
-    # Metadata knows (pixel - mean) / std alone; here it is (pixel * scale - mean) / std.
+    # The schema has (pixel - mean) / std; a Scaling is (pixel * scale - mean) / std.
     scaling = spec.scaling
     mean, std = ([value / scaling.scale for value in v] for v in (scaling.mean, scaling.std))
     normalization = _table(b, 2, {0: _offset(_floats(b, mean)), 1: _offset(_floats(b, std))})

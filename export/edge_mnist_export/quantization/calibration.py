@@ -1,4 +1,4 @@
-"""The representative images that activation ranges are measured on."""
+"""A training split in, the representative images for measuring activation ranges out."""
 
 from __future__ import annotations
 
@@ -11,42 +11,50 @@ from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.datasets import Split
 from edge_mnist.errors import DataError
 
+# Numbers of calibration images per class that the scheme search tries.
 PER_CLASS = (2, 10, 50)
-# A picture's pixels reach over most of 0…255, those scaled before over a 255th of it.
-_LEAST_SPAN = 16
+# Least difference between the darkest and the brightest pixel, in steps of uint8. Images span
+# most of 0…255. Images that were divided by 255 before span 1.
+_MIN_PIXEL_SPAN = 16
 
 
 def representative(
     train: Split, *, per_class: Sequence[int] = PER_CLASS, seed: int
 ) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
-    """Return training images (n, …) uint8 of every class in turn, and the numbers to try.
+    """Choose calibration images that hold every class equally often.
 
-    The first of the images in each of these numbers are `per_class` of every class, of a smaller
-    class as many as there are.
+    Args:
+        train: the images that training used.
+        per_class: the numbers of images per class to try. A smaller class gives all it has.
+        seed: decides which images of a class are chosen.
+
+    Returns:
+        Images (n, …) uint8, and the counts to try in ascending order. The first `count` images
+        are the balanced choice for that count.
     """
     rng = np.random.default_rng(seed)
-    most = max(per_class)
     chosen = []
     for label in range(len(train.classes)):
-        indices = rng.permutation(np.flatnonzero(train.labels == label))[:most]
-        chosen += [(turn, index) for turn, index in enumerate(indices)]
-    # The first of every class, then the second of every class, and so on.
-    chosen.sort(key=lambda one: one[0])
-    numbers = {sum(turn < size for turn, _ in chosen) for size in per_class}
-    return train.images[[index for _, index in chosen]], tuple(sorted(numbers))
+        indices = rng.permutation(np.flatnonzero(train.labels == label))[: max(per_class)]
+        chosen += list(enumerate(indices))
+    # The first image of every class, then the second image of every class, and so on.
+    chosen.sort(key=lambda entry: entry[0])
+    counts = {sum(rank < size for rank, _ in chosen) for size in per_class}
+    return train.images[[index for _, index in chosen]], tuple(sorted(counts))
 
 
 def check_pixels(images: NDArray[np.uint8], spec: ModelSpec, name: str) -> None:
-    """Make sure that calibration images reach over what the input spec promises.
+    """Make sure that calibration images span the input range of the model.
 
     Raises:
-        DataError: they reach over so little of it that they were scaled before.
+        DataError: the images span almost nothing, because they were scaled before.
     """
-    low, high = int(images.min()), int(images.max())
-    if high - low < _LEAST_SPAN:
-        ends = [spec.scaling.value(pixel) for pixel in (low, high)]
+    darkest, brightest = int(images.min()), int(images.max())
+    if brightest - darkest < _MIN_PIXEL_SPAN:
+        low, high = (spec.scaling.value(pixel) for pixel in (darkest, brightest))
         raise DataError(
-            f"Expected calibration images that reach from {spec.range[0]:g} to "
-            f"{spec.range[1]:g}, as the input spec says, got {ends[0]:.3g} to "
-            f"{ends[1]:.3g} in {name}: pixels scaled twice? Give uint8 in 0…255, or floats in 0…1."
+            f"Expected calibration images that span {spec.range[0]:g} to {spec.range[1]:g}, as "
+            f"the model spec says, got {low:.3g} to {high:.3g} in {name}: pixels scaled twice? "
+            f"Give uint8 in 0…255, or floats in 0…1.",
+            code="data-pixel-span",
         )

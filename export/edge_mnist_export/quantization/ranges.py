@@ -1,11 +1,11 @@
-"""The range of every activation, from what it was on calibration images.
+"""The values of every activation on calibration images in, its quantization range out.
 
-- min-max: the least and the greatest value.
-- percentile: all but 0.01 % of the values, half of that cut off at either end.
-- entropy: the threshold of |x| at which the quantized distribution tells the most of the float
-  one, by Kullback-Leibler divergence (S. Migacz, "8-bit Inference with TensorRT", GTC 2017).
+- min-max: the smallest and the largest value.
+- percentile: 99.99 % of the values, with 0.005 % cut off at either end.
+- entropy: the threshold on |x| whose quantized distribution has the least Kullback-Leibler
+  divergence from the float one (S. Migacz, "8-bit Inference with TensorRT", GTC 2017).
 
-A narrower range has finer steps for the many values inside, and cuts off the few outside.
+A narrower range gives finer steps to the many values inside, and clips the few outside.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 METHODS = ("min-max", "percentile", "entropy")
-_CUT = 1e-4
-# Even, so that zero lies between two bins; a hundred bins a quantized step are plenty.
+# Fraction of the values that `percentile` cuts off, both ends together.
+_CLIPPED_FRACTION = 1e-4
+# Histogram bins: an even number, so that zero lies between two bins. 8 to 16 bins per quantized
+# step are fine enough for the entropy method.
 _BINS = 4096
 
 Range = tuple[float, float]
@@ -27,10 +29,13 @@ Run = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
 
 @dataclass(frozen=True)
 class Statistics:
-    """The values of one tensor on some images.
+    """The values of one tensor on the first images of a calibration set.
 
-    `counts` (4096,) is their histogram over [-peak, peak], peak being the greatest absolute value
-    on all images; `low` and `high` are the least and the greatest value on these.
+    Attributes:
+        low: the smallest value.
+        high: the largest value.
+        peak: the largest absolute value on all calibration images.
+        counts: histogram (4096,) over [-peak, peak].
     """
 
     low: float
@@ -39,24 +44,24 @@ class Statistics:
     counts: NDArray[np.int64]
 
     def range(self, method: str) -> Range:
-        """Return the range that a method of `METHODS` gives."""
+        """Return the range that one of `METHODS` gives, inside [low, high]."""
         if method == "min-max" or self.peak == 0:
             return self.low, self.high
         low, high = self._percentile() if method == "percentile" else self._entropy()
         return max(low, self.low), min(high, self.high)
 
     def _percentile(self) -> Range:
-        shares = np.cumsum(self.counts) / self.counts.sum()
+        cumulative = np.cumsum(self.counts) / self.counts.sum()
         edges = np.linspace(-self.peak, self.peak, _BINS + 1)
-        first = int(np.searchsorted(shares, _CUT / 2, side="right"))
-        last = int(np.searchsorted(shares, 1 - _CUT / 2, side="left"))
+        first = int(np.searchsorted(cumulative, _CLIPPED_FRACTION / 2, side="right"))
+        last = int(np.searchsorted(cumulative, 1 - _CLIPPED_FRACTION / 2, side="left"))
         return float(edges[first]), float(edges[last + 1])
 
     def _entropy(self) -> Range:
         half = _BINS // 2
         absolute = (self.counts[half:] + self.counts[half - 1 :: -1]).astype(np.float64)
-        # Zeros are exact whatever the range is; as the commonest value of all behind a ReLU they
-        # would outweigh everything else.
+        # Zero is exact in every range. Behind a ReLU it is by far the commonest value, and would
+        # outweigh all others.
         absolute[0] = absolute[1]
         levels = 256 if self.low >= 0 else 128
         ends = range(levels, half + 1, levels // 16)
@@ -66,28 +71,34 @@ class Statistics:
 
 
 def _divergence(counts: NDArray[np.float64], end: int, levels: int) -> float:
-    """Return KL(p || q): p cut off at bin `end`, q what `levels` steps can tell of that."""
+    """Return KL(p || q): p is clipped at bin `end`, q is p quantized to `levels` steps."""
     inside = counts[:end]
     p = inside.copy()
     p[-1] += counts[end:].sum()
     step = np.arange(end) * levels // end
     filled = inside > 0
-    share = np.bincount(step, inside, levels) / np.maximum(np.bincount(step, filled, levels), 1)
-    q = np.where(filled, share[step], 0)
+    mean = np.bincount(step, inside, levels) / np.maximum(np.bincount(step, filled, levels), 1)
+    q = np.where(filled, mean[step], 0)
     if not q.sum():
         return np.inf
     p, q = p / p.sum(), q / q.sum()
-    # What q says cannot be, though it was, would make the divergence infinite.
-    known = p > 0
-    return float(np.sum(p[known] * np.log(p[known] / np.maximum(q[known], 1e-9))))
+    positive = p > 0
+    # The floor of 1e-9 keeps the divergence finite where q is zero and p is not.
+    return float(np.sum(p[positive] * np.log(p[positive] / np.maximum(q[positive], 1e-9))))
 
 
 def observe(
     run: Run, images: NDArray[np.float32], counts: Sequence[int]
 ) -> dict[int, dict[str, Statistics]]:
-    """Return, for the first `count` images of each of `counts`, the statistics of every tensor.
+    """Collect statistics of every tensor on calibration images.
 
-    `run` returns all tensors by name for one image (1, h, w, c).
+    Args:
+        run: returns all float tensors by name for one image (1, h, w, c).
+        images: calibration images (n, h, w, c), as the model takes them.
+        counts: the numbers of images to collect statistics for.
+
+    Returns:
+        For each count, the statistics on the first `count` images by tensor name.
     """
     lows: dict[str, list[float]] = {}
     highs: dict[str, list[float]] = {}
@@ -96,21 +107,18 @@ def observe(
             lows.setdefault(name, []).append(float(values.min()))
             highs.setdefault(name, []).append(float(values.max()))
     peaks = {name: max(-min(lows[name]), max(highs[name])) for name in lows}
-    totals = {name: np.zeros(_BINS, np.int64) for name in lows}
-    found = {}
-    # Bins of equal width for all images: a second pass, for nothing is kept of the first.
+    histograms = {name: np.zeros(_BINS, np.int64) for name in lows}
+    collected = {}
+    # The bins need the peaks of all images. A second pass needs less memory than all activations.
     for number, image in enumerate(images, start=1):
         for name, values in run(image[np.newaxis]).items():
-            span = (-peaks[name], peaks[name])
-            totals[name] += np.histogram(values, _BINS, span)[0] if peaks[name] else 0
+            if peaks[name]:
+                histograms[name] += np.histogram(values, _BINS, (-peaks[name], peaks[name]))[0]
         if number in counts:
-            found[number] = {
+            collected[number] = {
                 name: Statistics(
-                    min(lows[name][:number]),
-                    max(highs[name][:number]),
-                    peaks[name],
-                    totals[name].copy(),
+                    min(lows[name][:number]), max(highs[name][:number]), peaks[name], counted.copy()
                 )
-                for name in totals
+                for name, counted in histograms.items()
             }
-    return found
+    return collected

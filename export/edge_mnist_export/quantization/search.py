@@ -1,8 +1,8 @@
-"""Quantization by measurement: ways of making int8 are tried on images training never saw.
+"""Quantizers and held-out images in, the int8 scheme with the least error out.
 
-First every way of taking an activation's range, with a scale per channel of the weights and with
-one per tensor, on all calibration images; then the best of them on fewer images. Where several
-do alike the first, which is the plainest, is taken.
+The search first tries every range method on all calibration images, with weights quantized per
+channel and per tensor. It then tries the best of these on fewer images. Among schemes with about
+the same error it takes the first, which is the plainest.
 """
 
 from __future__ import annotations
@@ -26,27 +26,40 @@ from edge_mnist.evaluation import classify
 
 from .ranges import METHODS
 
-# Of fewer validation images than these chance would choose.
-LEAST_IMAGES = 100
-# Errors less than this apart are alike.
-_ALIKE = 1.05
+# With fewer validation images than these the choice would be left to chance.
+MIN_IMAGES = 100
+# Errors whose ratio is below this count as equal.
+_EQUAL_ERROR_RATIO = 1.05
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """A way of making int8: how ranges are taken, from how many images, and scales of weights."""
+    """One way to quantize a model to int8.
+
+    Attributes:
+        images: the number of calibration images.
+        method: how activation ranges are taken, one of `METHODS`.
+        per_channel: whether every channel of a layer's weights has its own scale.
+    """
 
     images: int
     method: str = "min-max"
     per_channel: bool = True
 
+    @property
+    def weights(self) -> str:
+        """The granularity of the weights' scales, in words."""
+        return "per channel" if self.per_channel else "per tensor"
+
 
 @dataclass(frozen=True)
-class Result:
-    """How a file did on the validation images.
+class FormatResult:
+    """How the int8 file of one format compares with Keras on the validation images.
 
-    `agreement` with Keras's digits and `accuracy` are fractions; `mean_probability_error` is the
-    mean absolute difference of a probability from Keras's.
+    Attributes:
+        accuracy: fraction of the labels that the file predicts.
+        agreement: fraction of the images on which file and Keras predict the same class.
+        mean_probability_error: mean absolute difference from Keras's probabilities.
     """
 
     accuracy: float
@@ -55,84 +68,87 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Trial:
+class SchemeResult:
     """A scheme, and its result in each format."""
 
     scheme: Scheme
-    results: Mapping[str, Result]
+    by_format: Mapping[str, FormatResult]
 
     @property
     def error(self) -> float:
         """The mean probability error over the formats."""
-        return fmean(result.mean_probability_error for result in self.results.values())
+        return fmean(result.mean_probability_error for result in self.by_format.values())
 
 
 @dataclass(frozen=True)
-class Study:
-    """The scheme chosen, and what was tried; nothing where there were too few images to choose."""
+class SearchResult:
+    """The chosen scheme, and all results. There are none if there were too few images."""
 
     chosen: Scheme
-    trials: Sequence[Trial] = ()
+    results: Sequence[SchemeResult] = ()
 
 
 class Quantizer(Protocol):
-    """A model of one format on its way to int8."""
+    """A model of one format that can be quantized by any scheme."""
 
     def quantize(self, scheme: Scheme) -> bytes:
         """Return the int8 file."""
         ...
 
 
-def study(
+def search_schemes(
     quantizers: Mapping[str, Quantizer],
     validation: Split,
-    keras: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
     spec: ModelSpec,
     counts: Sequence[int],
-) -> Study:
-    """Choose a scheme for all formats alike.
+) -> SearchResult:
+    """Choose one scheme for all formats.
 
-    `keras` returns the model's own probabilities (n, classes) of images, `counts` are the numbers
-    of calibration images to try.
+    Args:
+        quantizers: by format.
+        validation: images that neither training nor calibration used.
+        predict: Keras's probabilities (n, classes) for images (n, …) uint8.
+        spec: the spec of the model.
+        counts: the numbers of calibration images to try, in ascending order.
     """
-    if len(validation.images) < LEAST_IMAGES:
-        return Study(Scheme(counts[-1]))
-    probabilities = keras(validation.images)
+    if len(validation.images) < MIN_IMAGES:
+        return SearchResult(Scheme(counts[-1]))
+    expected = predict(validation.images)
 
-    def measure(scheme: Scheme) -> Trial:
+    def measure(scheme: Scheme) -> SchemeResult:
         results = {}
         for format, quantizer in quantizers.items():
-            answers = _answers(quantizer.quantize(scheme), format, validation, spec)
-            results[format] = _result(answers, probabilities, validation.labels)
-        return Trial(scheme, results)
+            probabilities = _predict(quantizer.quantize(scheme), format, validation, spec)
+            results[format] = _compare(probabilities, expected, validation.labels)
+        return SchemeResult(scheme, results)
 
     return search(measure, counts)
 
 
-def search(measure: Callable[[Scheme], Trial], counts: Sequence[int]) -> Study:
-    """Measure schemes and choose among them."""
-    most = counts[-1]
-    trials = [
-        measure(Scheme(most, method, per_channel))
+def search(measure: Callable[[Scheme], SchemeResult], counts: Sequence[int]) -> SearchResult:
+    """Measure the schemes and choose among them; see the module's docstring for the order."""
+    results = [
+        measure(Scheme(counts[-1], method, per_channel))
         for per_channel in (True, False)
         for method in METHODS
     ]
-    leader = best(trials).scheme
-    trials += [measure(replace(leader, images=count)) for count in counts[:-1]]
-    return Study(best(trials).scheme, trials)
+    leader = choose(results).scheme
+    results += [measure(replace(leader, images=count)) for count in counts[:-1]]
+    return SearchResult(choose(results).scheme, results)
 
 
-def best(trials: Sequence[Trial]) -> Trial:
-    """Return the first with about the least error.
+def choose(results: Sequence[SchemeResult]) -> SchemeResult:
+    """Return the first result whose error is within 5 % of the least.
 
-    Accuracy does not choose: a conversion that reads more digits rightly than its model does so
-    by luck, and at 99 % on 5,000 images chance moves an accuracy by 0.14 points.
+    Accuracy is not a criterion, because its differences are chance: on 5,000 images at 99 %, the
+    standard error of an accuracy is 0.14 points.
     """
-    least = min(trial.error for trial in trials)
-    return next(trial for trial in trials if trial.error <= least * _ALIKE)
+    least = min(result.error for result in results)
+    return next(result for result in results if result.error <= least * _EQUAL_ERROR_RATIO)
 
 
-def _answers(content: bytes, format: str, split: Split, spec: ModelSpec) -> NDArray[np.float32]:
+def _predict(content: bytes, format: str, split: Split, spec: ModelSpec) -> NDArray[np.float32]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"model-int8.{format}"
         path.write_bytes(content)
@@ -142,60 +158,56 @@ def _answers(content: bytes, format: str, split: Split, spec: ModelSpec) -> NDAr
         )
 
 
-def _result(
-    answers: NDArray[np.float32], probabilities: NDArray[np.float32], labels: NDArray[np.uint8]
-) -> Result:
-    digits = answers.argmax(axis=1)
-    return Result(
-        accuracy=float((digits == labels).mean()),
-        agreement=float((digits == probabilities.argmax(axis=1)).mean()),
-        mean_probability_error=float(np.abs(answers - probabilities).mean()),
+def _compare(
+    probabilities: NDArray[np.float32], expected: NDArray[np.float32], labels: NDArray[np.uint8]
+) -> FormatResult:
+    predicted = probabilities.argmax(axis=1)
+    return FormatResult(
+        accuracy=float((predicted == labels).mean()),
+        agreement=float((predicted == expected.argmax(axis=1)).mean()),
+        mean_probability_error=float(np.abs(probabilities - expected).mean()),
     )
 
 
-def document(study: Study) -> dict[str, Any]:
-    """Return what the manifest says of the choice."""
-    chosen = study.chosen
+def manifest_entry(found: SearchResult) -> dict[str, Any]:
+    """Return the fields on the choice in the manifest's `calibration`."""
     return {
-        "method": chosen.method,
-        "weights": _weights(chosen),
-        "images": chosen.images,
+        **_scheme_entry(found.chosen),
         "tried": [
             {
-                "method": trial.scheme.method,
-                "weights": _weights(trial.scheme),
-                "images": trial.scheme.images,
-                **{
-                    format: {
-                        "accuracy": round(result.accuracy, 6),
-                        "agreement": round(result.agreement, 6),
-                        "mean_probability_error": round(result.mean_probability_error, 8),
-                    }
-                    for format, result in trial.results.items()
-                },
+                **_scheme_entry(result.scheme),
+                **{name: _format_entry(of_format) for name, of_format in result.by_format.items()},
             }
-            for trial in study.trials
+            for result in found.results
         ],
     }
 
 
-def summary(study: Study, validation: Split) -> str:
-    """Return the line that the export reports."""
-    chosen = study.chosen
-    scheme = f"{chosen.method}, {_weights(chosen)}, {chosen.images} images"
-    if not study.trials:
+def _scheme_entry(scheme: Scheme) -> dict[str, Any]:
+    return {"method": scheme.method, "weights": scheme.weights, "images": scheme.images}
+
+
+def _format_entry(result: FormatResult) -> dict[str, float]:
+    return {
+        "accuracy": round(result.accuracy, 6),
+        "agreement": round(result.agreement, 6),
+        "mean_probability_error": round(result.mean_probability_error, 8),
+    }
+
+
+def summary(found: SearchResult, validation: Split) -> str:
+    """Return one line on the choice, for the export's progress."""
+    scheme = found.chosen
+    text = f"int8 by {scheme.method}, {scheme.weights}, {scheme.images} images"
+    if not found.results:
         return (
-            f"int8 by {scheme}: with {len(validation.images)} held-out images there are too few "
-            f"to choose by ({LEAST_IMAGES})"
+            f"{text}: no search, because it needs {MIN_IMAGES} held-out images and there are "
+            f"{len(validation.images)}"
         )
-    trial = next(trial for trial in study.trials if trial.scheme == chosen)
-    worst = max(study.trials, key=lambda trial: trial.error)
+    chosen = next(result for result in found.results if result.scheme == scheme)
+    worst = max(found.results, key=lambda result: result.error)
     return (
-        f"int8 by {scheme}: of {len(study.trials)} ways tried on {len(validation.images):,} "
-        f"held-out images, mean error of a probability {trial.error:.1e}; the worst, "
-        f"{worst.scheme.method} {_weights(worst.scheme)}, {worst.error:.1e}"
+        f"{text}: the best of {len(found.results)} schemes on {len(validation.images):,} held-out "
+        f"images, mean probability error {chosen.error:.1e}; the worst is {worst.scheme.method}, "
+        f"{worst.scheme.weights}, with {worst.error:.1e}"
     )
-
-
-def _weights(scheme: Scheme) -> str:
-    return "per channel" if scheme.per_channel else "per tensor"

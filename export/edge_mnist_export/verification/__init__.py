@@ -1,1 +1,1 @@
-"""Artifacts and a Keras model in; parity, latency and the verdict of the gate out."""
+"""Artifacts and a Keras model in; parity, latency, the gate's verdict and a threshold out."""

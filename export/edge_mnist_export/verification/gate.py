@@ -1,11 +1,11 @@
-"""The gate: what an artifact must keep of the Keras model it was made from."""
+"""Verified files in, GateError out if one of them lost too much of the Keras model."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_mnist.bundle import Artifact
 from edge_mnist.errors import GateError
@@ -15,23 +15,33 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-# On so few images two digits may lie within one step of 1/256 of each other, and either is read.
-_CHANCE = 5
+# Images on which two formats may always differ: two classes may lie within one step of 1/256.
+_CHANCE_IMAGES = 5
+# Slack of the limits, in percentage points: less than one image in 10,000, and more than the
+# rounding of floats.
+_SLACK_POINTS = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
-    """How one artifact did on the test set.
+class VerifiedFile:
+    """How one model file compares with Keras on the test set.
 
-    `accuracy` and `agreement` (same digit as Keras) are fractions of the images; `drop` is
-    Keras's accuracy less the artifact's, in percentage points; the probability errors are
-    absolute differences of any probability from Keras's, of which `tolerance` allows so much;
-    `digits` (n,) is what it reads, `differing` the indices of the images that Keras reads
-    otherwise.
+    Attributes:
+        artifact: the file.
+        requirements: what a runtime needs to load it, as the manifest states that.
+        backend: the runtime that ran it.
+        accuracy: fraction of the labels that the file predicts.
+        drop: Keras's accuracy minus the file's, in percentage points.
+        agreement: fraction of the images on which file and Keras predict the same class.
+        max_probability_error: greatest absolute difference of a probability from Keras's.
+        mean_probability_error: mean absolute difference of a probability from Keras's.
+        tolerance: the greatest allowed `max_probability_error`.
+        differing: indices of the images on which file and Keras predict different classes.
+        predicted: the predicted classes (n,).
     """
 
     artifact: Artifact
+    requirements: Mapping[str, Any]
     backend: str
     accuracy: float
     drop: float
@@ -40,49 +50,55 @@ class Verdict:
     mean_probability_error: float
     tolerance: float
     differing: tuple[int, ...]
-    digits: NDArray[np.intp]
+    predicted: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What a file must keep: `max_drop` in percentage points, `min_agreement` in percent.
+    """The limits that every file of a bundle must keep.
 
-    Two formats of one precision round alike: they may differ from each other on a tenth of the
-    images on which each may differ from Keras.
+    Attributes:
+        max_drop: greatest loss of accuracy against Keras, in percentage points.
+        min_agreement: least agreement with Keras, in percent of the test images.
     """
 
     max_drop: float = 0.3
     min_agreement: float = 99.0
 
     @property
-    def most_between_formats(self) -> float:
-        """The fraction of images on which two formats of one precision may differ."""
+    def max_format_difference(self) -> float:
+        """The fraction of images on which two formats of one precision may differ.
+
+        They round alike, so it is a tenth of the difference allowed between a file and Keras.
+        """
         return (100 - self.min_agreement) / 1000
 
 
 def tolerance(precision: str, *, weight_error: float) -> float:
-    """Return how far a probability may be from Keras's before the conversion is at fault.
+    """Return the greatest difference from Keras's probabilities that rounding can explain.
 
-    `weight_error` is the largest change of a probability when Keras itself runs with its weights
-    rounded to the precision's steps, of float32 to half its last bit.
+    - float32: at least 1e-5. A sum in a small CNN has about 1,000 terms, each rounded by 2^-24 of
+      its size in another order. In the worst case that is 1e3 * 6e-8 = 6e-5 in a logit, and
+      typically a tenth. Logits in the hundreds round more coarsely, as does Keras itself: 8 times
+      `weight_error` covers other orders of summation.
+    - float16: a step is relative to each value. The sum over weights w and inputs x, rounded in
+      steps s_w and s_x, is off by s_w |x| / sqrt(12) and s_x |w| / sqrt(12), which are about
+      equal. Together they are sqrt(2) times the share of the weights. A factor of 4 covers that
+      both are samples, and 2^-12 is the rounding of the probability itself.
+    - int8 and dynamic: a step is relative to the largest value, so the two shares depend on the
+      ratio of largest value to root mean square. Sparse activations have a far higher ratio than
+      weights, and every operator rounds again. 16 times the share of the weights was enough for
+      all of about 60 models but saturated ones. 16 steps of 1/256 are added, because LiteRT's
+      softmax differed by 14 steps from tflite-runtime's for the same file, and because a
+      probability of 1 is stored as 255/256.
 
-    float32: 1e-5. The sums of a small CNN are of some thousand terms, each rounded by 2^-24 of
-    its size in another order: 1e3 * 6e-8 in a logit, if they all lean the same way, is 6e-5, and
-    a tenth of it since they don't. Logits in the hundreds round more coarsely: so do Keras's, by
-    `weight_error`, and 8 times that leaves room for orders of summation.
+    Drop and agreement measure what 8 bits cost a model. The tolerance finds files that compute
+    something else.
 
-    float16: a step is a part of each value. A layer's sum over weights w and inputs x, rounded in
-    steps of s_w and s_x, is off by s_w |x| / sqrt(12) for the one and by s_x |w| / sqrt(12) for
-    the other, which are alike here: sqrt(2) times the weights' share, and 4 leaves room for their
-    being but samples. Added is the rounding of the probability itself, 2^-12.
-
-    int8 and dynamic: a step is a part of the largest value, so that the two shares are to each
-    other as the ratios of largest value to root mean square of x and w; sparse activations peak
-    far higher than weights do, and every op rounds again. 16 times the weights' share was enough
-    for all but saturated ones among some 60 models. Added are 16 steps of 1/256: LiteRT's softmax
-    was seen 14 steps from tflite-runtime's, for the same file, and a probability of 1 is 255/256.
-    What 8 bits cost a model is for the drop and the agreement to tell; this finds files that
-    answer something else.
+    Args:
+        precision: float32, float16, dynamic or int8.
+        weight_error: greatest change of a probability when Keras runs with its weights rounded to
+            the steps of the precision; for float32, to half of the last bit.
     """
     if precision == "float32":
         return max(1e-5, 8 * weight_error)
@@ -91,43 +107,46 @@ def tolerance(precision: str, *, weight_error: float) -> float:
     return min(1.0, 16 * weight_error + 16 / 256)
 
 
-def check(verdicts: Sequence[Verdict], gate: Gate) -> None:
-    """Refuse a bundle in which a file lost what the gate wants kept.
+def check(files: Sequence[VerifiedFile], gate: Gate) -> None:
+    """Make sure that every file keeps the limits of the gate.
 
     Raises:
-        GateError: names every file that failed, and by what.
+        GateError: names every file that failed, and the limits it missed.
     """
-    failures = [f"{v.artifact.path.name} {why}" for v in verdicts for why in _failures(v, gate)]
-    failures += _apart(verdicts, gate)
+    failures = [f"{f.artifact.name} {failure}" for f in files for failure in _failures(f, gate)]
+    failures += _format_differences(files, gate)
     if failures:
         raise GateError(
             f"Expected a drop of at most {gate.max_drop:g} points, agreement of at least "
             f"{gate.min_agreement:g} % and errors within tolerance, got: {'; '.join(failures)}. "
-            f"No bundle was written; --max-drop and --min-agreement set the gate."
+            f"No bundle was written; --max-drop and --min-agreement set the gate.",
+            code="gate-export",
         )
 
 
-def _apart(verdicts: Sequence[Verdict], gate: Gate) -> Iterator[str]:
-    """Yield what formats of one precision do not agree on."""
-    for one, other in itertools.combinations(verdicts, 2):
-        if not one.artifact.precision == other.artifact.precision != "dynamic":
-            continue  # of dynamic files ONNX quantizes the dense layers alone
-        count, images = int((one.digits != other.digits).sum()), len(one.digits)
-        if count > max(_CHANCE, gate.most_between_formats * images + 1e-6):
-            yield (
-                f"{one.artifact.path.name} and {other.artifact.path.name} agree on "
-                f"{percent(1 - count / images)}, under {percent(1 - gate.most_between_formats)}"
-            )
-
-
-def _failures(verdict: Verdict, gate: Gate) -> Iterator[str]:
-    # A thousandth of a point is less than one image in 10,000, and more than float rounding.
-    if not verdict.drop <= gate.max_drop + 1e-3:
-        yield f"dropped {verdict.drop:.2f} points"
-    if verdict.agreement * 100 < gate.min_agreement - 1e-3:
-        yield f"agrees on {percent(verdict.agreement)}"
-    if not verdict.max_probability_error <= verdict.tolerance:  # NaN is not within anything
+def _failures(file: VerifiedFile, gate: Gate) -> Iterator[str]:
+    # Comparisons are negated so that NaN fails.
+    if not file.drop <= gate.max_drop + _SLACK_POINTS:
+        yield f"dropped {file.drop:.2f} points"
+    if not file.agreement * 100 >= gate.min_agreement - _SLACK_POINTS:
+        yield f"agrees on {percent(file.agreement)}"
+    if not file.max_probability_error <= file.tolerance:
         yield (
-            f"is off by {verdict.max_probability_error:.1e} in a probability, "
-            f"over its tolerance of {verdict.tolerance:.1e}"
+            f"is off by {file.max_probability_error:.1e} in a probability, "
+            f"over its tolerance of {file.tolerance:.1e}"
         )
+
+
+def _format_differences(files: Sequence[VerifiedFile], gate: Gate) -> Iterator[str]:
+    """Yield the pairs of formats of one precision that differ on too many images."""
+    for first, second in itertools.combinations(files, 2):
+        # Dynamic files are not comparable: in ONNX only the dense layers are quantized.
+        if not first.artifact.precision == second.artifact.precision != "dynamic":
+            continue
+        differing, images = int((first.predicted != second.predicted).sum()), len(first.predicted)
+        if differing > max(_CHANCE_IMAGES, gate.max_format_difference * images + 1e-6):
+            yield (
+                f"{first.artifact.name} and {second.artifact.name} agree on "
+                f"{percent(1 - differing / images)}, under "
+                f"{percent(1 - gate.max_format_difference)}"
+            )

@@ -1,6 +1,7 @@
-"""What a run costs here: files take turns, and the least time of each is taken.
+"""Model files in, the minimum latency of one run of each out.
 
-The least, since on a busy machine every other one is of what else was running.
+Files take turns, and the minimum counts, because on a busy machine longer times include other
+programs.
 """
 
 from __future__ import annotations
@@ -17,41 +18,41 @@ from edge_mnist.classifier import Classifier
 
 _ROUNDS = 20
 _ROUND_NS = 2_000_000
-# Of the least times of two files that took turns; less than this is no difference.
-_SLOWER = 1.1
+# Ratio of two minimum latencies below which a file does not count as slower.
+_SLOWER_RATIO = 1.1
 
 
 def slower_than_float(artifacts: Sequence[Artifact]) -> Iterator[str]:
-    """Yield a line for every file that is slower here than the float32 one of its format.
+    """Yield a line for every file that is slower here than the float32 file of its format.
 
-    On some processors quantization makes a model slower, and it should be said.
+    On some processors quantization makes a model slower.
     """
     for format in dict.fromkeys(artifact.format for artifact in artifacts):
         files = [artifact for artifact in artifacts if artifact.format == format]
         runtime = backends.installed(format)[0]
-        times = invoke_us({a.precision: Classifier.from_artifact(a, runtime) for a in files})
-        plain = times["float32"]
+        latency_us = invoke_us({a.precision: Classifier.from_artifact(a, runtime) for a in files})
+        float32_us = latency_us["float32"]
         for artifact in files:
-            own = times[artifact.precision]
-            if own > plain * _SLOWER:
+            own_us = latency_us[artifact.precision]
+            if own_us > float32_us * _SLOWER_RATIO:
                 yield (
-                    f"{artifact.path.name} is slower here than float32: {own:.1f} µs a run, "
-                    f"not {plain:.1f} ({runtime.distribution} {runtime.version}, one thread). "
-                    f"Devices differ: edge-mnist benchmark tells"
+                    f"{artifact.name} is slower here than float32: {own_us:.1f} µs per run "
+                    f"instead of {float32_us:.1f} ({runtime.distribution} {runtime.version}, one "
+                    f"thread). Measure the device with: edge-mnist benchmark"
                 )
 
 
 def invoke_us(classifiers: Mapping[str, Classifier]) -> dict[str, float]:
-    """Return the least microseconds of one run of each, all taking turns."""
+    """Measure the minimum latency of one run of each classifier's runtime, in µs by its name."""
     runs = {}
     for name, classifier in classifiers.items():
         image = np.zeros((1, *classifier.spec.shape), np.uint8)
         runs[name] = (classifier.session.run, classifier.encode(image))
-    least = dict.fromkeys(runs, math.inf)
+    minimum_ns = dict.fromkeys(runs, math.inf)
     for _ in range(_ROUNDS):
         for name, (run, values) in runs.items():
             end = time.perf_counter_ns() + _ROUND_NS
             while (start := time.perf_counter_ns()) < end:
                 run(values)
-                least[name] = min(least[name], time.perf_counter_ns() - start)
-    return {name: ns / 1000 for name, ns in least.items()}
+                minimum_ns[name] = min(minimum_ns[name], time.perf_counter_ns() - start)
+    return {name: ns / 1000 for name, ns in minimum_ns.items()}

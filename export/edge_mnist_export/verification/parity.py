@@ -1,4 +1,4 @@
-"""Run every artifact through the device package, and hold it against Keras."""
+"""A Keras model and artifacts in, their differences on the test set out."""
 
 from __future__ import annotations
 
@@ -17,15 +17,23 @@ from edge_mnist.evaluation import evaluate
 from edge_mnist.system.text_table import percent, table
 
 from ..data.model_input import as_input
-from .gate import Verdict, tolerance
+from .gate import VerifiedFile, tolerance
+
+HEADER = (
+    *("precision", "format", "size (bytes)", "accuracy", "drop (points)", "agreement"),
+    "largest error",
+)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What Keras answers on the test set: `probabilities` (n, 10) float32.
+    """Keras's own outputs on the test set.
 
-    `weight_errors` is, by precision, the largest change of a probability when Keras runs with its
-    weights rounded so.
+    Attributes:
+        split: the test set.
+        probabilities: (n, classes) float32.
+        weight_errors: by precision, the greatest change of a probability when Keras runs with its
+            weights rounded to the steps of that precision.
     """
 
     split: Split
@@ -34,7 +42,7 @@ class Reference:
 
     @property
     def accuracy(self) -> float:
-        """The fraction that Keras reads rightly, in [0, 1]."""
+        """The fraction of the labels that Keras predicts."""
         return float((self.probabilities.argmax(axis=1) == self.split.labels).mean())
 
 
@@ -46,84 +54,78 @@ def reference(model: Any, split: Split, scaling: Scaling) -> Reference:
     errors: dict[str, float] = {}
     for rounded, precisions in _ROUNDINGS.items():
         model.set_weights([rounded(weight) for weight in weights])
-        off = model.predict(images, batch_size=256, verbose=0) - probabilities
-        errors |= dict.fromkeys(precisions, float(np.abs(off).max()))
+        changes = model.predict(images, batch_size=256, verbose=0) - probabilities
+        errors |= dict.fromkeys(precisions, float(np.abs(changes).max()))
     model.set_weights(weights)
     return Reference(split, probabilities, errors)
 
 
-def _half(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def _to_float16(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     return weight.astype(np.float16).astype(np.float32)
 
 
-def _eight_bits(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a kernel in 255 steps about 0; biases and the like keep 32 bits."""
+def _to_int8(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round a kernel to 255 steps about 0; vectors, such as biases, keep 32 bits."""
     if weight.ndim < 2:
         return weight
     step = max(float(np.abs(weight).max()), 1e-12) / 127
     return (np.rint(weight / step) * step).astype(np.float32)
 
 
-def _last_bit(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a weight off by half its last bit, up and down in turn."""
+def _to_half_bit(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Change weights by half of their last bit, alternately up and down."""
     signs = np.where(np.arange(weight.size) % 2, 1, -1).reshape(weight.shape)
     return (weight * (1 + signs * 2.0**-23)).astype(np.float32)
 
 
 _ROUNDINGS = {
-    _last_bit: ("float32",),
-    _half: ("float16",),
-    _eight_bits: ("dynamic", "int8"),
+    _to_half_bit: ("float32",),
+    _to_float16: ("float16",),
+    _to_int8: ("dynamic", "int8"),
 }
 
 
-def verify(artifact: Artifact, keras: Reference) -> Verdict:
-    """Run an artifact on the preferred runtime for its format, as a device would."""
+def verify(artifact: Artifact, requirements: Mapping[str, Any], keras: Reference) -> VerifiedFile:
+    """Run an artifact on the test set, in the preferred runtime for its format, as a device does.
+
+    `requirements` are copied into the result.
+    """
     runtime = backends.installed(artifact.format)[0]
     result = evaluate(artifact, runtime, keras.split)
-    digits = result.probabilities.argmax(axis=1)
-    differs = digits != keras.probabilities.argmax(axis=1)
+    predicted = result.probabilities.argmax(axis=1)
+    differs = predicted != keras.probabilities.argmax(axis=1)
     errors = np.abs(result.probabilities - keras.probabilities)
-    return Verdict(
+    weight_error = keras.weight_errors[artifact.precision]
+    return VerifiedFile(
         artifact,
+        requirements,
         runtime.backend,
         accuracy=result.accuracy,
         drop=(keras.accuracy - result.accuracy) * 100,
         agreement=1 - float(differs.mean()),
         max_probability_error=float(errors.max()),
         mean_probability_error=float(errors.mean()),
-        tolerance=tolerance(
-            artifact.precision, weight_error=keras.weight_errors[artifact.precision]
-        ),
+        tolerance=tolerance(artifact.precision, weight_error=weight_error),
         differing=tuple(int(index) for index in np.flatnonzero(differs)),
-        digits=digits,
+        predicted=predicted,
     )
 
 
-def text(verdicts: Sequence[Verdict], keras: Reference) -> str:
-    """Return the table that the export prints."""
+def text(files: Sequence[VerifiedFile], keras: Reference) -> str:
+    """Return the table that the export prints, one row per file."""
     rows = [
         [
-            verdict.artifact.precision,
-            verdict.artifact.format,
-            f"{verdict.artifact.size_bytes:,}",
-            percent(verdict.accuracy),
-            f"{verdict.drop:+.2f}",
-            percent(verdict.agreement),
-            f"{verdict.max_probability_error:.1e} of {verdict.tolerance:.0e}",
+            file.artifact.precision,
+            file.artifact.format,
+            f"{file.artifact.size_bytes:,}",
+            percent(file.accuracy),
+            f"{file.drop:+.2f}",
+            percent(file.agreement),
+            f"{file.max_probability_error:.1e} of {file.tolerance:.0e}",
         ]
-        for verdict in verdicts
+        for file in files
     ]
-    header = (
-        "precision",
-        "format",
-        "size (bytes)",
-        "accuracy",
-        "drop (points)",
-        "agreement",
-        "largest error",
-    )
     return (
         f"{keras.split.name}, {len(keras.split.images):,} images; "
-        f"Keras {percent(keras.accuracy)}\n\n{table(header, rows)}"
+        f"Keras {percent(keras.accuracy)}\n\n{table(HEADER, rows)}"
     )

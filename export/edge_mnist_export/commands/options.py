@@ -1,0 +1,50 @@
+"""Option types and parsers that the host commands share."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+DATA_HELP = "auto, mnist, synthetic (drawn by edge-mnist), or the path of MNIST."
+
+
+def report(line: str) -> None:
+    """Print a line of progress on stderr."""
+    click.echo(line, err=True)
+
+
+def formats(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """Parse "tflite,onnx"."""
+    if value is None:
+        return None
+    names = tuple(part.strip() for part in value.split(","))
+    if not set(names) <= {"tflite", "onnx"} or len(set(names)) < len(names):
+        raise click.BadParameter(f"expected tflite, onnx or both, got {value!r}.")
+    return names
+
+
+def number_range(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, float] | None:
+    """Parse "-1,1"."""
+    if value is None:
+        return None
+    try:
+        low, high = (float(part) for part in value.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise click.BadParameter(f"expected two numbers such as 0,1 or -1,1, got {value!r}.")
+    return low, high
+
+
+def not_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Reject nan, which every range check of click accepts."""
+    if math.isnan(value):
+        raise click.BadParameter("expected a number, got nan.")
+    return value

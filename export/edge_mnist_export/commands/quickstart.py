@@ -1,0 +1,139 @@
+"""`edge-mnist quickstart`: train, export, evaluate and benchmark one small model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_mnist.errors import GateError
+
+from ..training import recipes
+from .export import new_bundle_path, run_export
+from .options import DATA_HELP, PATH
+from .train import run_training, summary
+
+if TYPE_CHECKING:
+    from edge_mnist.bundle import Artifact
+
+    from ..runs import Run
+
+
+@click.command(short_help="The whole chain once, small.")
+@click.option("--data", default="auto", show_default=True, help=DATA_HELP)
+@click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--out", type=PATH, help="The run folder.  [default: runs/seed-TIME]")
+def quickstart(data: str, epochs: int, out: Path | None) -> None:
+    """The whole chain once, small: train, export int8, evaluate, benchmark, next steps."""
+    from edge_mnist.bundle import find_artifacts
+
+    click.echo("\n1/4 train\n")
+    run = _train(data, epochs, out)
+    click.echo(summary(run))
+    click.echo("\n2/4 export\n")
+    bundle = new_bundle_path(run.path)
+    table = _export(run, bundle)
+    click.echo(f"Wrote {bundle}")
+    artifacts = find_artifacts(bundle)
+    click.echo("\n3/4 evaluate\n")
+    click.echo(_evaluate(artifacts, run.data))
+    click.echo("\n4/4 benchmark\n")
+    _benchmark(artifacts)
+    click.echo(_next_steps(run, bundle, table))
+
+
+def _train(data: str, epochs: int, out: Path | None) -> Run:
+    from edge_mnist import datasets
+
+    from ..training.run_options import RunOptions, recipe_for
+
+    data_source = datasets.find(data)
+    schedule = recipes.schedule("seed", "plain")
+    recipe = recipe_for(RunOptions("seed", epochs=epochs), schedule, data_source)
+    return run_training(recipe, data_source, out)
+
+
+def _export(run: Run, bundle: Path) -> str:
+    """Export float32 and int8 in both formats; return the table of verified files."""
+    from ..conversion import source_model as source_models
+    from ..pipeline import ExportOptions
+
+    tables: list[str] = []
+    options = ExportOptions(formats=("tflite", "onnx"), precisions=("float32", "int8"))
+    run_export(source_models.find(run.path), options, out=bundle, show=tables.append)
+    return tables[0]
+
+
+def _evaluate(artifacts: tuple[Artifact, ...], data: str) -> str:
+    """Return accuracy and confusion of every file in every runtime."""
+    from edge_mnist import datasets
+    from edge_mnist.backends.selection import choose, pairs
+    from edge_mnist.evaluation import evaluate
+    from edge_mnist.evaluation.text_report import evaluation_text
+
+    split = datasets.load(datasets.find(data, splits=("test",)), "test")
+    results = {pair: evaluate(*pair, split) for pair in pairs(artifacts, None)}
+    shown = results[choose(artifacts)]
+    return evaluation_text(split.name, list(results.values()), shown=shown)
+
+
+def _benchmark(artifacts: tuple[Artifact, ...]) -> None:
+    """Measure every file in every runtime, on one thread, and print the report.
+
+    Raises:
+        GateError: a measurement failed.
+    """
+    from edge_mnist.backends.selection import pairs
+    from edge_mnist.benchmark import suite
+    from edge_mnist.benchmark.plan import make_plan
+    from edge_mnist.benchmark.text_report import as_text
+
+    jobs = [(artifact, runtime, 1) for artifact, runtime in pairs(artifacts, None)]
+    steps = 1000
+    with click.progressbar(
+        length=steps,
+        label="Measuring",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+        item_show_func=lambda row: row,
+    ) as bar:
+        document = suite.run(
+            jobs,
+            plan=make_plan(quick=True, rows=len(jobs)),
+            show=lambda fraction, row: bar.update(int(fraction * steps) - bar.pos, row),
+        )
+    click.echo(as_text(document))
+    if document["failed"]:
+        raise GateError(
+            f"Expected {len(jobs)} rows, got {len(document['failed'])} that failed; "
+            f"their reasons stand above.",
+            code="gate-benchmark-row",
+        )
+
+
+def _next_steps(run: Run, bundle: Path, table: str) -> str:
+    created = (path for path in (*run.path.iterdir(), *bundle.iterdir()) if path.is_file())
+    files = "\n".join(f"  {path}" for path in sorted(created))
+    pictures = Path("examples/digits")
+    command = f"{_uv_run()}edge-mnist"
+    return f"""
+Made with {run.record["data"]["train"]["name"]}:
+{files}
+
+{table}
+
+Next:
+  {command} predict {pictures if pictures.is_dir() else "PICTURE.png"} --model {bundle}
+  {command} train
+  {command} export --int8"""
+
+
+def _uv_run() -> str:
+    """Return what precedes `edge-mnist` in the user's shell: nothing, or a command of uv."""
+    if "UV_RUN_RECURSION_DEPTH" not in os.environ:
+        return ""
+    return "uv run " if shutil.which("uv") else "python3 -m uv run "

@@ -1,0 +1,172 @@
+"""The converted files: their graphs, types, labels and predictions in real runtimes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_mnist import Classifier, ModelError, backends
+from edge_mnist.bundle import read_bundle
+from edge_mnist.bundle.model_spec import ModelSpec
+from edge_mnist.datasets import find, load
+from tests.conftest import Cli, error_line
+from tests.export.conftest import EVERYTHING
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return load(find("synthetic"), "test", limit=500).images
+
+
+def test_int8_files_contain_only_integers(bundle: Path) -> None:
+    for artifact in read_bundle(bundle).artifacts:
+        session = Classifier(artifact.path).session
+        expected = "uint8" if artifact.precision == "int8" else "float32"
+        assert (session.input.dtype, session.output.dtype) == (expected, expected)
+        if artifact.precision == "int8":
+            # Pixel 255 is 1.0, so that the pixels are the quantized input.
+            assert (session.input.scale, session.input.zero_point) == (
+                pytest.approx(1 / 255),
+                0,
+            )
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=(bundle / "model-int8.tflite").read_bytes())
+    kinds = {details["dtype"] for details in interpreter.get_tensor_details()}
+    assert kinds <= {np.uint8, np.int8, np.int32}
+
+
+def test_sizes_follow_from_the_precision(bundle: Path) -> None:
+    def size(precision: str) -> int:
+        return (bundle / f"model-{precision}.tflite").stat().st_size
+
+    assert size("int8") <= 0.27 * size("float32")
+    assert size("float16") <= 0.52 * size("float32")
+
+
+def test_the_graphs_are_clean(bundle: Path) -> None:
+    import onnx
+
+    for precision in PRECISIONS:
+        model = onnx.load(bundle / f"model-{precision}.onnx")
+        ops = {node.op_type for node in model.graph.node}
+        assert not ops & {"Shape", "Gather", "Slice", "Concat", "MatMul"}, precision
+        assert [value.name for value in model.graph.input] == ["image"]
+        assert [value.name for value in model.graph.output] == ["probabilities"]
+        assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+def test_an_open_batch_predicts_as_one_by_one(bundle: Path, images: np.ndarray) -> None:
+    classifier = Classifier(bundle / "model-float32.onnx")
+    together = classifier.predict_probabilities(images)
+    alone = np.stack([classifier.predict(image).probabilities for image in images])
+    # A batch may be summed in another order, which changes a few float32 steps.
+    assert np.abs(together - alone).max() < 1e-5
+
+
+def test_every_installed_backend_runs_the_bundle(bundle: Path, images: np.ndarray) -> None:
+    for backend in [runtime.backend for runtime in backends.installed()]:
+        assert Classifier(bundle, backend=backend).predict_batch(images).shape == (len(images),)
+
+
+def test_both_formats_predict_alike(bundle: Path) -> None:
+    split = load(find("synthetic"), "test")
+    for precision in ("float32", "float16", "int8"):
+        digits = [
+            Classifier(bundle / f"model-{precision}.{format}").predict_batch(split.images)
+            for format in ("tflite", "onnx")
+        ]
+        assert (digits[0] == digits[1]).mean() >= 0.999
+
+
+def test_a_fixed_batch_is_fixed_and_predicts_alike(
+    cli: Cli, run: Path, bundle: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    import onnx
+
+    asked = (*EVERYTHING, "--format", "onnx", "--batch", "4", "--out", tmp_path / "fixed")
+    cli("export", run, *asked)
+    manifest = json.loads((tmp_path / "fixed" / "manifest.json").read_text())
+    for entry in manifest["artifacts"]:
+        assert entry["batch"] == 4
+        model = onnx.load(tmp_path / "fixed" / entry["file"])
+        onnx.checker.check_model(model, full_check=True)
+        for value in (*model.graph.input, *model.graph.output):
+            assert value.type.tensor_type.shape.dim[0].dim_value == 4
+        # 6 images are one full batch and one padded batch.
+        fixed = Classifier(tmp_path / "fixed" / entry["file"]).predict_probabilities(images[:6])
+        opened = Classifier(bundle / entry["file"]).predict_probabilities(images[:6])
+        # dynamic takes its ranges from the whole batch, padding included.
+        within = 0.01 if entry["precision"] == "dynamic" else 1e-5
+        assert np.abs(fixed - opened).max() < within
+    opened_manifest = json.loads((bundle / "manifest.json").read_text())
+    batches = {entry["file"]: entry["batch"] for entry in opened_manifest["artifacts"]}
+    assert batches["model-int8.onnx"] is None
+    assert batches["model-int8.tflite"] == 1
+    done = cli("export", run, "--format", "tflite", "--batch", "4", status=2)
+    assert "Expected --batch with .onnx files, got only tflite" in error_line(done)
+
+
+def test_the_files_contain_their_labels(bundle: Path, tmp_path: Path) -> None:
+    import onnx
+
+    from edge_mnist_export.conversion.onnx import finish
+
+    model = onnx.load(bundle / "model-int8.onnx")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(metadata["labels"]) == list("0123456789")
+    assert float(metadata["image.scale"]) == pytest.approx(1 / 255)
+    # Without a manifest the file's own labels count.
+    names = tuple(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+    plain = onnx.load(bundle / "model-float32.onnx")
+    del plain.metadata_props[:]
+    named = finish(plain.SerializeToString(), ModelSpec(labels=names))
+    (tmp_path / "named.onnx").write_bytes(named)
+    assert Classifier(tmp_path / "named.onnx").labels == names
+    shutil.copy(bundle / "model-int8.tflite", tmp_path / "bare.tflite")
+    assert Classifier(tmp_path / "bare.tflite").labels == tuple("0123456789")
+
+
+def test_both_formats_name_input_and_output_alike(bundle: Path) -> None:
+    for artifact in read_bundle(bundle).artifacts:
+        session = Classifier(artifact.path).session
+        assert (session.input.name, session.output.name) == ("image", "probabilities")
+
+
+def test_a_float_op_in_an_int8_tflite_file_is_named(bundle: Path) -> None:
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    from edge_mnist_export.conversion.tflite import check_integer
+
+    content = (bundle / "model-int8.tflite").read_bytes()
+    check_integer(content)
+    with pytest.raises(ModelError, match=r"got CONV_2D in float \("):
+        check_integer((bundle / "model-float32.tflite").read_bytes())
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    (graph,) = model.subgraphs
+    graph.tensors[graph.operators[3].outputs[0]].type = schema.TensorType.FLOAT32
+    with pytest.raises(ModelError, match="Expected integers only in the int8 TFLite file"):
+        check_integer(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+
+
+def test_a_float_op_in_an_int8_onnx_file_is_named(bundle: Path) -> None:
+    import onnx
+
+    from edge_mnist_export.conversion.onnx_quantizer import check_integer
+
+    model = onnx.load(bundle / "model-int8.onnx")
+    check_integer(model)
+    softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
+    last = next(node for node in model.graph.node if softmax.output[0] in node.input)
+    last.input[0] = "between"
+    exp = onnx.helper.make_node("Exp", [softmax.output[0]], ["between"], "exp_1")
+    model.graph.node.append(exp)
+    with pytest.raises(ModelError, match=r"between integers, got (Softmax|Exp) \("):
+        check_integer(model)

@@ -1,0 +1,61 @@
+"""Several digits in one picture: order, boxes and number of reads."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from edge_mnist import Classifier
+from edge_mnist.vision.multi_digit import read_digits
+from edge_mnist_export.data import drawn_photographs
+
+from .drawing import as_image, photo
+
+
+def test_a_row_of_digits_is_read_left_to_right(classifier: Classifier) -> None:
+    drawn = list(drawn_photographs.strings(12, seed=0))
+    detections = [classifier.predict_many(one.picture) for one in drawn]
+    read = ["".join(s.prediction.label or "?" for s in row) for row in detections]
+    assert sum(a == d.text for a, d in zip(read, drawn, strict=True)) >= 9
+    assert sum(len(a) == len(d.text) for a, d in zip(read, drawn, strict=True)) >= 11
+
+
+def test_many_gives_boxes_of_the_original_and_lines_from_the_top(
+    digit: np.ndarray, classifier: Classifier
+) -> None:
+    large = Image.new("L", (1600, 1200), 220)
+    small = photo(digit, size=300).crop((20, 0, 220, 190))
+    places = [(200, 150), (700, 170), (1200, 140), (300, 700), (900, 720)]
+    for place in places[::-1]:
+        large.paste(small, place)
+    detections = classifier.predict_many(large)
+    assert [detection.prediction.digit for detection in detections] == [3] * 5
+    for (x, y), detection in zip(places, detections, strict=True):
+        assert detection.box is not None
+        left, top, right, bottom = detection.box
+        assert x < left < right < x + 200
+        assert y < top < bottom < y + 190
+
+
+def test_many_of_nothing_is_nothing(classifier: Classifier) -> None:
+    assert classifier.predict_many(as_image(np.full((300, 300), 250.0))) == []
+
+
+def test_the_model_reads_wide_candidates_only(classifier: Classifier) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def confidence(image: np.ndarray) -> float:
+        shapes.append(image.shape)
+        return classifier.predict(image).confidence
+
+    count = 0
+    for one in drawn_photographs.strings(4, seed=0, length=5):
+        digits = read_digits(one.picture, spec=classifier.spec, confidence=confidence)
+        count += len(digits)
+        for digit in digits:
+            assert (digit.image.shape, digit.image.dtype) == ((28, 28), np.uint8)
+            assert all(type(side) is int for side in digit.box)
+    assert count == 20
+    # Most digits are narrower than 0.8 of their height.
+    assert 0 < len(shapes) < count
+    assert set(shapes) == {(28, 28)}
