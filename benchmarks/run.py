@@ -2,8 +2,8 @@
 
     python3 -m uv run python benchmarks/run.py
 
-benchmarks/README.md describes the protocol. Results go to benchmarks/results.json, the table to the
-project's README, the plot to docs/benchmark.svg.
+benchmarks/README.md describes the protocol. Results go to benchmarks/results.json, the table to
+docs/comparison.md, the plot to docs/benchmark.svg.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def from_cold(rows: Sequence[Row], command: Callable[[Row], list[str]], times: i
 @click.option("--data", default="auto", show_default=True, help="As for edge-mnist train.")
 @click.option("--only", help="Contenders with this in their name.")
 @click.option("--rounds", type=click.IntRange(2), default=25, show_default=True)
-@click.option("--keep/--no-keep", default=True, help="Write the README's table and the plot.")
+@click.option("--keep/--no-keep", default=True, help="Write the table and the plot into docs/.")
 def main(run: Path | None, data: str, only: str | None, rounds: int, keep: bool) -> None:
     """Measure every contender, and write the table and the plot."""
     say = lambda line: click.echo(line, err=True)  # noqa: E731
@@ -275,7 +275,7 @@ def main(run: Path | None, data: str, only: str | None, rounds: int, keep: bool)
         if row.error:
             say(f"{row.name}: {row.error}")
     if keep:
-        write_between(ROOT / "README.md", "benchmarks", text)
+        write_between(ROOT / "docs" / "comparison.md", "benchmarks", text)
         draw(document, ROOT / "docs" / "benchmark.svg")
 
 

@@ -1,0 +1,132 @@
+"""The documents' commands and Python code, run as a reader would, in a temporary folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import REPOSITORY, find_mnist
+from tests.docs.blocks import KEYS, LANGUAGES, Block, comparable, read_blocks
+
+SLOW = pytest.mark.slow
+TRAIN = (pytest.mark.slow, pytest.mark.train)
+DOCUMENTS = {
+    "README.md": TRAIN,
+    "docs/tutorial.md": TRAIN,
+    "docs/how-to/train.md": TRAIN,
+    "docs/how-to/own-keras-model.md": TRAIN,
+    "docs/how-to/raspberry-pi-32.md": TRAIN,
+    "docs/how-to/foreign-model.md": SLOW,
+    "docs/how-to/photographs.md": SLOW,
+    "docs/how-to/benchmark.md": SLOW,
+    "docs/reference/json.md": SLOW,
+    "docs/reference/python.md": (),
+}
+# Blocks that no test runs, and why. A new one has to be added here.
+DEVICE = "needs a device"
+NOT_RUN = {
+    "README.md": ["it is the command that runs this test"],
+    "docs/tutorial.md": [DEVICE, DEVICE],
+    "docs/how-to/train.md": ["takes eight minutes"],
+    "docs/how-to/foreign-model.md": ["the test has no tests/ folder"],
+    "docs/how-to/raspberry-pi-32.md": [DEVICE, DEVICE],
+}
+# Seconds for one command: the longest trains a CNN for three epochs on two busy cores.
+LIMIT_S = 1800
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the pictures that the documents use."""
+    shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "document", [pytest.param(name, marks=marks) for name, marks in DOCUMENTS.items()]
+)
+def test_the_blocks_of_a_document_run(document: str, folder: Path) -> None:
+    if document.endswith("foreign-model.md") and find_mnist() is None:
+        pytest.skip("needs the real MNIST: set EDGE_MNIST_DATA to a folder that holds it")
+    printed = ""
+    for block in read_blocks(REPOSITORY / document):
+        printed += run(block, folder)
+        for line in block.output if block.marker != "not run" else ():
+            assert comparable(line) in comparable(printed), f"{block.place}: not printed: {line}"
+
+
+def run(block: Block, folder: Path) -> str:
+    """Run a block; return what it printed."""
+    printed = "".join(shell(command, block, folder) for command in block.commands)
+    if block.language == "python":
+        printed += process([sys.executable, "-c", block.text], block, folder)
+    elif block.marker == "of":
+        actual = json.loads(shell(block.value, block, folder).splitlines()[-1])
+        assert keys(actual) == keys(json.loads(block.text)), block.place
+    return printed
+
+
+def shell(command: str, block: Block, folder: Path) -> str:
+    return process(["bash", "-euo", "pipefail", "-c", command], block, folder)
+
+
+def process(command: list[str], block: Block, folder: Path) -> str:
+    data = find_mnist()
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "REPOSITORY": str(REPOSITORY),
+        **({"EDGE_MNIST_DATA": str(data)} if data else {}),
+    }
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    allowed = (0, 1) if block.marker == "status" else (0,)
+    assert done.returncode in allowed, f"{block.place}: {command[-1]}\n{done.stdout}"
+    return done.stdout
+
+
+def keys(value: Any) -> Any:
+    """Return the keys of JSON without its values; of a list, those of its first item."""
+    if isinstance(value, dict):
+        return {key: keys(item) for key, item in value.items()}
+    return [keys(value[0])] if isinstance(value, list) and value else None
+
+
+def blocks() -> Iterator[tuple[str, Block]]:
+    for document in DOCUMENTS:
+        yield from ((document, block) for block in read_blocks(REPOSITORY / document))
+
+
+def test_every_block_has_a_language_and_a_known_marker() -> None:
+    for document, block in blocks():
+        assert block.language in LANGUAGES, f"{document}, {block.place}"
+        assert block.marker in ("", *KEYS), f"{document}, {block.place}: {block.marker}"
+
+
+def test_the_blocks_that_are_not_run_are_known() -> None:
+    left_out: dict[str, list[str]] = {}
+    for name, block in blocks():
+        if block.marker == "not run":
+            left_out.setdefault(name, []).append(block.value)
+    assert left_out == NOT_RUN
+
+
+def test_how_to_guides_are_all_run() -> None:
+    guides = {f"docs/how-to/{path.name}" for path in (REPOSITORY / "docs/how-to").glob("*.md")}
+    assert guides <= set(DOCUMENTS)
