@@ -41,7 +41,8 @@ class Components:
     @property
     def longer_sides(self) -> Ints:
         """The longer side of each box, (n,)."""
-        sides: Ints = (self.boxes[:, 2:] - self.boxes[:, :2]).max(axis=1)
+        left, top, right, bottom = self.boxes.T
+        sides: Ints = np.maximum(right - left, bottom - top)
         return sides
 
 
@@ -62,7 +63,8 @@ def label_components(mask: Mask, gradient: Floats, *, min_area: int) -> Componen
     component = np.where(kept, np.cumsum(kept) - 1, -1)[runs.component]
     labels = np.full(mask.shape, -1, np.intp)
     labels[mask] = np.repeat(component, runs.length)
-    runs = _Runs(*(column[component >= 0] for column in runs._replace(component=component)))
+    large = component >= 0
+    runs = _Runs(*(column[large] for column in runs._replace(component=component)))
     area = area[kept]
     outlines = _measure_outlines(mask, labels, gradient, len(area))
     return Components(labels, _bounding_boxes(runs, len(area)), area, *outlines)
@@ -86,13 +88,13 @@ def _measure_outlines(
     inside[0] = inside[-1] = inside[:, 0] = inside[:, -1] = False
     off_border = inside.copy()
     inside[1:-1, 1:-1] &= mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
-    outline = mask & ~inside & (labels >= 0)
-    component, slopes = labels[outline], gradient[outline]
+    outline = (labels >= 0) & ~inside
+    component, slopes, off_border = labels[outline], gradient[outline], off_border[outline]
     perimeter = np.bincount(component, minlength=count)
-    border_contact = np.bincount(labels[outline & ~off_border], minlength=count)
+    border_contact = np.bincount(component[~off_border], minlength=count)
     gradient_sum = np.bincount(component, weights=slopes, minlength=count).astype(np.float32)
     steep = slopes > (_SHARP * gradient_sum / np.maximum(perimeter, 1))[component]
-    sharp = np.bincount(component[steep & off_border[outline]], minlength=count)
+    sharp = np.bincount(component[steep & off_border], minlength=count)
     share = (sharp / np.maximum(perimeter - border_contact, 1)).astype(np.float32)
     return perimeter, border_contact, gradient_sum, share
 
