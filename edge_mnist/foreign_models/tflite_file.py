@@ -107,9 +107,19 @@ def read(content: bytes) -> Model:
         raise Malformed("weights in other files")
     codes = [_read_code(table) for table in model.tables(1)]
     buffers = [_read_buffer(table) for table in model.tables(4)]
+    model.text(3)
+    for entry in (*model.tables(6), *_signature_entries(model)):
+        entry.text(0)
     reader = _Reader(content, codes, buffers)
     graphs = tuple(reader.graph(table) for table in model.tables(2))
     return Model(graphs, reader.usual)
+
+
+def _signature_entries(model: Table) -> list[Table]:
+    signatures = model.tables(7)
+    for signature in signatures:
+        signature.text(2)
+    return [entry for table in signatures for field in (0, 1) for entry in table.tables(field)]
 
 
 def _read_code(table: Table) -> int:

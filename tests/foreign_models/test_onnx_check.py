@@ -12,7 +12,7 @@ from edge_mnist import Classifier, ModelError
 from edge_mnist.foreign_models import onnx_check
 from edge_mnist.foreign_models.malformed import Malformed, TooLarge
 from tests.conftest import WHOLE
-from tests.foreign_models.mutation import _varint
+from tests.foreign_models.mutation import varint
 
 FLOAT = WHOLE / "model-float32.onnx"
 
@@ -33,7 +33,7 @@ def _with_external_data(onnx: Any, location: str) -> bytes:
 
 def _message(number: int, content: bytes) -> bytes:
     """Return a field of a protocol buffer."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def test_shipped_files_are_known_to_be_safe() -> None:

@@ -86,6 +86,15 @@ _BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         lambda c: put(c, _tensor(c, 0).span(0, 4)[0] - 4, "I", 2**30),
         r"1073741824 items at byte \d+, past the end",
     ),
+    # tflite-runtime follows these too: the offset of the signatures, and of a signature's key.
+    "signatures": (
+        lambda c: put(c, root(c, b"TFL3").start + root(c, b"TFL3").fields[7], "I", 2**24),
+        r"an offset to byte \d+, of \d+ bytes",
+    ),
+    "signature": (
+        lambda c: put(c, root(c, b"TFL3").tables(7)[0].span(2, 1)[0] - 4, "I", 2**24),
+        r"16777216 items at byte \d+, past the end",
+    ),
     "name": (
         lambda c: put(c, _tensor(c, 0).span(3, 1)[0], "B", 255),
         r"a name at byte \d+ that is not UTF-8",
