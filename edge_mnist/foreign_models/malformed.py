@@ -1,18 +1,22 @@
-"""What the checks of a bare model file raise."""
+"""Errors of the checks of a model file without a manifest."""
 
 from __future__ import annotations
 
-# A Raspberry Pi Zero 2 has this much; what a model takes is added up as if all were there at once.
+# Upper bound on a model's tensors, in bytes: the memory of a Raspberry Pi Zero 2. Tensors are
+# added up as if all were in memory at once.
 MOST_BYTES = 512 << 20
 
 
-class Malformed(ValueError):  # noqa: N818 - it says what a file is
-    """A file is not what it should be: `str` of it says how, after "got FILE with"."""
+class Malformed(ValueError):  # noqa: N818 - the name describes the file
+    """A file is broken or harmful.
+
+    `str` of it is a noun phrase for "got FILE with …". `remedy` says what to do.
+    """
 
     remedy = "copy it again, or export it again."
 
 
 class TooLarge(Malformed):
-    """A file that is sound, but takes more than is meant for a small device."""
+    """A sound file that is too large for a small device."""
 
     remedy = "use a smaller model."

@@ -1,4 +1,4 @@
-"""The little of a `.tflite` file that its runtimes do not tell, read from its bytes."""
+"""Labels packed into a `.tflite` file, which its runtimes do not report."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import io
 import zipfile
 import zlib
 
-# A thousand classes with long names; an archive may claim to hold anything.
+# Bytes that are read: a thousand classes with long names. A compressed archive may unpack to any
+# size.
 _MOST_LABEL_BYTES = 100_000
 
 
 def labels(content: bytes) -> tuple[str, ...]:
-    """Return the lines of the label file in the ZIP archive behind a model; nothing without one.
+    """Return the lines of the label file in the ZIP archive behind a model; () without one.
 
     TFLite Metadata packs it there: https://ai.google.dev/edge/litert/models/metadata
     """
@@ -22,6 +23,6 @@ def labels(content: bytes) -> tuple[str, ...]:
                 return ()
             with archive.open(names[0]) as file:
                 return tuple(file.read(_MOST_LABEL_BYTES).decode().splitlines())
-    # RuntimeError is of an archive that is encrypted, or packed in a way not known here.
+    # RuntimeError: the archive is encrypted, or packed by an unknown method.
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError):
         return ()

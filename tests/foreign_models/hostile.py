@@ -1,6 +1,6 @@
-"""Drive `hostile_worker` over many spoilt files, and go on after each one that killed it.
+"""Fuzzing campaign: run `hostile_worker` over mutated files, and restart it after each crash.
 
-By hand, for more files than the tests have time for:
+A longer campaign than the tests', from a shell:
 
     python -m tests.foreign_models.hostile KIND SEED COUNT FOLDER BACKEND
 """
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Campaign:
-    """What came of a seed's files: how many were fine or refused, and what went wrong."""
+    """The results of a seed's files: counts of "fine" and "refused", and the failures."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Campaign:
 def campaign(
     kind: str, seed: int, count: int, folder: Path, backend: str, *, python: str = sys.executable
 ) -> Campaign:
-    """Try `count` files, in as many processes as it takes."""
+    """Try `count` files; each crash takes one more process."""
     result, start = Campaign(), 0
     while start < count:
         arguments = map(str, (kind, seed, start, count, folder, backend))
@@ -55,7 +55,7 @@ def campaign(
 
 
 def _read(lines: list[str], result: Campaign) -> tuple[int | None, bool]:
-    """Count the outcomes; return the last number that was begun, and whether it came to one."""
+    """Count the outcomes; return the last file that was begun, and whether it has an outcome."""
     last, finished = None, False
     for line in lines:
         number, _, outcome = line.partition(" ")

@@ -1,10 +1,10 @@
-"""Give spoilt files to edge-mnist, as a process that may die of it.
+"""Load mutated files in edge-mnist, in a process that may crash.
 
     python hostile_worker.py KIND SEED START END FOLDER BACKEND
 
 KIND is tflite, onnx, bundle, manifest or picture; FOLDER holds the sound files. For each number
-from START to END the file that SEED stands for is made and tried, and a line says so: the number
-before it is, and then what came of it. A crash or a hang is thus put down to its file.
+from START to END the file of SEED is made and tried. The number is printed before the trial, and
+again with the outcome after it, so that a crash or a hang is known by its file.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from edge_mnist.foreign_models import sandbox
 from tests.conftest import WHOLE
 from tests.foreign_models.mutation import mutate
 
-# No file here is worth more: most take a few milliseconds.
+# Time limit of a file. Most take a few milliseconds.
 SECONDS = 10.0
+# Memory limit of the process.
 GIBIBYTES = 4
 
 
-def spoilt(kind: str, seed: int, number: int, sound: list[bytes]) -> bytes:
+def mutated(kind: str, seed: int, number: int, sound: list[bytes]) -> bytes:
     """Return file `number` of a seed."""
     random = Random(f"{kind} {seed} {number}")
     return mutate(kind, random.choice(sound), random, sound)
@@ -40,10 +41,11 @@ def spoilt(kind: str, seed: int, number: int, sound: list[bytes]) -> bytes:
 def run(kind: str, seed: int, numbers: range, folder: Path, backend: str) -> None:
     sound = [path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()]
     form = {"bundle": "tflite", "manifest": "json"}.get(kind, kind)
-    said = os.fdopen(os.dup(2), "w")  # which a runtime's start does not hush
+    # A copy, because file descriptor 2 is redirected while a runtime starts.
+    said = os.fdopen(os.dup(2), "w")
     with tempfile.TemporaryDirectory() as name, _trial(kind, Path(name), backend) as trial:
         for number in numbers:
-            content = spoilt(form, seed, number, sound)
+            content = mutated(form, seed, number, sound)
             _say(f"{number}")
             faulthandler.dump_traceback_later(SECONDS, exit=True, file=said)
             _say(f"{number} {_outcome(trial, content)}")
@@ -51,7 +53,7 @@ def run(kind: str, seed: int, numbers: range, folder: Path, backend: str) -> Non
 
 
 def _say(line: str) -> None:
-    """Say it now: the next moment may be the last."""
+    """Print a line at once: the process may crash next."""
     sys.stdout.write(ascii(line)[1:-1] + "\n")
     sys.stdout.flush()
 
@@ -64,7 +66,7 @@ def _outcome(trial: Callable[[bytes], None], content: bytes) -> str:
         if message.count("\n") or not message.startswith("Expected ") or len(message) > 2000:
             return f"WRONG message: {message!r}"
         return f"refused {type(error).__name__}: {message}"
-    except BaseException as error:  # noqa: BLE001 - what else there may be is what is looked for
+    except BaseException as error:  # noqa: BLE001 - any other exception is a failure
         import traceback
 
         where = traceback.extract_tb(error.__traceback__)[-1]
@@ -125,6 +127,6 @@ if __name__ == "__main__":
     kind, seed, start, end, folder, backend = sys.argv[1:]
     os.environ["OMP_NUM_THREADS"] = "1"
     _limit_memory()
-    # What is tried in a process apart, and does not end there, must end before this one is ended.
+    # A child that hangs must be ended before this process is.
     sandbox.SECONDS = SECONDS / 2
     run(kind, int(seed), range(int(start), int(end)), Path(folder), backend)

@@ -1,6 +1,6 @@
-"""Spoil files: by bytes, and by the fields of flatbuffers, protocol buffers, JSON and pictures.
+"""Mutate files: their bytes, or fields of flatbuffers, protocol buffers, JSON and pictures.
 
-All is drawn from the generator that is passed in, so that a seed stands for its files.
+All choices come from the generator that is passed in, so that a seed repeats its files.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-# Where counts, offsets and sizes go wrong: signs, widths, nothing, and far too much.
+# Values at which counts, offsets and sizes go wrong: signs, widths, 0, and large numbers.
 NUMBERS = (0, 1, 2, 3, 7, 8, 28, 127, 128, 255, 256, 4096, 65535, 65536, 10**6, 2**30, 2**31 - 1)
 NUMBERS += (2**31, 2**32 - 1, 2**32 - 2, 2**32 - 100, 2**33, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
 # As float32: infinity, the least and the largest normal number, 1, and -1.
 NUMBERS += (0x7F800000, 0x00800000, 0x7F7FFFFF, 0x3F800000, 0xBF800000)
-# A run of more than this many bytes of a model is weights, and any weights are good ones.
+# Longer runs of bytes are weights. They are left alone, because any weights are valid.
 _WEIGHTS = 256
-_BOUNDARIES = 60
+# Bytes of a picture's header.
+_HEADER = 60
 
 Mutation = Callable[[bytes, Random, Sequence[bytes]], bytes]
 
 
 def mutate(kind: str, content: bytes, random: Random, others: Sequence[bytes] = ()) -> bytes:
-    """Return `content` spoilt in one to four places, by bytes or by what `kind` is made of."""
+    """Return `content` changed in one to four places: bytes, or fields of the format `kind`."""
     ways = [_flip, _overwrite, _truncate, _insert, _splice]
     own: Mutation | None = {
         "tflite": _flatbuffer,
@@ -33,7 +34,7 @@ def mutate(kind: str, content: bytes, random: Random, others: Sequence[bytes] = 
         "picture": _header,
     }.get(kind)
     for _ in range(random.choice((1, 1, 1, 2, 4))):
-        # Of random bytes most are refused at once: the fields are where what remains is found.
+        # Most files of random bytes are refused at once, so three in four mutations change fields.
         way = own if own and random.random() < 0.75 else random.choice(ways)
         content = way(content, random, others)
     return content
@@ -63,7 +64,7 @@ def _insert(content: bytes, random: Random, others: Sequence[bytes]) -> bytes:
 
 
 def _splice(content: bytes, random: Random, others: Sequence[bytes]) -> bytes:
-    """Put a piece of this file, or of another, over or between another place of it."""
+    """Copy a piece of this file, or of another one, to another place."""
     source = random.choice(others) if others and random.random() < 0.5 else content
     start, length = random.randrange(len(source) + 1), random.choice((4, 16, 64, 1000))
     piece, at = source[start : start + length], random.randrange(len(content) + 1)
@@ -106,19 +107,18 @@ def _places(content: bytes) -> list[int]:
 
 
 def _protobuf(content: bytes, random: Random, others: Sequence[bytes]) -> bytes:
-    """Change a field anywhere in the tree of messages, and every length around it to suit."""
+    """Change a field anywhere in the tree of messages, and adjust every length around it."""
     fields = _parsed(content)
     if not fields:
         return _flip(content, random, others)
     at = random.randrange(len(fields))
     number, wire, value = fields[at]
     inner = wire == 2 and len(value) > 1 and _parsed(value)
-    # Most of the tree lies deep; the weights are leaves of it.
     if inner and random.random() < 0.9:
         fields[at] = (number, wire, _protobuf(value, random, others))
     else:
         _change(fields, at, random)
-    return b"".join(_varint(n << 3 | w) + _wired(w, v) for n, w, v in fields)
+    return b"".join(varint(n << 3 | w) + _wired(w, v) for n, w, v in fields)
 
 
 def _change(fields: list[tuple[int, int, Any]], at: int, random: Random) -> None:
@@ -138,8 +138,8 @@ def _change(fields: list[tuple[int, int, Any]], at: int, random: Random) -> None
         if not isinstance(fields[at][2], bytes):
             fields[at] = (number, wire, value + value)
     else:
-        spoil = random.choice((_flip, _overwrite, _truncate, _insert))
-        fields[at] = (number, wire, _sized(wire, spoil(value, random, ())))
+        change = random.choice((_flip, _overwrite, _truncate, _insert))
+        fields[at] = (number, wire, _sized(wire, change(value, random, ())))
 
 
 def _sized(wire: int, value: bytes) -> bytes:
@@ -149,11 +149,11 @@ def _sized(wire: int, value: bytes) -> bytes:
 
 def _wired(wire: int, value: Any) -> bytes:
     if wire == 0:
-        return _varint(value)
-    return (_varint(len(value)) if wire == 2 else b"") + bytes(value)
+        return varint(value)
+    return (varint(len(value)) if wire == 2 else b"") + bytes(value)
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
     parts = bytearray()
     while value > 127:
         parts.append(value & 127 | 128)
@@ -162,7 +162,7 @@ def _varint(value: int) -> bytes:
 
 
 def _parsed(content: bytes) -> list[tuple[int, int, Any]]:
-    """Return a message's (field number, wire type, value), or nothing where it is none."""
+    """Return a message's (field number, wire type, value); empty if it is not a message."""
     fields: list[tuple[int, int, Any]] = []
     at = 0
     try:
@@ -196,7 +196,7 @@ def _number(content: bytes, at: int) -> tuple[int, int]:
 
 
 def _json(content: bytes, random: Random, others: Sequence[bytes]) -> bytes:
-    """Put another value, or none, anywhere in the tree."""
+    """Replace or delete a value anywhere in the tree."""
     try:
         tree = json.loads(content)
     except (ValueError, RecursionError):
@@ -220,8 +220,8 @@ _VALUES += ("logits", "a" * 5000, {"a": {"b": []}}, ["0"] * 10, [None], 0.5)
 
 
 def _header(content: bytes, random: Random, others: Sequence[bytes]) -> bytes:
-    """Put another number of 1, 2 or 4 bytes, of either order, near the start: sizes and counts."""
-    at = random.randrange(min(len(content) + 1, _BOUNDARIES * random.choice((1, 1, 10))))
+    """Write a number of 1, 2 or 4 bytes, in either byte order, near the start: sizes and counts."""
+    at = random.randrange(min(len(content) + 1, _HEADER * random.choice((1, 1, 10))))
     width, order = random.choice((1, 2, 2, 4, 4)), random.choice(("<", ">"))
     value = random.choice(NUMBERS) % 2 ** (8 * width)
     number = struct.pack(order + {1: "B", 2: "H", 4: "I"}[width], value)

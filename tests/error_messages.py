@@ -1,0 +1,3 @@
+"""The wording of every error, by its code."""
+
+MESSAGES: dict[str, tuple[str, ...]] = {}
