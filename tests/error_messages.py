@@ -1,3 +1,351 @@
-"""The wording of every error, by its code."""
+"""The wording of every error, by its code; {} stands for what is filled in.
 
-MESSAGES: dict[str, tuple[str, ...]] = {}
+A message says what was expected, what came, and what to do. It is changed in the code and here.
+"""
+
+from __future__ import annotations
+
+MESSAGES: dict[str, tuple[str, ...]] = {
+    "backend-import": ("Expected {} to import, got: {}; reinstall it with: {}",),
+    "backend-missing": ("Expected the runtime {} for backend {}, which is not installed; {}",),
+    "backend-none": ("Expected a runtime for .{} files, got none installed; {}",),
+    "backend-threads": ("Expected 1 to {} threads, got {}.",),
+    "backend-unknown": ("Expected a backend of {}, got {}.",),
+    "bundle-empty": ("Expected model files in {}, got none; export again.",),
+    "bundle-file-missing": (
+        "Expected the file {} that {} lists, got none; copy the bundle again.",
+        "Expected the model file {}, got: {}; copy it again.",
+    ),
+    "bundle-hash": (
+        "Expected {} to have the SHA-256 of its manifest, got other content; copy the bundle "
+        "again.",
+    ),
+    "bundle-manifest": (
+        "Expected {} to follow schema {}, got a wrong or missing field ({}); export the bundle "
+        "again.",
+        "Expected JSON in {}, got something else ({}); copy the bundle again.",
+    ),
+    "bundle-missing": (
+        "Expected a bundle folder, a .tflite or an .onnx file, or one of the package ({}), got "
+        "{}, which does not exist; make one with: edge-mnist export --int8",
+        "Expected a bundle (a folder with {}), got {}; make one with: edge-mnist export --int8",
+    ),
+    "bundle-path": ("Expected the path of a bundle, a .tflite or an .onnx file, got {} ({}).",),
+    "bundle-run-damaged": (
+        "Expected an unfinished run that can be resumed in {}, got {}; delete the folder, or "
+        "choose another with --out.",
+    ),
+    "bundle-run-field": (
+        "Expected {} as edge-mnist train writes it, got a wrong or missing field ({}); train "
+        "again.",
+    ),
+    "bundle-run-malformed": (
+        "Expected {} as edge-mnist train writes it, got a broken or foreign one ({}); train again.",
+    ),
+    "bundle-run-missing": (
+        "Expected a run folder (with run.json), got {}; make one with: edge-mnist train",
+        "Expected a finished run in {}/, got none; make one with: edge-mnist train",
+    ),
+    "bundle-run-unfinished": (
+        "Expected a finished run, got {}, which was interrupted; repeat the command that "
+        "started it, which continues it.",
+    ),
+    "bundle-schema": (
+        "Expected schema {} in {}, got {}; export the bundle again, or install the edge-mnist "
+        "that wrote it.",
+    ),
+    "bundle-size": (
+        "Expected {} to have {} bytes as its manifest says, got {}; copy the bundle again.",
+    ),
+    "bundle-unreadable": ("Expected to read {}, got: {}.",),
+    "data-arrays": (
+        "Expected x_train, y_train, x_test and y_test, or images and labels, in {}, got {}; "
+        "rename the arrays.",
+    ),
+    "data-benchmark-rows": (
+        "Expected rows of the same file, backend, threads and batch in {} and {}, got none in "
+        "common.",
+    ),
+    "data-benchmark-schema": (
+        "Expected a benchmark file of schema {} (edge-mnist benchmark --json FILE), got {}: {}.",
+    ),
+    "data-benchmark-unreadable": ("Expected a benchmark file at {}, got: {}.",),
+    "data-content": ("Expected MNIST's {} in {}, got {}; replace the file with a fresh download",),
+    "data-duration": ("Expected a duration of 1s to 168h such as 30s, 10m or 1h, got {}.",),
+    "data-empty": ("Expected images for {} in {}, got none; add some.",),
+    "data-folders": (
+        "Expected one folder of pictures per class in {}, got {} such folders; give each of two "
+        "or more classes a folder.",
+    ),
+    "data-images": (
+        "Expected images of shape (n, {}) for this model in {}, got {}; resize them.",
+        "Expected uint8 pixels, or floats in [0, 1], in {}, got {} from {} to {}; convert them.",
+    ),
+    "data-incomplete": (
+        "Expected {} (plain or .gz) or mnist.npz in {}, got no {}; check the path, or put the "
+        "files there",
+        "Expected {} beside each other, got {} without {}; put the files in one folder",
+    ),
+    "data-labels": (
+        "Expected labels of shape (n,), integers 0 to 9, got {} {} with values {}; give one "
+        "digit per image",
+        "Expected labels of 0 to {} in {}, got {} to {}; number the classes from 0.",
+        "Expected as many labels as images in {}, got {} images and {} labels; give one label "
+        "per image.",
+        "Expected labels (n,) of integers, or one-hot (n, classes), in {}, got {} {}; convert "
+        "them.",
+    ),
+    "data-limit": ("Expected a limit of at least 1 image, got {}; leave it out for all",),
+    "data-model-mismatch": (
+        "Expected images of shape {} of {} classes for this model, got {} of {} in {}; give its "
+        "data with --data.",
+    ),
+    "data-npz": ("Expected an .npz of plain arrays, got {}: {}; write it with numpy.savez.",),
+    "data-path": (
+        "Expected a folder or file of MNIST, got {}, which does not exist; check the path, or "
+        "give auto, mnist or synthetic to --data",
+        "Expected an .npz or one of {} (plain or .gz), got {}; give the folder that holds MNIST",
+        "Expected the path of MNIST, got {}: {}",
+        "Expected MNIST at {}, which cannot be read: {}; check the path and its permissions",
+    ),
+    "data-pixel-span": (
+        "Expected calibration images that span {} to {}, as the model spec says, got {} to {} "
+        "in {}: pixels scaled twice? Give uint8 in 0…255, or floats in 0…1.",
+    ),
+    "data-unavailable": (
+        "Expected MNIST in the cache or at a mirror, got none ({}); connect to a network once, "
+        "or set {} or --data to a folder that holds MNIST",
+    ),
+    "gate-benchmark": ("Expected {} rows, got {} that failed; their reasons stand above.",),
+    "gate-benchmark-failed": ("Expected every row of A in B, got one that failed: {}",),
+    "gate-benchmark-row": ("Expected {} rows, got {} that failed; their reasons stand above.",),
+    "gate-benchmark-slower": (
+        "Expected no median over {} slower, got {}, the worst {} on {} at {} times.",
+    ),
+    "gate-export": (
+        "Expected a drop of at most {} points, agreement of at least {} % and errors within "
+        "tolerance, got: {}. No bundle was written; --max-drop and --min-agreement set the gate.",
+    ),
+    "host-backend-missing": (
+        "Expected the package {} for KERAS_BACKEND={}, which is not installed; install it with: "
+        "pip install {}",
+    ),
+    "host-backend-unknown": (
+        "Expected KERAS_BACKEND to be {}, got {}; set it to one of these, or unset it.",
+    ),
+    "host-missing": (
+        "Expected the host package edge-mnist-export for `edge-mnist {}`, which is not "
+        "installed; install it with: {}",
+        "Expected the host package edge-mnist-export, which draws the photographs of --data "
+        "paper, got none installed; install it with: pip install 'edge-mnist[host]'",
+    ),
+    "image-broken": (
+        "Expected a whole picture, got a broken one: {} ({}).",
+        "Expected a whole picture, got a truncated or broken one: {} ({}).",
+    ),
+    "image-format": ("Expected a picture (PNG, JPEG, …), got {}: {}.",),
+    "image-missing": ("Expected a picture at {}, got: {}.",),
+    "image-none": ("Expected pictures in the folder {}, got none.",),
+    "image-range": ("Expected {} pixels in [0, {}], got {} to {}; scale them first.",),
+    "image-shape": (
+        "Expected images of shape {} and dtype uint8, got {} {}; {}",
+        "Expected images of one size, {}, got several; {}",
+        "Expected an image of shape (h, w), (h, w, 3) or (h, w, 4), got {} {}; for many MNIST "
+        "images use predict_batch.",
+    ),
+    "image-stdin": ("Expected a picture on standard input, got none: it is closed.",),
+    "image-too-large": (
+        "Expected a picture of at most {} megapixels, got {} ({}); make it smaller first.",
+        "Expected a picture of at most {} MB on standard input, got more; make it smaller first.",
+    ),
+    "image-too-small": (
+        "Expected a picture of {} pixels or more a side, got {} ({}); a digit needs more pixels.",
+    ),
+    "image-type": ("Expected a path, bytes, a PIL image or an array, got {}; convert it first.",),
+    "image-unreadable": (
+        "Expected {} readable pictures, got {} that are not; the warnings name them.",
+    ),
+    "image-vector": (
+        "Expected a picture of pixels, got a drawing ({}) in {}, which another program would "
+        "have to draw; save it as PNG first.",
+    ),
+    "model-batch": (
+        "Expected --batch with .onnx files, got only {}; a .tflite file takes one image at a time.",
+    ),
+    "model-channels": ("Expected one mean and deviation, or one for each of {} channels, got {}.",),
+    "model-dtype": ("Expected a tensor of {}, got {} for {} in {}.",),
+    "model-external-weights": (
+        "Expected the weights inside {}, got some in other files, which no manifest vouches "
+        "for; save it as one file.",
+    ),
+    "model-format": (
+        "Expected a .{} file for backend {}, got only .{}; choose another backend or export "
+        "that format.",
+        "Expected a bundle folder, a .tflite or an .onnx file, got {}{}",
+    ),
+    "model-input-dtype": (
+        "Expected an input of floats or integers, got {} for {}.",
+        "Expected a model that takes float32 images, got {} in {}.",
+    ),
+    "model-input-range": (
+        "Expected the range of pixels that this model was trained on, got --input-range {},{}: "
+        "accuracy {} on {}, and {} with {}. Does the model scale pixels itself, or not at all? "
+        "Leave --input-range out, or give that.",
+    ),
+    "model-input-scale": (
+        "Expected a scale and zero point for the {} input {}, or pixels as they are, got no "
+        "scale in the file and pixels in {} to {}; try --scale 1.",
+    ),
+    "model-input-shape": (
+        "Expected a model whose input is one {}, got shape {} in {}.",
+        "Expected a model from images (height, width, 1 or 3) of a fixed size, got an input of "
+        "shape {} in {}.",
+    ),
+    "model-inputs": ("Expected one input, the image, got {} in {}: {}.",),
+    "model-int8-onnx": (
+        "Expected every op of the int8 ONNX file between integers, got {} ({}) in float; "
+        "replace that layer, or export without --int8.",
+        "Expected ops that ONNX Runtime computes in integers in the int8 ONNX file, got {} "
+        "({}), for which it has only a float kernel; replace that layer, or export without "
+        "--int8.",
+    ),
+    "model-int8-tflite": (
+        "Expected integers only in the int8 TFLite file, got {} in float ({}); replace that "
+        "layer, or export without --int8.",
+    ),
+    "model-interface": ("Expected a model with one input and one output, got {} and {}{} in {}.",),
+    "model-keras-file": (
+        "Expected a Keras model (.keras) at {}, got {}; train one with: edge-mnist train",
+    ),
+    "model-labels": (
+        "Expected an output of {} {}, got shape {} in {}.",
+        "Expected the labels 0, 1, … to evaluate on digits, got {}, … in {}.",
+    ),
+    "model-limits": (
+        "Expected limits within which an architecture fits, got {}; the smallest here is {} "
+        "with {} bytes, the fastest {} with {} µs; raise the limits.",
+    ),
+    "model-malformed": ("Expected a sound {} model, got {} with {}; {}",),
+    "model-names": ("Expected names in UTF-8, got other bytes in {}; export the model again.",),
+    "model-not-built": (
+        "Expected a model with a defined input, got one that was never built in {}; begin it "
+        "with keras.Input, and save it again.",
+    ),
+    "model-not-convertible": (
+        "Expected a model that can be converted to {}, got: {} ({}); replace that layer, or "
+        "leave out that format or precision.",
+    ),
+    "model-not-digits": (
+        "Expected a model of grey digits 0 to 9 to read several in one picture, got {} with {} "
+        "channels and the labels {}, …; use predict on one picture each.",
+    ),
+    "model-not-finite": ("Expected finite scores, got none for any of {} images in {}.",),
+    "model-not-measured": ("Expected to measure {} on {}, got: {}",),
+    "model-output-finite": (
+        "Expected finite outputs of the model, got NaN or infinity; train it again.",
+    ),
+    "model-output-scores": (
+        "Expected probabilities that sum to 1, or logits, got scores in 0…1 that are neither; "
+        "end the model in a softmax, not a sigmoid.",
+    ),
+    "model-output-shape": (
+        "Expected a model with one output number per class, got an output of shape {} in {}.",
+    ),
+    "model-outputs": (
+        "Expected one output of scores (n, classes), got {} among {} outputs in {}: {}.",
+        "Expected an output of two scores or more for every image, got shape {} for {} in {}.",
+    ),
+    "model-precision": ("Expected a {} file in the bundle, got only {}.",),
+    "model-quantization": (
+        "Expected the scale and zero point of {} in the metadata of {} to be such, got {}; "
+        "export the model again.",
+    ),
+    "model-recurrent": (
+        "Expected a model without recurrent layers, got {} in {}; TensorFlow's converter "
+        "crashes on these.",
+    ),
+    "model-refused": (
+        "Expected a TFLite model that this runtime can load, got {}: {}",
+        "Expected an ONNX model that this runtime can load, got {}: {}",
+    ),
+    "model-run": ("Expected {} to take an image of shape {}, got: {}",),
+    "model-scaling": (
+        "Expected finite numbers to scale pixels with, and neither a scale nor a deviation of "
+        "0, got {}.",
+        "Expected a mean and a deviation, or one for every channel, got none.",
+    ),
+    "model-scaling-stated": (
+        "Expected a scale, mean or deviation only for a file without a manifest, got {}, whose "
+        "manifest says how pixels are scaled; leave them out.",
+    ),
+    "model-target": (
+        "Expected files that {} can load, got {}, which {}; leave that precision out, or export "
+        "for another --target.",
+    ),
+    "model-target-format": (
+        "Expected a format that {} can load ({}), got {}, for which there is no runtime; leave "
+        "it out of --format, or export for another --target.",
+    ),
+    "model-teacher": (
+        "Expected a teacher that classifies digits of 28×28, got {} with input {} and {} "
+        "labels; choose another with --teacher.",
+    ),
+    "model-too-new": ("Expected a model that {} {} can load, got {}, which needs {}; {}",),
+    "model-weight-dtype": (
+        "Expected a model of float32 weights, got {} in {}; build it with the float32 policy "
+        "and load its weights.",
+    ),
+    "model-weights-finite": (
+        "Expected weights that are numbers, got NaN or infinity in {}; train it again.",
+    ),
+    "model-weights-hash": (
+        "Expected the weights that run.json records in {}, got others; export the file from a "
+        "folder without run.json, with its --data.",
+    ),
+    "model-worker-start": ("Expected to start a process for {}, got: {}.",),
+    "no-digit": ("Expected a digit, got {}; write it larger or darker, or come closer.",),
+    "output-exists": (
+        "Expected a new or empty folder, got {}, which holds something; choose another with "
+        "--out, or delete it.",
+    ),
+    "output-folder": (
+        "Expected a folder for the preprocessed pictures, got the file {}; choose another.",
+    ),
+    "output-is-a-folder": ("Expected a file to write, got the folder {}; add a file name.",),
+    "output-is-input": (
+        "Expected a folder without the pictures themselves, got {}, where {} would be "
+        "overwritten; choose another.",
+    ),
+    "output-name": (
+        "Expected pictures of different names to save their model inputs, got {} and {}; save "
+        "them one after the other.",
+    ),
+    "output-not-a-folder": ("Expected a folder to write to, got the file {}; choose another.",),
+    "output-run-finished": (
+        "Expected a new or empty folder, got {}, which holds a finished run; choose another "
+        "with --out, or delete it.",
+    ),
+    "output-run-locked": (
+        "Expected to train in {}, got a folder in which another process is training; wait for "
+        "it, or choose another folder with --out.",
+    ),
+    "output-run-recipe": (
+        "Expected the settings of the unfinished run in {} ({}), got other ones; use the same "
+        "settings, or choose another folder with --out.",
+    ),
+    "output-unwritable": (
+        "Expected to write {}, got: {}; choose another place.",
+        "Expected to write to the folder {}, got: {}; choose another.",
+    ),
+    "serve-address": (
+        "Expected to listen on {}, port {}, got: {}; choose another with --host and --port.",
+    ),
+    "serve-missing": (
+        "Expected {} to serve with, got none installed; install with: pip install "
+        "'edge-mnist[serve]'",
+    ),
+    "serve-token": (
+        "Expected a token of {} characters or more, got {}; choose a longer one, or omit "
+        "--token to have one generated.",
+    ),
+}

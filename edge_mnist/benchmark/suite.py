@@ -34,7 +34,7 @@ def run(
     if all(measurement.error for group in groups for measurement in group.measurements):
         failed = groups[0].measurements[0]
         raise ModelError(
-            f"Expected to measure {failed.job.artifact.name} on {failed.job.runtime.backend}: "
+            f"Expected to measure {failed.job.artifact.name} on {failed.job.runtime.backend}, got: "
             f"{failed.error}",
             code="model-not-measured",
         )

@@ -49,14 +49,13 @@ _Answers: TypeAlias = "queue.SimpleQueue[tuple[str, str | None]]"
 class UnavailableError(DataError):
     """MNIST is neither in the cache nor at a mirror; `tried` maps each place to the reason."""
 
-    code = "data-unavailable"
-
     def __init__(self, tried: dict[str, str]) -> None:
         self.tried = tried
         reasons = "; ".join(f"{place}: {reason}" for place, reason in tried.items())
         super().__init__(
             f"Expected MNIST in the cache or at a mirror, got none ({reasons}); connect to a "
-            f"network once, or set {VARIABLE} or --data to a folder that holds MNIST"
+            f"network once, or set {VARIABLE} or --data to a folder that holds MNIST",
+            code="data-unavailable",
         )
 
 
