@@ -9,12 +9,14 @@ cause stays unseen, and a write past the end of memory may succeed there and fai
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from .. import errors
 from ..bundle import sha256
 from . import probe
 from .malformed import Malformed
@@ -44,6 +46,7 @@ def check(path: Path, content: bytes, *, backend: str, threads: int) -> None:
     Raises:
         Harmful: the child crashed, ran out of time, or needed too much memory.
         Malformed: the child could not be started.
+        EdgeMnistError: the child refused the file. That is final: this process has no memory limit.
     """
     key = backend, sha256(content)
     if key in _known_safe:
@@ -66,7 +69,10 @@ def check(path: Path, content: bytes, *, backend: str, threads: int) -> None:
         raise Harmful(f"no end within {SECONDS:g} s of running it") from error
     except OSError as error:
         raise Malformed(f"operators that must be tried in a child process ({error})") from error
-    if done.returncode not in (0, probe.REFUSED):
+    if done.returncode == probe.REFUSED:
+        kind, message, code = json.loads(done.stdout.splitlines()[-1])
+        raise getattr(errors, kind)(message, code=code)
+    if done.returncode:
         raise Harmful(f"operators that end the process running them ({_cause(done)})")
     _known_safe.add(key)
 
