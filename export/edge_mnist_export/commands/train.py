@@ -115,7 +115,9 @@ def train(
         arch = _choose_architecture(backend, max_bytes, max_us)
     arch = arch or "edge"
     schedule = recipes.schedule(arch, recipe_name)
-    classifier = distillation.load_teacher(teacher, data_source, distill=schedule.temperature is not None)
+    classifier = distillation.load_teacher(
+        teacher, data_source, distill=schedule.temperature is not None
+    )
     _check_augmentation(schedule, options["labels"], teaches=classifier is not None)
     recipe = recipe_for(
         RunOptions(arch=arch, backend=backend, **options), schedule, data_source, classifier
