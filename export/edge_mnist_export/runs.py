@@ -124,7 +124,7 @@ def find(path: Path | None) -> Run:
         BundleError: there is no such run, or it is not finished.
     """
     if path is None:
-        newest = next((run for run in list_runs(Path(RUNS)) if run.finished), None)
+        newest = next((run for run in list_runs(RUNS) if run.finished), None)
         if newest is None:
             raise BundleError(
                 f"Expected a finished run in {RUNS}/, got none; make one with: edge-mnist train",
@@ -154,10 +154,10 @@ def find_folder(recipe: Recipe, out: Path | None) -> Path:
         BundleError: the `run.json` in `out` is malformed.
     """
     if out is None:
-        for run in list_runs(Path(RUNS)):
+        for run in list_runs(RUNS):
             if not run.finished and run.record["recipe"] == asdict(recipe):
                 return run.path
-        out = Path(RUNS) / f"{recipe.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+        out = RUNS / f"{recipe.arch}-{datetime.now():%Y%m%d-%H%M%S}"
     if (out / "run.json").is_file():
         _check_resumable(read(out), recipe)
     else:

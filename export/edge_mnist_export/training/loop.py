@@ -72,9 +72,7 @@ def train(
         report(f"Resuming {out} after epoch {len(history)} of {recipe.epochs}")
     with _interrupt_event() as interrupted:
         for epoch in range(len(history), recipe.epochs):
-            start = time.perf_counter()
-            metrics = fit(*data.epoch_data.epoch(epoch)) | _validate(model, data, recipe)
-            history.append(_row(epoch + 1, metrics, time.perf_counter() - start))
+            history.append(_train_epoch(model, fit, data, recipe, epoch))
             runs.write_history(out, history)
             checkpoints.save(model, out, epoch + 1)
             report(_progress(history[-1], recipe.epochs))
@@ -148,6 +146,16 @@ def _interrupt_event() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, previous)
 
 
+def _train_epoch(
+    model: Any, fit: epochs.FitEpoch, data: _TrainingData, recipe: Recipe, epoch: int
+) -> dict[str, float]:
+    """Train and validate for one epoch; return its row of the history."""
+    start = time.perf_counter()
+    metrics = fit(*data.epoch_data.epoch(epoch)) | _validate(model, data, recipe)
+    rounded = {name: round(float(value), 6) for name, value in metrics.items()}
+    return {"epoch": epoch + 1, **rounded, "seconds": round(time.perf_counter() - start, 2)}
+
+
 def _validate(model: Any, data: _TrainingData, recipe: Recipe) -> dict[str, float]:
     split = data.validation
     metrics = model.evaluate(
@@ -160,14 +168,9 @@ def _validate(model: Any, data: _TrainingData, recipe: Recipe) -> dict[str, floa
     return {f"val_{name}": value for name, value in metrics.items()}
 
 
-def _row(epoch: int, metrics: dict[str, float], seconds: float) -> dict[str, float]:
-    rounded = {name: round(float(value), 6) for name, value in metrics.items()}
-    return {"epoch": epoch, **rounded, "seconds": round(seconds, 2)}
-
-
-def _progress(row: dict[str, float], epochs: int) -> str:
+def _progress(row: dict[str, float], total: int) -> str:
     return (
-        f"epoch {row['epoch']:.0f}/{epochs}  loss {row['loss']:.4f}  "
+        f"epoch {row['epoch']:.0f}/{total}  loss {row['loss']:.4f}  "
         f"validation accuracy {row['val_accuracy']:.2%}  {row['seconds']:.1f} s"
     )
 

@@ -65,7 +65,7 @@ def draw_digits(count: int, rng: Rng) -> tuple[Images, NDArray[np.intp]]:
     """
     labels = np.arange(count) % 10
     images = synthetic.draw(labels, seed=_seed(rng))
-    glyphs = [glyph for variants in DIGIT_GLYPHS.values() for glyph in variants]
+    glyphs = [glyph for group in DIGIT_GLYPHS.values() for glyph in group]
     variants = {digit: len(DIGIT_GLYPHS[digit]) for digit in DIGIT_GLYPHS}
     first = dict(zip(variants, np.cumsum([0, *variants.values()]), strict=False))
     replaced = np.flatnonzero(np.isin(labels, list(variants)) & (rng.random(count) < 0.5))
