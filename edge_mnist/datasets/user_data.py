@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..vision.decode import PICTURE_SUFFIXES
 from .split import SplitName
 
 Shape = tuple[int, int, int]
@@ -161,6 +160,9 @@ def _load_folder(path: Path, split: SplitName, shape: Shape) -> UserData:
 
 
 def _pictures(folder: Path) -> list[Path]:
+    # Imported late: arrays need no Pillow.
+    from ..vision.decode import PICTURE_SUFFIXES
+
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
 
 

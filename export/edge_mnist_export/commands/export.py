@@ -47,7 +47,7 @@ _PRECISIONS = ("float32", "float16", "dynamic", "int8")
     type=click.Choice(tuple(TARGETS)),
     default="generic",
     show_default=True,
-    help="The kind of device that has to load every file: see the README.",
+    help="The kind of device that has to load every file.",
 )
 @click.option(
     "--max-drop",
