@@ -116,7 +116,6 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected MNIST in the cache or at a mirror, got none ({}); connect to a network once, "
         "or set {} or --data to a folder that holds MNIST",
     ),
-    "gate-benchmark": ("Expected {} rows, got {} that failed; their reasons stand above.",),
     "gate-benchmark-failed": ("Expected every row of A in B, got one that failed: {}",),
     "gate-benchmark-row": ("Expected {} rows, got {} that failed; their reasons stand above.",),
     "gate-benchmark-slower": (

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backends import Runtime
 from ..bundle import Artifact
-from ..errors import ModelError
+from ..errors import GateError, ModelError
 from ..system import machine
 from .document import as_json, build_document
 from .measurement import Job
@@ -39,6 +39,21 @@ def run(
             code="model-not-measured",
         )
     return build_document(groups, plan, before)
+
+
+def check_failures(document: dict[str, Any]) -> None:
+    """Raise if a row could not be measured.
+
+    Raises:
+        GateError: at least one row failed; the text report gives the reason.
+    """
+    failed, measured = len(document["failed"]), len(document["results"])
+    if failed:
+        raise GateError(
+            f"Expected {failed + measured} rows, got {failed} that failed; "
+            f"their reasons stand above.",
+            code="gate-benchmark-row",
+        )
 
 
 def report_files(

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import GateError
 from .options import FILE, backend_option, find_model, scaling_options
 
 if TYPE_CHECKING:
     from ..bundle.model_spec import Scaling
-
-# Steps of the progress bar.
-_STEPS = 1000
 
 
 def _threads(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -70,7 +63,8 @@ def benchmark(
     """
     from ..backends.selection import pairs
     from ..benchmark.plan import make_plan
-    from ..benchmark.suite import report_files, run
+    from ..benchmark.progress import progress_bar
+    from ..benchmark.suite import check_failures, report_files, run
     from ..benchmark.text_report import as_text
     from ..system.files import check_writable, write_atomically
 
@@ -81,34 +75,11 @@ def benchmark(
         check_writable(file)
     jobs = [(a, r, t) for a, r in pairs(artifacts, backend) for t in threads]
     plan = make_plan(quick=quick, runs=runs, duration_s=duration, rows=len(jobs))
-    with _progress() as show:
+    with progress_bar() as show:
         document = run(jobs, plan=plan, show=show)
     click.echo(as_text(document))
     files = report_files(document, json_file=json_file, csv_file=csv_file, html_file=html_file)
     for file, content in files:
         write_atomically(file, content)
         click.echo(f"Wrote {file}", err=True)
-    if document["failed"]:
-        raise GateError(
-            f"Expected {len(jobs)} rows, got {len(document['failed'])} that failed; "
-            f"their reasons stand above.",
-            code="gate-benchmark",
-        )
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[float, str], None]]:
-    """Show a progress bar on a terminal; yield a function of the fraction done and the row."""
-    with click.progressbar(
-        length=_STEPS,
-        label="Measuring",
-        file=sys.stderr,
-        hidden=not sys.stderr.isatty(),
-        item_show_func=lambda row: row,
-    ) as bar:
-
-        def show(fraction: float, row: str) -> None:
-            bar.update(int(fraction * _STEPS) - bar.pos, row)
-
-        yield show
-        show(1.0, "")
+    check_failures(document)

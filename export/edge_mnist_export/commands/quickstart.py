@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-
-from edge_mnist.errors import GateError
 
 from ..training import recipes
 from .export import new_bundle_path, run_export
@@ -90,29 +87,14 @@ def _benchmark(artifacts: tuple[Artifact, ...]) -> None:
     from edge_mnist.backends.selection import pairs
     from edge_mnist.benchmark import suite
     from edge_mnist.benchmark.plan import make_plan
+    from edge_mnist.benchmark.progress import progress_bar
     from edge_mnist.benchmark.text_report import as_text
 
     jobs = [(artifact, runtime, 1) for artifact, runtime in pairs(artifacts, None)]
-    steps = 1000
-    with click.progressbar(
-        length=steps,
-        label="Measuring",
-        file=sys.stderr,
-        hidden=not sys.stderr.isatty(),
-        item_show_func=lambda row: row,
-    ) as bar:
-        document = suite.run(
-            jobs,
-            plan=make_plan(quick=True, rows=len(jobs)),
-            show=lambda fraction, row: bar.update(int(fraction * steps) - bar.pos, row),
-        )
+    with progress_bar() as show:
+        document = suite.run(jobs, plan=make_plan(quick=True, rows=len(jobs)), show=show)
     click.echo(as_text(document))
-    if document["failed"]:
-        raise GateError(
-            f"Expected {len(jobs)} rows, got {len(document['failed'])} that failed; "
-            f"their reasons stand above.",
-            code="gate-benchmark-row",
-        )
+    suite.check_failures(document)
 
 
 def _next_steps(run: Run, bundle: Path, table: str) -> str:
