@@ -128,11 +128,3 @@ def cli() -> Cli:
         return text
 
     return run
-
-
-def error_line(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the one error line, and make sure that it is one and that it is the last."""
-    lines = [line for line in done.stderr.splitlines() if line.startswith("edge-mnist: error: ")]
-    assert len(lines) == 1, done.stderr
-    assert done.stderr.splitlines()[-1] == lines[0]
-    return lines[0].removeprefix("edge-mnist: error: ")

@@ -12,8 +12,8 @@ import pytest
 
 from edge_mnist.benchmark.compare import Change, compare
 from edge_mnist.benchmark.statistics import summary
-from edge_mnist.errors import DataError, GateError
 from tests.benchmark.rows import Rounds, row
+from tests.errors import raises
 
 
 def write_benchmark(path: Path, rounds: Rounds, **more: Any) -> Path:
@@ -67,7 +67,7 @@ def test_without_noise_ten_percent_is_always_a_regression(tmp_path: Path) -> Non
         again = write_benchmark(
             tmp_path / "c.json", [[int(x) for x in r] for r in quiet_rounds(random, 1.0)]
         )
-        with pytest.raises(GateError, match=r"the worst m.tflite on litert at 1\.(09|10|11) times"):
+        with raises("gate-benchmark-slower", "m.tflite", "litert"):
             compare(before, after).check(0.05)
         compare(before, again).check(0.05)
         (change,) = compare(after, before).changes
@@ -107,9 +107,7 @@ def test_a_row_that_fails_in_the_new_file_fails_the_comparison(tmp_path: Path) -
     failed = [{**key, "error": "its process died of SIGSEGV"}]
     after = tmp_path / "b.json"
     after.write_text(json.dumps({"schema": 1, "results": [], "failed": failed}))
-    with pytest.raises(
-        GateError, match=r"got one that failed: m\.tflite, litert, 1, 1: its process"
-    ):
+    with raises("gate-benchmark-failed", "m.tflite, litert, 1, 1: its process"):
         compare(before, after).check(0.05)
 
 
@@ -118,5 +116,5 @@ def test_invalid_samples_are_refused(samples: str, tmp_path: Path) -> None:
     good = write_benchmark(tmp_path / "a.json", [[20_000]] * 12)
     line = row() | {"samples_ns": {"predict": json.loads(samples)}}
     (tmp_path / "b.json").write_text(json.dumps({"schema": 1, "results": [line]}))
-    with pytest.raises(DataError, match="Expected a benchmark file of schema 1"):
+    with raises("data-benchmark-schema"):
         compare(good, tmp_path / "b.json")

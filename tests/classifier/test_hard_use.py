@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_mnist import BundleError, Classifier, backends
+from edge_mnist import Classifier, backends
 from edge_mnist.datasets import find, load
 from tests.conftest import WHOLE
+from tests.errors import raises
 
 BACKENDS = [runtime.backend for runtime in backends.installed()]
 FILES = [
@@ -103,7 +104,7 @@ def test_what_was_found_out_is_pickled_too(
     probabilities = classifier.predict_probabilities(images)
     assert np.array_equal(again.predict_probabilities(images), probabilities)
     (tmp_path / "mine.tflite").unlink()
-    with pytest.raises(BundleError, match=r"Expected the model file .*mine.tflite, got: No such"):
+    with raises("bundle-file-missing", "file", "mine.tflite", "No such"):
         pickle.loads(content)
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from edge_mnist.datasets import Source, find, load
 from edge_mnist.errors import DataError
+from tests.errors import raises
 
 
 def test_a_missing_path_says_what_else_data_takes(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"got .*sythetic, which does not exist; .* to --data$"):
+    with raises("data-path", "sythetic"):
         find(str(tmp_path / "sythetic"))
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from edge_mnist.datasets import Source, download, find, idx, load
-from edge_mnist.errors import DataError
 from tests.datasets.support import (
     TEST_IMAGES,
     TEST_LABELS,
@@ -23,6 +22,7 @@ from tests.datasets.support import (
     foreign_content,
     in_cache,
 )
+from tests.errors import raises
 
 CHILD = (
     "import signal, sys; from edge_mnist.datasets import download, find, mnist\n"
@@ -108,7 +108,7 @@ def test_a_later_run_goes_on_from_what_an_earlier_one_left(
     mirrors: Callable[..., Mirror], test_archives: dict[str, bytes], cache: Path
 ) -> None:
     mirror = mirrors(test_archives, break_at=300_000, breaks=99, ranges=False)
-    with pytest.raises(DataError, match="the connection broke after 300000 of"):
+    with raises("data-unavailable", "the connection broke after 300000 of"):
         find("mnist", splits=("test",))
     assert in_cache(cache) == [f"{TEST_IMAGES.archive}.part"], "nothing under the final name"
     mirror.breaks, mirror.ranges = 0, True

@@ -11,7 +11,8 @@ import pytest
 
 from edge_mnist import Classifier
 from edge_mnist.datasets import find, load
-from tests.conftest import Cli, error_line
+from tests.conftest import Cli
+from tests.errors import assert_error, error_line
 from tests.export.conftest import EVERYTHING
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
@@ -102,9 +103,9 @@ def test_a_failed_gate_prints_the_table_and_writes_nothing(
     asked = ("--data", "synthetic", "--int8", "--format", "tflite", "--out", tmp_path / "b")
     done = cli("export", broken, *asked, status=1)
     assert "int8       tflite" in done.stdout
-    assert "Expected a drop of at most 0.3 points, agreement" in error_line(done)
-    assert "model-int8.tflite dropped" in error_line(done)
-    assert "model-int8.tflite agrees on" in error_line(done)
+    assert_error(done, "gate-export", "0.3", "points")
+    assert_error(done, "gate-export", "model-int8.tflite dropped")
+    assert_error(done, "gate-export", "model-int8.tflite agrees on")
     assert "model-float32.tflite" not in error_line(done)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.keras"]
 
@@ -119,7 +120,7 @@ def test_other_weights_than_those_of_run_json_are_refused(
     model.set_weights([weight * 2 for weight in model.get_weights()])
     model.save(tmp_path / "run" / "model.keras")
     done = cli("export", tmp_path / "run", status=2)
-    assert "Expected the weights that run.json records" in error_line(done)
+    assert_error(done, "model-weights-hash", "weights")
 
 
 def test_only_the_requested_files_are_written(cli: Cli, run: Path, tmp_path: Path) -> None:
@@ -134,29 +135,31 @@ def test_only_the_requested_files_are_written(cli: Cli, run: Path, tmp_path: Pat
     assert {path.name for path in bundle.iterdir()} == {"manifest.json", "model-float32.onnx"}
     assert "synthetic-test, 10,000 images" in out
     done = cli("export", "--out", taken, cwd=tmp_path, status=2)
-    assert "which holds something; choose another with --out" in error_line(done)
+    assert_error(done, "output-exists", "the")
 
 
 def test_a_bad_run_is_named_and_nothing_is_written(cli: Cli, run: Path, tmp_path: Path) -> None:
     import keras
 
     done = cli("export", cwd=tmp_path, status=2)
-    assert "Expected a finished run in runs/, got none" in error_line(done)
+    assert_error(done, "bundle-run-missing", "runs")
     done = cli("export", "nowhere", cwd=tmp_path, status=2)
-    assert "Expected a run folder (with run.json), got nowhere" in error_line(done)
+    assert_error(done, "bundle-run-missing", "nowhere")
     record = json.loads((run / "run.json").read_text())
     broken = tmp_path / "run"
     broken.mkdir()
     (broken / "run.json").write_text(json.dumps({**record, "status": "running"}))
-    assert "which was interrupted" in error_line(cli("export", broken, status=2))
+    assert_error(cli("export", broken, status=2), "bundle-run-unfinished")
     (broken / "run.json").write_text(json.dumps(record))
-    assert "model.keras, got nothing; train" in error_line(cli("export", broken, status=2))
+    assert_error(cli("export", broken, status=2), "model-keras-file", "model.keras", "nothing")
     (broken / "model.keras").write_bytes(b"PK\x03\x04 not a zip after all")
-    assert "model.keras, got something else" in error_line(cli("export", broken, status=2))
+    assert_error(
+        cli("export", broken, status=2), "model-keras-file", "model.keras", "something else"
+    )
     flat = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])
     flat.save(broken / "model.keras")
     done = cli("export", broken, status=2)
-    assert "of a fixed size, got an input of shape (784,)" in error_line(done)
+    assert_error(done, "model-input-shape", "784")
     assert sorted(path.name for path in broken.iterdir()) == ["model.keras", "run.json"]
 
 

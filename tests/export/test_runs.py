@@ -9,7 +9,8 @@ import pytest
 
 from edge_mnist.errors import BundleError, OutputError
 from edge_mnist_export import runs
-from tests.conftest import Cli, error_line
+from tests.conftest import Cli
+from tests.errors import assert_error, error_line, raises
 from tests.export.conftest import SMALL, record
 
 RECIPE = runs.Recipe(
@@ -23,7 +24,7 @@ ROW = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "seconds"),
 def test_a_finished_run_is_not_trained_over(cli: Cli, run: Path) -> None:
     before = (run / "run.json").read_bytes()
     done = cli("train", *SMALL, "--out", run, status=2)
-    assert "which holds a finished run; choose another with --out" in error_line(done)
+    assert_error(done, "output-run-finished", "run")
     assert (run / "run.json").read_bytes() == before
 
 
@@ -56,12 +57,12 @@ def test_the_newest_readable_run_comes_first(
 
 def test_a_history_with_missing_epochs_cannot_be_resumed(tmp_path: Path) -> None:
     assert runs.read_history(tmp_path, 0) == []
-    with pytest.raises(BundleError, match=r"got a history.csv that cannot be read"):
+    with raises("bundle-run-damaged", "history", "a history.csv that cannot be read"):
         runs.read_history(tmp_path, 1)
     rows = [{"epoch": 1, **ROW}, {"epoch": 2, **ROW}]
     runs.write_history(tmp_path, rows)
     assert runs.read_history(tmp_path, 1) == rows[:1]
-    with pytest.raises(BundleError, match=r"without epochs 1 to 3") as damaged:
+    with raises("bundle-run-damaged", "with", "without epochs 1 to 3") as damaged:
         runs.read_history(tmp_path, 3)
     assert damaged.value.code == "bundle-run-damaged"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cli, error_line
+from tests.conftest import Cli
+from tests.errors import assert_error, error_line
 
 
 @pytest.mark.parametrize(
@@ -48,4 +49,4 @@ def test_bad_use_ends_in_one_line_and_writes_nothing(
 
 def test_a_wrong_keras_backend_is_named(cli: Cli) -> None:
     done = cli("train", "--data", "synthetic", env={"KERAS_BACKEND": "torch"}, status=2)
-    assert "Expected KERAS_BACKEND to be tensorflow or jax, got 'torch';" in error_line(done)
+    assert_error(done, "host-backend-unknown", "tensorflow or jax", "'torch'")

@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_mnist import BundleError, Classifier, ImageError, ModelError, backends
+from edge_mnist import BundleError, Classifier, ImageError, backends
 from edge_mnist.foreign_models import check, sandbox, tflite_check
 from edge_mnist.foreign_models.flatbuffer import root
 from edge_mnist.foreign_models.malformed import Malformed
-from tests.conftest import REPOSITORY, WHOLE, error_line
+from tests.conftest import REPOSITORY, WHOLE
+from tests.errors import error_line, raises
 from tests.foreign_models.hostile import campaign
 from tests.foreign_models.test_tflite_check import put
 
@@ -134,7 +135,7 @@ def test_a_file_that_crashes_a_runtime_crashes_only_the_child(
     content = uncommon((WHOLE / "model-float32.tflite").read_bytes(), operator)
     assert not tflite_check.check(content)
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"with operators that end the process .*\(SIGSEGV\); ex"):
+    with raises("model-malformed", "operators that end the process", "SIGSEGV); ex"):
         Classifier(path, backend="litert")
 
 
@@ -285,10 +286,10 @@ def test_a_manifest_of_names_that_are_none_is_refused(file: str, tmp_path: Path)
     manifest = json.loads((WHOLE / "manifest.json").read_text())
     manifest["artifacts"][0]["file"] = file
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match="got a wrong or missing field"):
+    with raises("bundle-manifest"):
         Classifier(tmp_path)
 
 
 def test_an_image_of_another_kind_than_a_picture_is_refused() -> None:
-    with pytest.raises(ImageError, match="Expected a path, bytes, a PIL image or an array"):
+    with raises("image-type"):
         Classifier().predict(np)  # type: ignore[arg-type]

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from edge_mnist import Classifier
-from tests.conftest import WHOLE, Cli, error_line
+from tests.conftest import WHOLE, Cli
+from tests.errors import assert_error, error_line
 from tests.serve.conftest import DIGITS, Server, Start
 
 MODELS = ("model-int8.tflite-litert", "model-float32.onnx-onnx")
@@ -209,7 +210,7 @@ def test_the_newest_benchmark_is_shown(start: Start, cli: Cli, tmp_path: Path) -
     assert found.ask("/v1/benchmark").json == one.ask("/v1/benchmark").json
     file.unlink()
     assert found.ask("/v1/benchmark").json == {"benchmark": None}
-    assert "Expected a benchmark file" in error_line(cli("serve", "--benchmark", bad, status=2))
+    assert_error(cli("serve", "--benchmark", bad, status=2), "data-benchmark-schema", "benchmark")
 
 
 @pytest.mark.slow
@@ -218,4 +219,4 @@ def test_the_command_line_refuses_in_one_line(cli: Cli, server: Server, tmp_path
     assert taken.startswith(f"Expected to listen on 127.0.0.1, port {server.port}, got: ")
     short = error_line(cli("serve", "--token", "short", status=2))
     assert "Expected a token of 16 characters or more, got 5" in short
-    assert "Expected a bundle" in error_line(cli("serve", "--model", tmp_path, status=2))
+    assert_error(cli("serve", "--model", tmp_path, status=2), "bundle-missing")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from edge_mnist.errors import OutputError
 from edge_mnist.vision.model_inputs import ModelInputFolder
+from tests.errors import raises
 
 
 def test_images_are_saved_under_the_names_of_their_pictures(
@@ -28,17 +27,17 @@ def test_a_picture_or_the_images_of_another_are_not_overwritten(
     digit: np.ndarray, tmp_path: Path
 ) -> None:
     folder = ModelInputFolder(tmp_path, [str(tmp_path / "own.png")])
-    with pytest.raises(OutputError, match=r"own\.png would be overwritten") as caught:
+    with raises("output-is-input", "own.png") as caught:
         folder.save(str(tmp_path / "own.png"), [digit], numbered=False)
     assert caught.value.code == "output-is-input"
     folder.save("a/one.png", [digit], numbered=False)
-    with pytest.raises(OutputError, match=r"got b/one\.png and a/one\.png") as caught:
+    with raises("output-name", "b/one.png", "a/one.png") as caught:
         folder.save("b/one.png", [digit], numbered=False)
     assert caught.value.code == "output-name"
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="got the file") as caught:
+    with raises("output-folder", "file") as caught:
         ModelInputFolder(tmp_path / "file", [])
     assert caught.value.code == "output-folder"

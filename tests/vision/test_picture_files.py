@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_mnist import ImageError
 from edge_mnist.vision.decode import MAX_PICTURE_BYTES
 from edge_mnist.vision.picture_files import list_pictures, read_standard_input
+from tests.errors import raises
 
 
 class Zeros(io.RawIOBase):
@@ -30,7 +30,7 @@ def test_folders_are_listed_by_name_and_files_taken_as_they_are(tmp_path: Path) 
 
 def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ImageError, match=r"Expected pictures in the folder .*, got none") as caught:
+    with raises("image-none", "pictures") as caught:
         list(list_pictures([str(tmp_path)]))
     assert caught.value.code == "image-none"
 
@@ -39,11 +39,11 @@ def test_a_minus_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"picture")))
     assert list(list_pictures(["-"])) == [("-", b"picture")]
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(ImageError, match="got none: it is closed"):
+    with raises("image-stdin"):
         list(list_pictures(["-"]))
 
 
 def test_standard_input_without_end_is_refused() -> None:
-    with pytest.raises(ImageError, match="at most 150 MB on standard input, got more") as caught:
+    with raises("image-too-large", "150") as caught:
         read_standard_input(Zeros())
     assert caught.value.code == "image-too-large"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_mnist.errors import ModelError
 from edge_mnist_export.training.architecture_search import Candidate, choose, parse_size
 from tests.conftest import Cli
+from tests.errors import raises
 from tests.export.conftest import record
 
 
@@ -47,5 +47,5 @@ def test_the_most_accurate_that_fits_is_chosen() -> None:
     assert choose(candidates, max_bytes=25, max_us=None)[0] == "b"
     assert choose(candidates, max_bytes=400, max_us=9.0)[0] == "c"
     assert choose(candidates, max_bytes=400, max_us=50.0)[0] == "a"
-    with pytest.raises(ModelError, match=r"got 11 bytes and 8 µs; the smallest here is c with 12"):
+    with raises("model-limits", "11 bytes and 8 µs"):
         choose(candidates, max_bytes=11, max_us=8.0)
