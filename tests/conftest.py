@@ -29,7 +29,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Markers of tests that the fast loop, `-m "not slow"`, leaves out.
 _SLOW = ("train", "fuzz", "timing", "browser", "pi", "install")
 # Fixtures that train a model, or use one that was.
-_TRAINED = {"run", "bundle"}
+_TRAINED = {"run", "bundle", "quickstarted"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -128,3 +128,35 @@ def cli() -> Cli:
         return text
 
     return run
+
+
+@pytest.fixture(scope="session")
+def together(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+def once(path: Path, make: Callable[[Path], object]) -> Path:
+    """Let the first process create `path` while the others wait for it."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            make(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def quickstarted(cli: Cli, together: Path) -> Path:
+    """A folder in which README's `edge-mnist quickstart` ran once; `stdout` holds its output."""
+
+    def run(folder: Path) -> None:
+        part = folder.with_suffix(".part")
+        part.mkdir()
+        (part / "examples").symlink_to(REPOSITORY / "examples")
+        data = find_mnist()
+        env = {"EDGE_MNIST_DATA": str(data)} if data else None
+        (part / "stdout").write_text(cli("quickstart", cwd=part, env=env).stdout)
+        part.rename(folder)
+
+    return once(together / "quickstart", run)

@@ -18,6 +18,7 @@ from tests.conftest import REPOSITORY
 HOST_ONLY = {"tensorflow", "keras", "onnx", "tf2onnx", "jax", "edge_mnist_export"}
 
 
+@pytest.mark.install
 @pytest.mark.parametrize(
     ("extra", "runtime"),
     [("litert", "ai_edge_litert"), ("onnx", "onnxruntime"), ("tflite", "tflite_runtime")],

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from ..vision.decode import Picture
 
+# Comparing with np.uint8 itself takes 0.1 µs longer.
+_UINT8 = np.dtype(np.uint8)
+
 
 class Classifier(LoadedModel):
     """A digit classifier.
@@ -173,4 +176,4 @@ class Classifier(LoadedModel):
 
 
 def _is_uint8(image: Picture) -> TypeGuard[NDArray[np.uint8]]:
-    return isinstance(image, np.ndarray) and image.dtype == np.uint8
+    return isinstance(image, np.ndarray) and image.dtype == _UINT8

@@ -39,6 +39,7 @@ def microseconds(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
     return {name: min(times) for name, times in samples.items()}
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_prediction_costs_at_most_3_us_more_than_the_shortest_loop(backend: str) -> None:
     image = synthetic.draw(np.array([3]), seed=5)[0]
@@ -55,6 +56,7 @@ def test_a_prediction_costs_at_most_3_us_more_than_the_shortest_loop(backend: st
     pytest.fail(f"{least['ours']:.1f} µs, by hand {least['hand']:.1f}")
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_batch_beats_one_by_one(backend: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
@@ -125,6 +127,7 @@ def cold(code: list[str], env: dict[str, str]) -> tuple[float, float]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(sys.platform != "linux", reason="needs ru_maxrss in kilobytes")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_from_cold_a_tenth_and_5_mb_at_most(backend: str, tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_what_the_model_saw_never_overwrites_a_picture(cli: Cli, tmp_path: Path)
     assert_error(done, "output-name")
 
 
+@pytest.mark.slow
 def test_evaluate_on_drawn_photographs(cli: Cli) -> None:
     document = json.loads(cli("evaluate", "--data", "paper", "--limit", "44", "--json").stdout)
     assert (document["data"], document["images"]) == ("paper-test", 44)
@@ -160,6 +161,7 @@ def test_evaluate_prints_the_confusion_of_every_image(cli: Cli) -> None:
     assert np.array(matrix).sum() == 300
 
 
+@pytest.mark.slow
 def test_benchmark_writes_the_documented_json(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "here.json"
     out = cli("benchmark", WHOLE, "--threads", "1,2", "--runs", "40", "--json", file).stdout

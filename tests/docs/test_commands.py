@@ -31,6 +31,7 @@ DOCUMENTS = {
     "docs/reference/python.md": (),
 }
 # Blocks that no test runs, and why. A new one has to be added here.
+QUICKSTART = "edge-mnist quickstart"
 DEVICE = "needs a device"
 NOT_RUN = {
     "README.md": ["it is the command that runs this test"],
@@ -53,14 +54,32 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "document", [pytest.param(name, marks=marks) for name, marks in DOCUMENTS.items()]
 )
-def test_the_blocks_of_a_document_run(document: str, folder: Path) -> None:
+def test_the_blocks_of_a_document_run(
+    document: str, folder: Path, request: pytest.FixtureRequest
+) -> None:
     if document.endswith("foreign-model.md") and find_mnist() is None:
         pytest.skip("needs the real MNIST: set EDGE_MNIST_DATA to a folder that holds it")
     printed = ""
     for block in read_blocks(REPOSITORY / document):
-        printed += run(block, folder)
+        if block.marker == "run" and block.value.startswith(QUICKSTART):
+            printed += quickstart(block.value, folder, request.getfixturevalue("quickstarted"))
+        else:
+            printed += run(block, folder)
         for line in block.output if block.marker != "not run" else ():
             assert comparable(line) in comparable(printed), f"{block.place}: not printed: {line}"
+
+
+def quickstart(command: str, folder: Path, quickstarted: Path) -> str:
+    """Take the session's one run of quickstart; return what it printed.
+
+    A command that names another folder for the run gets the run there: nothing else differs.
+    """
+    (run,) = (quickstarted / "runs").iterdir()
+    options = command.removeprefix(QUICKSTART).split()
+    out = Path(options[1]) if options[:1] == ["--out"] else Path("runs", run.name)
+    assert len(options) in (0, 2), command
+    shutil.copytree(run, folder / out)
+    return (quickstarted / "stdout").read_text()
 
 
 def run(block: Block, folder: Path) -> str:

@@ -30,10 +30,11 @@ from tests.foreign_models.hostile import campaign
 from tests.foreign_models.test_tflite_check import put
 
 # Kind, seed, number of files: 11,500 files in all.
+# (kind, seed, files). `python -m tests.foreign_models.hostile` tries as many as it is told.
 CAMPAIGNS = [
-    ("tflite", 20, 3000),
-    ("onnx", 21, 2500),
-    ("picture", 22, 3500),
+    ("tflite", 20, 1000),
+    ("onnx", 21, 1000),
+    ("picture", 22, 1500),
     ("manifest", 23, 1500),
     ("bundle", 24, 1000),
 ]

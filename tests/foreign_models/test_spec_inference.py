@@ -728,6 +728,7 @@ def test_two_inputs_of_a_tflite_file_are_refused(convert: Convert) -> None:
 # ----- The command line, and bundles of other shapes ---------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_unknown_is_said_and_can_be_given(
     tmp_path: Path, cli: Cli, mnist: Path, digits: Images
 ) -> None:
@@ -820,6 +821,7 @@ def _bundle(folder: Path, file: Path, spec: ModelSpec, format: str, **changes: A
 LABELS = tuple(f"sign {number}" for number in range(20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels_first", [True, False])
 def test_a_colour_bundle_with_twenty_labels_is_obeyed(
     channels_first: bool, tmp_path: Path, cli: Cli

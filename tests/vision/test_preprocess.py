@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from edge_mnist import Classifier
@@ -53,6 +54,7 @@ def test_every_kind_of_picture_is_read(digit: np.ndarray, classifier: Classifier
     assert read == dict.fromkeys(pictures, 3)
 
 
+@pytest.mark.slow
 def test_the_paper_set_is_read() -> None:
     """Pictures of seed 0 are read; the constants were tuned on seed 1."""
     counts = classify_pictures(Classifier(), drawn_photographs.pictures(440))

@@ -34,6 +34,7 @@ def touching(digits: tuple[int, ...], seed: int) -> Image.Image:
     return page_rendering.to_image(page)
 
 
+@pytest.mark.slow
 def test_digits_that_touch_are_taken_apart(classifier: Classifier) -> None:
     # Half of them are: ink runs into ink, one digit leaning over the other.
     pairs = [(a, b) for a in range(10) for b in range(10)][::2]
