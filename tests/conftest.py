@@ -36,8 +36,13 @@ _TRAINED = {"run", "bundle", "quickstarted"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Add the markers that follow from others, and from fixtures."""
     for item in items:
-        if _TRAINED & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & _TRAINED:
             item.add_marker("train")
+        if "wheel" in fixtures:
+            item.add_marker("install")
+        if item.path.parent.name == "pi":
+            item.add_marker("pi")
         if any(item.get_closest_marker(name) for name in _SLOW):
             item.add_marker("slow")
 
