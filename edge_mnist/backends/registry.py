@@ -50,7 +50,7 @@ class Runtime(NamedTuple):
 
     @property
     def advice(self) -> str:
-        """What to do if it is not installed."""
+        """The remedy if it is not installed."""
         return self.no_wheel or f"install it with: {self.install}"
 
     @property

@@ -1,4 +1,4 @@
-"""An input tensor's shape in, how it holds images out.
+"""An input tensor's shape in, the arrangement of images in it out.
 
 The first axis is the batch if it is open or 1, if the output has the same first axis, and in every
 shape of four axes or more. The other axes give the size; an open side counts as 28:
@@ -26,7 +26,7 @@ _OPEN = -1
 
 
 class TensorLayout(NamedTuple):
-    """How an input tensor holds images.
+    """The arrangement of images in an input tensor.
 
     Attributes:
         height: in pixels.

@@ -1,4 +1,4 @@
-"""What passes from the runner to the document: jobs, their measurements, and groups of them."""
+"""Jobs, their measurements, and groups of them: the values between runner and document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long to measure: the user's options in, a `Plan` of rounds and samples out.
+"""The user's options in, a `Plan` of rounds and samples out.
 
 docs/benchmark.md describes the protocol that the plan belongs to.
 """
@@ -28,7 +28,7 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600}
 
 @dataclass(frozen=True)
 class Plan:
-    """How many rounds are measured, and how many predictions in each.
+    """The number of rounds, and of predictions in each.
 
     Attributes:
         mode: "standard", "quick", "runs" or "duration".

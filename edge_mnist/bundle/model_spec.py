@@ -19,7 +19,7 @@ class _Scaling(NamedTuple):
 
 
 class Scaling(_Scaling):
-    """How a pixel in [0, 255] becomes an input value: `(pixel * scale - mean) / std`.
+    """The map from a pixel in [0, 255] to an input value: `(pixel * scale - mean) / std`.
 
     Args:
         scale: the factor; 1/255 by default, which gives values in [0, 1].
@@ -100,7 +100,7 @@ class Scaling(_Scaling):
 
 
 class ModelSpec(NamedTuple):
-    """What a model takes and answers.
+    """The input and the output of a model.
 
     Pixels are white digits on black, as in MNIST, or as in the pictures the model was trained on.
 

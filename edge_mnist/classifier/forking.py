@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Repairable(Protocol):
-    """What can be made usable in a forked process."""
+    """An object that can be repaired in a forked process."""
 
     def repair_in_child(self) -> None:
         """Make it usable; called once, right after the fork."""

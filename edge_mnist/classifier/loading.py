@@ -23,7 +23,7 @@ _MAX_THREADS = 256
 
 
 class LoadedModel:
-    """A model file in a runtime, with what it takes and answers.
+    """A model file in a runtime, with its model spec.
 
     It can be pickled and used in a forked process: the path of the file crosses, not the session.
 

@@ -24,7 +24,7 @@ _CHUNK = 500
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How one file did in one runtime.
+    """The result of one file in one runtime.
 
     Attributes:
         artifact: the file.

@@ -23,7 +23,7 @@ _FITS = 0.5
 
 @dataclass(frozen=True)
 class ForeignScaling:
-    """How a foreign file takes its pixels, and how that is known.
+    """The scaling of a foreign file's pixels, and its source.
 
     Attributes:
         artifact: the file, with its scaling.
@@ -69,7 +69,7 @@ class ForeignScaling:
 
     @property
     def fitting(self) -> str:
-        """How a 28×28 image was brought to the model's size and channels."""
+        """The way a 28×28 image was brought to the model's size and channels."""
         spec = self.spec
         ways = {(28, 28): "as it stands", (32, 32): "padded"}
         way = ways.get((spec.height, spec.width), "resized")

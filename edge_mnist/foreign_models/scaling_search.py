@@ -32,7 +32,7 @@ _CLIP = 1e-3, 0.99
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """How one scaling did.
+    """The result of one scaling.
 
     Attributes:
         accuracy: the fraction of images read correctly, in [0, 1].

@@ -37,7 +37,7 @@ _MAD_TO_DEVIATION = 1.4826
 
 
 class TopHat(NamedTuple):
-    """How far each pixel differs from its background: `response` (h, w) in [0, 1].
+    """The difference of each pixel from its background: `response` (h, w) in [0, 1].
 
     Pixels of bare paper have responses of at most `noise`.
     """

@@ -39,7 +39,7 @@ from .verification.parity import Reference
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export.
+    """The files to export, and the limits that they must keep.
 
     Attributes:
         formats: tflite, onnx or both.
@@ -86,7 +86,7 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Int8Plan:
-    """How to quantize to int8.
+    """The int8 quantization of a model.
 
     Attributes:
         quantizers: the model in each format, its activations measured.

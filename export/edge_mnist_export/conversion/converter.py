@@ -26,7 +26,7 @@ class Converter(Protocol):
 
     @property
     def FALLBACKS(self) -> Mapping[str, str]:  # noqa: N802, a constant of the modules
-        """What `compatible=True` changes, by precision."""
+        """The effect of `compatible=True`, by precision."""
 
     def convert(self, model: Any, *, precision: str, compatible: bool = False) -> bytes:
         """Return a file with input `image` and output `probabilities`.

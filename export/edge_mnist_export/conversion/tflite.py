@@ -25,7 +25,7 @@ from . import tflite_file
 from .targets import PER_CHANNEL_DENSE, Needs
 from .tflite_metadata import BUFFER, metadata, with_labels
 
-# What `compatible=True` changes, by precision. Per-channel weights of a dense layer need
+# The effect of `compatible=True`, by precision. Per-channel weights of a dense layer need
 # FULLY_CONNECTED version 12, which no release of tflite-runtime has. On MNIST's 10,000 test images
 # one scale per layer costs the shipped model no error (67 both times) and the seed CNN 4 (91, not
 # 87).

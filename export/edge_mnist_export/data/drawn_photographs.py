@@ -293,7 +293,7 @@ def _as_bilevel_or_palette(page: Floats, rng: Rng) -> Picture:
 
 @dataclass(frozen=True)
 class Condition:
-    """How a picture is made: a digit's mask, on a page, through a camera, into a file.
+    """The making of a picture: a digit's mask, on a page, through a camera, into a file.
 
     Attributes:
         height: of the digit, as a fraction of the picture's shorter side.

@@ -54,7 +54,7 @@ class Scheme:
 
 @dataclass(frozen=True)
 class FormatResult:
-    """How the int8 file of one format compares with Keras on the validation images.
+    """The int8 file of one format, compared with Keras on the validation images.
 
     Attributes:
         accuracy: fraction of the labels that the file predicts.

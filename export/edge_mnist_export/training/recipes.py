@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Schedule(NamedTuple):
-    """How to train an architecture; fields without a comment are those of `runs.Recipe`."""
+    """The training of an architecture; fields without a comment are those of `runs.Recipe`."""
 
     epochs: int  # without --epochs
     learning_rate: float

@@ -24,7 +24,7 @@ _SLACK_POINTS = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class VerifiedFile:
-    """How one model file compares with Keras on the test set.
+    """One model file, compared with Keras on the test set.
 
     Attributes:
         artifact: the file.
