@@ -153,7 +153,7 @@ def once(path: Path, make: Callable[[Path], object]) -> Path:
 
 @pytest.fixture(scope="session")
 def quickstarted(cli: Cli, together: Path) -> Path:
-    """A folder in which README's `edge-mnist quickstart` ran once; `stdout` holds its output."""
+    """A folder in which README's `edge-mnist quickstart` ran; its output is in stdout, stderr."""
 
     def run(folder: Path) -> None:
         part = folder.with_suffix(".part")
@@ -161,7 +161,9 @@ def quickstarted(cli: Cli, together: Path) -> Path:
         (part / "examples").symlink_to(REPOSITORY / "examples")
         data = find_mnist()
         env = {"EDGE_MNIST_DATA": str(data)} if data else None
-        (part / "stdout").write_text(cli("quickstart", cwd=part, env=env).stdout)
+        done = cli("quickstart", cwd=part, env=env)
+        (part / "stdout").write_text(done.stdout)
+        (part / "stderr").write_text(done.stderr)
         part.rename(folder)
 
     return once(together / "quickstart", run)

@@ -74,6 +74,7 @@ class QuantizedIO:
         black = self.encode(np.zeros((1, *self._shape), np.uint8))
         self._input, self._run = self.session.bind(black.shape, output)
         self._input[...] = black
+        self._input_shape = black.shape
         self._output_shape = output
         # A view of the first image in the input, which `_encode_one` fills through the table.
         first = self._input.reshape(self._count, -1)[0]
@@ -145,7 +146,7 @@ class QuantizedIO:
 
     def _encode_one(self, pixels: NDArray[np.uint8]) -> NDArray[np.generic]:
         if self._unchanged:
-            return pixels.reshape(self._input.shape)
+            return pixels.reshape(self._input_shape)
         if self._slot is None or self._table is None:
             return self.encode(pixels[np.newaxis])
         self._table.take(pixels, out=self._slot, mode="clip")

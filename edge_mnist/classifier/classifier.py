@@ -160,7 +160,7 @@ class Classifier(LoadedModel):
         if spec.output != "probabilities":
             values = to_probabilities(values, spec.output)
         digit = int(values.argmax())
-        confidence = float(values[digit])
+        confidence: float = values.item(digit)
         if confidence < spec.threshold:
             reason = f"unsure: {confidence:.2f}, below {spec.threshold:.2f}"
             return Prediction(None, confidence, values, None, reason)

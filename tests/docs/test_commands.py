@@ -79,7 +79,7 @@ def quickstart(command: str, folder: Path, quickstarted: Path) -> str:
     out = Path(options[1]) if options[:1] == ["--out"] else Path("runs", run.name)
     assert len(options) in (0, 2), command
     shutil.copytree(run, folder / out)
-    return (quickstarted / "stdout").read_text()
+    return (quickstarted / "stderr").read_text() + (quickstarted / "stdout").read_text()
 
 
 def run(block: Block, folder: Path) -> str:
