@@ -6,8 +6,8 @@ one place. `release` alone makes environments of its own.
 
 from __future__ import annotations
 
+import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import nox
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "test"]
 
-UV = (sys.executable, "-m", "uv")
+# `uv run` names its own program; without it, uv has to be on the PATH.
+UV = (os.environ.get("UV", "uv"),)
 RUN = (*UV, "run", "--group", "test")
 # The share of lines that the fast tests run, in percent; see [tool.coverage.report].
 COVERAGE = ("--cov", "--cov-report=term:skip-covered")
