@@ -69,7 +69,7 @@ def release(session: nox.Session) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     for source in (".", "export"):
         session.run(*UV, "build", "--out-dir", str(dist), source)
-    files = sorted(map(str, dist.glob("*.*")))
+    files = sorted(map(str, [*dist.glob("*.whl"), *dist.glob("*.tar.gz")]))
     session.run(*UV, "run", "--group", "dev", "twine", "check", "--strict", *files)
     for kind in ("*.whl", "*.tar.gz"):
         device = next(f for f in map(Path, files) if f.match(f"edge_mnist-{kind}"))
