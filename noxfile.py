@@ -81,7 +81,8 @@ def release(session: nox.Session) -> None:
 
 def _install_and_run(session: nox.Session, packages: list[str], *command: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        session.run(*UV, "venv", "--quiet", folder)
+        session.run(*UV, "venv", "--quiet", "--seed", folder)
         python = Path(folder, "bin", "python")
-        session.run(*UV, "pip", "install", "--quiet", "--python", str(python), *packages)
+        # pip, as a user has it: uv would look for the workspace in a source distribution.
+        session.run(str(python), "-m", "pip", "install", "--quiet", *packages)
         session.run(str(python.with_name("edge-mnist")), *command)
