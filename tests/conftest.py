@@ -45,6 +45,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("pi")
         if any(item.get_closest_marker(name) for name in _SLOW):
             item.add_marker("slow")
+    items.sort(key=_turn_of_file(items))
+
+
+def _turn_of_file(items: list[pytest.Item]) -> Callable[[pytest.Item], int]:
+    """Return a key that puts files of long tests first and those of timing tests last.
+
+    Whoever tests alone waits for what the other workers test, so that should be short.
+    """
+    timing = {item.path for item in items if item.get_closest_marker("timing")}
+    long = ("pi", "train", "install", "fuzz")
+    first = {item.path for item in items if any(map(item.get_closest_marker, long))}
+    return lambda item: (item.path in timing) - (item.path in first)
 
 
 @pytest.hookimpl(wrapper=True)

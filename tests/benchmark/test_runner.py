@@ -55,7 +55,9 @@ def test_a_file_that_kills_its_worker_is_a_failed_row_and_the_others_go_on(
     assert (failed["file"], failed["error"]) == ("deadly.tflite", "its process died of SIGSEGV")
     assert "Failed: deadly.tflite on litert: its process died of SIGSEGV" in as_text(document)
     assert shown == sorted(shown)
-    with pytest.raises(ModelError, match=r"measure deadly\.tflite on litert: its process died"):
+    with pytest.raises(
+        ModelError, match=r"to measure deadly.tflite on litert, got: its process died"
+    ):
         suite.run(jobs[:1], plan=plan, show=lambda part, what: None)
 
 

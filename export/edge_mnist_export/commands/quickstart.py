@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command(short_help="The whole chain once, small.")
 @click.option("--data", default="auto", show_default=True, help=DATA_HELP)
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--out", type=PATH, help="The run folder.  [default: runs/seed-TIME]")
+@click.option("--out", type=PATH, help="The run folder.  [default: runs/edge-TIME]")
 def quickstart(data: str, epochs: int, out: Path | None) -> None:
     """The whole chain once, small: train, export int8, evaluate, benchmark, next steps."""
     from edge_mnist.bundle import find_artifacts
@@ -49,8 +49,8 @@ def _train(data: str, epochs: int, out: Path | None) -> Run:
     from ..training.run_options import RunOptions, recipe_for
 
     data_source = datasets.find(data)
-    schedule = recipes.schedule("seed", "plain")
-    recipe = recipe_for(RunOptions("seed", epochs=epochs), schedule, data_source)
+    schedule = recipes.schedule("edge", "plain")
+    recipe = recipe_for(RunOptions("edge", epochs=epochs), schedule, data_source)
     return run_training(recipe, data_source, out)
 
 

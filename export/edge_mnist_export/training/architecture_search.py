@@ -43,12 +43,13 @@ def parse_size(text: str) -> int:
     """Return the bytes in a size such as "15KB" (1,000 bytes each) or "15KiB" (1,024).
 
     Raises:
-        ValueError: the text is not a size.
+        ValueError: the text is not a size of at least one byte.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text, re.IGNORECASE)
-    if not match or match[2].upper() not in _UNITS:
+    size = int(float(match[1]) * _UNITS.get(match[2].upper(), 0)) if match else 0
+    if not size:
         raise ValueError(text)
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    return size
 
 
 def measure(archs: Sequence[str] = _ARCHITECTURES) -> list[Candidate]:

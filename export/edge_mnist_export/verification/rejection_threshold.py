@@ -7,7 +7,8 @@ digit, preprocessed as on a device, show how many of those it rejects.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,8 @@ def choose(model: Any, spec: ModelSpec, validation: Split, *, seed: int) -> dict
         "kept": round(float((confidences >= threshold).mean()), 4),
         "of": f"{len(confidences)} held-out images read rightly",
         "refused": {
-            kind: _rejected(model, spec, pictures, threshold)
-            for kind, pictures in non_digits.draw(seed).items()
+            kind: round((count - _accepted(model, spec, images, threshold)) / count, 3)
+            for kind, (count, images) in _non_digits(spec, seed).items()
         },
     }
 
@@ -67,15 +68,26 @@ def _predict(model: Any, images: NDArray[np.uint8], spec: ModelSpec) -> NDArray[
     return probabilities
 
 
-def _rejected(
-    model: Any, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]], threshold: float
-) -> float:
-    """Return the fraction of pictures that preprocessing or the threshold rejects."""
-    images = [image for picture in pictures if (image := _preprocess(picture, spec)) is not None]
-    accepted = 0
-    if images:
-        accepted = int((_predict(model, np.stack(images), spec).max(axis=1) >= threshold).sum())
-    return round((len(pictures) - accepted) / len(pictures), 3)
+def _accepted(model: Any, spec: ModelSpec, images: NDArray[np.uint8], threshold: float) -> int:
+    """Return how many of the images (n, …) the threshold accepts."""
+    if not len(images):
+        return 0
+    return int((_predict(model, images, spec).max(axis=1) >= threshold).sum())
+
+
+@functools.lru_cache(maxsize=1)
+def _non_digits(spec: ModelSpec, seed: int) -> Mapping[str, tuple[int, NDArray[np.uint8]]]:
+    """Return, by kind, the number of pictures and the images that preprocessing accepts.
+
+    Kept for the next export: preprocessing them takes seconds.
+    """
+    found = {}
+    for kind, pictures in non_digits.draw(seed).items():
+        images = [
+            image for picture in pictures if (image := _preprocess(picture, spec)) is not None
+        ]
+        found[kind] = len(pictures), np.array(images, np.uint8)
+    return found
 
 
 def _preprocess(picture: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8] | None:

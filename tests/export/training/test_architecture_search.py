@@ -15,7 +15,7 @@ from tests.export.conftest import record
 @pytest.mark.slow
 @pytest.mark.train
 def test_limits_choose_the_architecture_and_say_why(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, host: Cli, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # tf2onnx sets it in whatever process imports it, this one included.
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
@@ -26,8 +26,9 @@ def test_limits_choose_the_architecture_and_say_why(
     lines = {line.split()[0]: line for line in done.stderr.splitlines() if " bytes " in line}
     assert all("too large" in lines[arch] for arch in ("accurate", "edge", "nano"))
     assert "chosen: the most accurate that fits" in lines["pico"]
-    cli("export", tmp_path / "run", "--int8", "--format", "tflite", "--out", tmp_path / "bundle",
-        "--max-drop", "100", "--min-agreement", "0")  # fmt: skip
+    asked = ("--int8", "--format", "tflite", "--max-drop", "100", "--min-agreement", "0")
+    model = tmp_path / "run" / "model.keras"
+    host("export", model, "--data", digits, *asked, "--out", tmp_path / "bundle")
     # The size measured before training is the size of the exported file.
     stated = int(lines["pico"].split()[1].replace(",", ""))
     size = (tmp_path / "bundle" / "model-int8.tflite").stat().st_size
