@@ -1,4 +1,4 @@
-"""The project's chores: `python3 -m uv run --group dev nox --list` names them.
+"""The project's chores: `.uv/bin/uv run --group dev nox --list` names them.
 
 Each session runs in the environment that uv makes from pyproject.toml, so that versions stand in
 one place. `release` alone makes environments of its own.

@@ -4,7 +4,7 @@
       edge-mnist train --arch edge --recipe full --seed $seed --out runs/edge-$seed
       edge-mnist export runs/edge-$seed --int8
     done
-    python3 -m uv run python benchmarks/models.py runs
+    .uv/bin/uv run python benchmarks/models.py runs
 
 `runs` holds a finished run ARCH-SEED with its bundle for every seed of nano and edge, and at least
 one of pico, of accurate and of seed, the baseline. The run with the best validation accuracy ships

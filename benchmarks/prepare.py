@@ -118,7 +118,7 @@ def _uv() -> str:
     uv = os.environ.get("UV") or shutil.which("uv")
     if uv is None:
         raise EdgeMnistError(
-            "Expected uv, got none on the path; run: python3 -m uv run python benchmarks/run.py"
+            "Expected uv, got none on the path; run: .uv/bin/uv run python benchmarks/run.py"
         )
     return uv
 

@@ -1,6 +1,6 @@
 """Measure the shipped bundle; compare with this board's reference file, or save it as that.
 
-python3 -m uv run python benchmarks/reference.py [--save]
+.uv/bin/uv run python benchmarks/reference.py [--save]
 """
 
 from __future__ import annotations

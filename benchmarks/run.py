@@ -1,6 +1,6 @@
 """Compare edge-mnist with the tools that a user would otherwise pick: one machine, in turn.
 
-    python3 -m uv run python benchmarks/run.py
+    .uv/bin/uv run python benchmarks/run.py
 
 benchmarks/README.md describes the protocol. Results go to benchmarks/results.json, the table to
 docs/comparison.md, the plot to docs/benchmark.svg.

@@ -1,6 +1,6 @@
 """Copy a bundle into the package, with some of its precisions only.
 
-    python3 -m uv run python benchmarks/ship.py RUN/bundle edge_mnist/bundle/shipped/edge int8
+    .uv/bin/uv run python benchmarks/ship.py RUN/bundle edge_mnist/bundle/shipped/edge int8
 
 A bundle always has float32 files, which the others were verified against. In the package they would
 be three quarters of its size.

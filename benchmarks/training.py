@@ -1,6 +1,6 @@
 """Compare `edge-mnist train` with a bare Keras `fit` of the same model and images, in turn.
 
-    python3 -m uv run python benchmarks/training.py [--arch seed] [--backend tensorflow]
+    .uv/bin/uv run python benchmarks/training.py [--arch seed] [--backend tensorflow]
 
 Both validate every epoch on the same held-out images. The first epoch is reported separately,
 because Keras traces and compiles in it. Each round runs two processes, one after the other.

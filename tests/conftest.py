@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & _TRAINED:
             item.add_marker("train")
-        if "wheel" in fixtures:
+        if fixtures & {"wheel", "install"}:
             item.add_marker("install")
         if item.path.parent.name == "pi":
             item.add_marker("pi")
@@ -97,6 +97,32 @@ def mnist() -> Path:
     if folder is None:
         pytest.skip("needs the real MNIST: set EDGE_MNIST_DATA to a folder that holds it")
     return folder
+
+
+Install = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def pip(together: Path) -> Path:
+    """A Python of this machine with pip, apart from the one that runs the tests."""
+    folder = once(
+        together / "pip", lambda path: subprocess.run([sys.executable, "-m", "venv", path])
+    )
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def install(pip: Path) -> Install:
+    """Install packages into an environment, which is made if need be; without pip in it."""
+
+    def run(environment: Path, *wanted: str | Path) -> subprocess.CompletedProcess[str]:
+        if not environment.exists():
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+        python = environment / "bin" / "python"
+        command = [pip, "-m", "pip", "--python", python, "install", "--quiet", *wanted]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return run
 
 
 @pytest.fixture(scope="session")

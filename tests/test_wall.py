@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, Install
 
 HOST_ONLY = {"tensorflow", "keras", "onnx", "tf2onnx", "jax", "edge_mnist_export"}
 
@@ -24,15 +23,14 @@ HOST_ONLY = {"tensorflow", "keras", "onnx", "tf2onnx", "jax", "edge_mnist_export
     [("litert", "ai_edge_litert"), ("onnx", "onnxruntime"), ("tflite", "tflite_runtime")],
 )
 def test_the_wheel_predicts_with_one_runtime_and_nothing_of_the_host(
-    wheel: Path, extra: str, runtime: str, tmp_path: Path
+    wheel: Path, install: Install, extra: str, runtime: str, tmp_path: Path
 ) -> None:
     if extra == "tflite" and sys.version_info >= (3, 12):
         pytest.skip("tflite-runtime has no wheel for Python 3.12 and later")
     environment = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    binaries = environment / ("Scripts" if os.name == "nt" else "bin")
-    install = [binaries / "python", "-m", "pip", "install", "--quiet", f"{wheel}[{extra}]"]
-    subprocess.run(install, check=True, capture_output=True)
+    done = install(environment, f"{wheel}[{extra}]")
+    assert done.returncode == 0, done.stderr
+    binaries = environment / "bin"
     digits = REPOSITORY / "examples" / "digits"
 
     def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -71,7 +69,7 @@ def assert_nothing_else_came(environment: Path, runtime: str) -> None:
         asked = {normal(re.split(r"[^\w.-]", n)[0]) for n in needs if "extra ==" not in n}
         new = asked - allowed
         allowed |= asked
-    assert ours <= set(found) <= allowed | {"pip", "setuptools"}
+    assert ours <= set(found) <= allowed
 
 
 def test_all_that_serve_brings_is_pure_python() -> None:

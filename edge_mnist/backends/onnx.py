@@ -48,7 +48,7 @@ _UNKNOWN = {
     r"No Op registered for (\w+) with domain_version of (\d+)": r"\1 of opset \2",
     r"Could not find an implementation for .*?(\w+)\((\d+)\)": r"\1 version \2",
 }
-_CUSTOM_OP = re.compile(r"Fatal error: (\S+?)(?:\(-?\d+\))? is not a registered function/op")
+_CUSTOM_OP = r"Fatal error: (\S+?)(?:\(-?\d+\))? is not a registered function/op"
 
 
 class OnnxSession:
@@ -152,7 +152,7 @@ def _raise_if_not_supported(error: Exception) -> None:
     for pattern, meaning in _UNKNOWN.items():
         if found := re.search(pattern, str(error)):
             raise NotSupportedError(found.expand(meaning)) from error
-    if found := _CUSTOM_OP.search(str(error)):
+    if found := re.search(_CUSTOM_OP, str(error)):
         raise NotSupportedError(f"the custom op {found[1]}", custom=True) from error
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from edge_mnist_export.conversion import targets
 from edge_mnist_export.conversion.targets import TARGETS
-from tests.conftest import REPOSITORY, SHIPPED, Cli
+from tests.conftest import REPOSITORY, SHIPPED, Cli, Install
 from tests.errors import assert_error, error_line, raises
 
 OLDEST = {"tflite-runtime": "2.14.0", "ai-edge-litert": "1.0.0", "onnxruntime": "1.15.0"}
@@ -36,21 +36,16 @@ for name in os.listdir(sys.argv[2]):
 
 
 @pytest.fixture(scope="session")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def old(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with numpy 1 and the oldest releases of all three runtimes."""
     if sys.version_info[:2] != (3, 11):
         pytest.skip("needs Python 3.11, the last with a wheel of tflite-runtime")
     environment = tmp_path_factory.mktemp("old") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    python = environment / "bin" / "python"
     wanted = [f"{name}=={version}" for name, version in OLDEST.items()]
-    install = [python, *("-m", "pip", "install", "--quiet", "--no-deps"), *wanted]
-    done = subprocess.run(
-        [*install, "numpy==1.26.4", "pillow", "click"], capture_output=True, text=True, check=False
-    )
+    done = install(environment, "--no-deps", *wanted, "numpy==1.26.4", "pillow", "click")
     if done.returncode:
         pytest.skip(f"needs pip to fetch {', '.join(wanted)}: {done.stderr.strip()[-200:]}")
-    return python
+    return environment / "bin" / "python"
 
 
 @pytest.fixture(scope="session")
@@ -126,10 +121,11 @@ print(image.Name().decode(), properties.ColorSpace(), options.Mean(0), options.S
 
 
 @pytest.mark.install
-def test_tflite_support_reads_the_metadata(bundle: Path, old: Path, tmp_path: Path) -> None:
+def test_tflite_support_reads_the_metadata(
+    bundle: Path, old: Path, install: Install, tmp_path: Path
+) -> None:
     wanted = ("tflite-support==0.4.4", "flatbuffers==25.9.23")
-    install = [old, *("-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path)]
-    done = subprocess.run([*install, *wanted], capture_output=True, text=True, check=False)
+    done = install(old.parents[1], "--no-deps", "--target", tmp_path, *wanted)
     if done.returncode:
         pytest.skip(f"needs pip to fetch {', '.join(wanted)}: {done.stderr.strip()[-200:]}")
     for name in ("model-float32.tflite", "model-int8.tflite"):

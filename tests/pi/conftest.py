@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edge_mnist import datasets
 from edge_mnist.datasets import synthetic
-from tests.conftest import REPOSITORY, WHOLE, find_mnist
+from tests.conftest import REPOSITORY, WHOLE, Install, find_mnist
 from tests.pi import userland
 
 IMAGES = 300  # whose raw outputs are compared
@@ -142,14 +142,6 @@ def roots() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python of this machine with pip, apart from the one that runs the tests."""
-    environment = tmp_path_factory.mktemp("x86") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    return environment / "bin" / "python"
-
-
-@pytest.fixture(scope="session")
 def wheels(pip: Path) -> dict[str, Path]:
     """Folders with the wheels of each setup, fetched once and kept."""
     return {name: _wheels(pip, setup) for name, setup in SETUPS.items()}
@@ -220,17 +212,18 @@ def pis(
 
 
 @pytest.fixture(scope="session")
-def reference(pip: Path, wheel: Path, images: Path) -> Outputs:
+def reference(install: Install, wheel: Path, images: Path) -> Outputs:
     """The same release of tflite-runtime on this machine's own processor, with Debian's numpy."""
     if sys.version_info[:2] != (3, 11):
         pytest.skip("needs Python 3.11, the last with a wheel of tflite-runtime")
     wanted = (f"{wheel}[tflite]", "tflite-runtime==2.14.0", "numpy==1.24.2", "pillow==9.4.0")
-    install = [pip, *("-m", "pip", "install", "--quiet"), *wanted]
-    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    environment = images.with_name("x86")
+    done = install(environment, *wanted)
     if done.returncode:
         pytest.skip(f"needs pip to fetch {', '.join(wanted[1:])}: {done.stderr.strip()[-200:]}")
     out = images.with_name("reference.npz")
-    return _outputs(_run(pip, OUTPUTS, images, out, *BUNDLES), out)
+    python = environment / "bin" / "python"
+    return _outputs(_run(python, OUTPUTS, images, out, *BUNDLES), out)
 
 
 def _outputs(done: Done, path: Path) -> Outputs:
@@ -250,7 +243,7 @@ def _work(setup: Setup, root: Path, wheels: Path, wheel: Path, images: Path, fol
     pi = Pi(setup, root, folder / "venv")
     system_packages = ["--system-site-packages"] if setup.debian else []
     _checked(_run(root / "usr/bin/python3", "-m", "venv", *system_packages, pi.venv))
-    install(pi, wheels, f"{wheel}[{setup.extras}]")
+    install_there(pi, wheels, f"{wheel}[{setup.extras}]")
     data = str(find_mnist() or "synthetic")
     asked = {
         "doctor": ("doctor", "--json"),
@@ -269,7 +262,7 @@ def _work(setup: Setup, root: Path, wheels: Path, wheel: Path, images: Path, fol
     return pi
 
 
-def install(pi: Pi, wheels: Path, *wanted: str) -> None:
+def install_there(pi: Pi, wheels: Path, *wanted: str) -> None:
     """Let the environment's pip install from a folder of wheels.
 
     pip reads from sys.executable which wheels the system takes, so that has to be the ARM program

@@ -118,4 +118,5 @@ def _uv_run() -> str:
     """Return what precedes `edge-mnist` in the user's shell: nothing, or a command of uv."""
     if "UV_RUN_RECURSION_DEPTH" not in os.environ:
         return ""
-    return "uv run " if shutil.which("uv") else "python3 -m uv run "
+    uv = "uv" if shutil.which("uv") else os.path.relpath(os.environ["UV"])
+    return f"{uv} run "

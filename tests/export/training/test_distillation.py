@@ -15,13 +15,13 @@ from tests.export.conftest import record
 pytestmark = [pytest.mark.slow, pytest.mark.train]
 
 
-def test_the_shipped_teacher_teaches_on_mnist_only(cli: Cli, mnist: Path, tmp_path: Path) -> None:
+def test_the_shipped_teacher_teaches_on_mnist_only(host: Cli, mnist: Path, tmp_path: Path) -> None:
     options = ("--arch", "nano", "--limit", "600", "--epochs", "1", "--out")
-    done = cli("train", "--data", mnist, *options, tmp_path / "real")
+    done = host("train", "--data", mnist, *options, tmp_path / "real")
     assert "the teacher accurate/model-dynamic.tflite" in done.stderr
     assert record(tmp_path / "real")["recipe"]["temperature"] > 1
     # It was not trained on synthetic digits.
-    done = cli("train", "--data", "synthetic", *options, tmp_path / "drawn")
+    done = host("train", "--data", "synthetic", *options, tmp_path / "drawn")
     assert "teacher" not in done.stderr
     assert record(tmp_path / "drawn")["recipe"]["teacher"] is None
 
@@ -42,7 +42,7 @@ def swap_4_and_9(source: Path, out: Path) -> None:
 
 
 def test_a_student_learns_the_probabilities_of_its_teacher(
-    cli: Cli, bundle: Path, tmp_path: Path
+    host: Cli, bundle: Path, tmp_path: Path
 ) -> None:
     import keras
 
@@ -51,7 +51,7 @@ def test_a_student_learns_the_probabilities_of_its_teacher(
     teacher.parent.mkdir()
     swap_4_and_9(bundle / "model-float32.onnx", teacher)
     options = ("--arch", "nano", "--data", "synthetic", "--limit", "5000", "--epochs", "6")
-    done = cli("train", *options, "--teacher", teacher, "--out", tmp_path / "student")
+    done = host("train", *options, "--teacher", teacher, "--out", tmp_path / "student")
     assert "the teacher teacher/swapped.onnx" in done.stderr
     sha256 = hashlib.sha256(teacher.read_bytes()).hexdigest()
     assert record(tmp_path / "student")["recipe"]["teacher"] == sha256

@@ -19,7 +19,7 @@ labels = rng.integers(0, 10, 300).astype(np.uint8)
 models = []
 for _ in range(2):
     keras.utils.set_random_seed(0)
-    model = architectures.build("nano")
+    model = architectures.build("pico")
     loss = "sparse_categorical_crossentropy"
     model.compile(optimizers.build("muon", 1e-3, 0.1), loss, metrics=["accuracy"])
     models.append(model)
