@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_mnist import backends
+from tests.classifier.test_classifier import remedy
 from tests.conftest import REPOSITORY, SHIPPED, WHOLE, Cli
 from tests.errors import assert_error, error_line
 
@@ -208,7 +209,7 @@ def test_doctor_says_what_is_used(cli: Cli) -> None:
     assert set(states) == set(backends.RUNTIMES)
     for backend, state in states.items():
         if not backends.RUNTIMES[backend].installed:
-            assert f"pip install 'edge-mnist[{backend}]'" in state["advice"]
+            assert remedy(backend) in state["advice"]
     assert diagnosis["uses"]["file"] == "model-int8.tflite"
     assert "Classifier() uses model-int8.tflite on litert." in cli("doctor").stdout
 
