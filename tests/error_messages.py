@@ -126,6 +126,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "gate-benchmark-slower": (
         "Expected no median over {} slower, got {}, the worst {} on {} at {} times.",
     ),
+    "gate-benchmark-unclear": (
+        "Expected a clear verdict on every row, got {} unclear, such as {} on {}; measure for "
+        "longer, or on an idle machine.",
+    ),
     "gate-export": (
         "Expected a drop of at most {} points, agreement of at least {} % and errors within "
         "tolerance, got: {}. No bundle was written; --max-drop and --min-agreement set the gate.",
