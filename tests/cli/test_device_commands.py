@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_mnist import Classifier, __version__, backends
-from tests.conftest import REPOSITORY, SHIPPED, WHOLE, Cli
+from tests.conftest import REPOSITORY, SHIPPED, WHOLE, Cli, drawn_bundle
 from tests.errors import assert_error, error_line
 
 DIGITS = REPOSITORY / "examples" / "digits"
@@ -125,16 +125,6 @@ USES = {
     "evaluate": ("evaluate", "--data", "synthetic", "--limit", "20"),
     "benchmark": ("benchmark", "--runs", "10", "--backend", "litert"),
 }
-
-
-def drawn_bundle(folder: Path) -> Path:
-    """Copy a bundle to `folder`, with the manifest of a model that saw only drawn digits."""
-    shutil.copytree(WHOLE, folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["training"]["data"]["name"] = "synthetic-train"
-    manifest["evaluation"]["data"] = "synthetic-test"
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
 
 
 @pytest.mark.parametrize("command", USES)
@@ -271,7 +261,10 @@ def test_benchmark_writes_the_documented_json(cli: Cli, tmp_path: Path) -> None:
     manifest = json.loads((WHOLE / "manifest.json").read_text())
     jobs = sum(len(backends.installed(a["format"])) for a in manifest["artifacts"])
     assert len(document["results"]) == 2 * jobs
+    digest = hashlib.sha256((WHOLE / "manifest.json").read_bytes()).hexdigest()
+    origin = {"bundle": str(WHOLE), "manifest_sha256": digest, "trained_on": "mnist-train"}
     for row in document["results"]:
+        assert row["model"] == origin
         assert row["file"] in out
         assert row["batch"] == 1
         for timing in (row["invoke_us"], row["predict_us"]):
@@ -300,6 +293,31 @@ def test_compare_fails_on_a_slower_file_and_only_then(cli: Cli, tmp_path: Path) 
     (tmp_path / "d.json").write_text("{}")
     done = cli("compare", before, tmp_path / "d.json", status=2)
     assert_error(done, "data-benchmark-schema", "schema")
+
+
+def test_compare_prints_json_and_is_strict(cli: Cli, tmp_path: Path) -> None:
+    def write(name: str, digest: str, level: int) -> Path:
+        rounds = [[20_000] * 9, [level] * 9] * 12
+        row = {"file": "m.onnx", "backend": "onnx", "threads": 1, "batch": 1, "sha256": digest}
+        row |= {"predict_us": {"p50": 20.0}, "samples_ns": {"predict": rounds}}
+        (tmp_path / name).write_text(json.dumps({"schema": 1, "results": [row]}))
+        return tmp_path / name
+
+    same, other = write("a.json", "1" * 64, 20_000), write("b.json", "2" * 64, 30_000)
+    done = cli("compare", same, other, "--json")
+    document = json.loads(done.stdout)
+    (row,) = document["rows"]
+    assert row["verdict"] == "unclear"
+    assert row["same_file"] is False
+    assert (row["file"], row["a_us"], row["b_us"], row["ratio"]) == ("m.onnx", 20, 20, 1)
+    assert row["interval"][0] <= 1 < row["interval"][1]
+    warning = f"not the same model: m.onnx has another SHA-256 in {other}"
+    assert document["warnings"] == [warning]
+    assert done.stderr == f"edge-mnist: warning: {warning}\n"
+    strict = cli("compare", same, other, "--json", "--strict", status=1)
+    assert json.loads(strict.stdout) == document
+    assert_error(strict, "gate-benchmark-unclear", "m.onnx on onnx")
+    assert cli("compare", same, same, "--strict").stderr == ""
 
 
 def test_doctor_says_what_is_used(cli: Cli) -> None:
