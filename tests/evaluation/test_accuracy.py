@@ -105,6 +105,15 @@ def test_five_classes_are_refused_on_drawn_photographs(
     assert_error(done, "model-classes", "10 classes for paper-test")
 
 
+def test_ten_classes_that_are_no_digits_are_refused_on_digits(cli: Cli, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(WHOLE, tmp_path / "bundle"))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["labels"] = [f"sign {number}" for number in range(10)]
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    done = cli("evaluate", bundle, "--data", "synthetic", "--limit", "10", status=2)
+    assert_error(done, "model-labels", "sign 0")
+
+
 def test_confusion_counts_rows_of_truth_and_columns_read() -> None:
     counts = confusion_matrix(np.array([0, 0, 2]), np.array([0, 1, 1]), classes=3)
     assert counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0]]
