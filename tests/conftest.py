@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -205,3 +206,13 @@ def quickstarted(cli: Cli, together: Path) -> Path:
         part.rename(folder)
 
     return once(together / "quickstart", run)
+
+
+def drawn_bundle(folder: Path) -> Path:
+    """Copy a bundle to `folder`, with the manifest of a model that saw only drawn digits."""
+    shutil.copytree(WHOLE, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["training"]["data"]["name"] = "synthetic-train"
+    manifest["evaluation"]["data"] = "synthetic-test"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder

@@ -20,6 +20,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected {} to have the SHA-256 of its manifest, got other content; copy the bundle "
         "again.",
     ),
+    "bundle-latest": (
+        "Expected a bundle in {}/*/ for --latest, got none; make one with: edge-mnist quickstart, "
+        "or leave out --latest for the model that ships with edge-mnist.",
+    ),
     "bundle-manifest": (
         "Expected {} to follow schema {}, got a wrong or missing field ({}); export the bundle "
         "again.",
@@ -116,10 +120,15 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected MNIST in the cache or at a mirror, got none ({}); connect to a network once, "
         "or set {} or --data to a folder that holds MNIST",
     ),
+    "gate-accuracy": ("Expected an accuracy of at least {} % on {}, got {} of {} on {}.",),
     "gate-benchmark-failed": ("Expected every row of A in B, got one that failed: {}",),
     "gate-benchmark-row": ("Expected {} rows, got {} that failed; their reasons stand above.",),
     "gate-benchmark-slower": (
         "Expected no median over {} slower, got {}, the worst {} on {} at {} times.",
+    ),
+    "gate-benchmark-unclear": (
+        "Expected a clear verdict on every row, got {} unclear, such as {} on {}; measure for "
+        "longer, or on an idle machine.",
     ),
     "gate-export": (
         "Expected a drop of at most {} points, agreement of at least {} % and errors within "
@@ -172,6 +181,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected --batch with .onnx files, got only {}; a .tflite file takes one image at a time.",
     ),
     "model-channels": ("Expected one mean and deviation, or one for each of {} channels, got {}.",),
+    "model-classes": (
+        "Expected a model of {} classes for {}, got {} with {}; choose other --data or another "
+        "model.",
+    ),
     "model-dtype": ("Expected a tensor of {}, got {} for {} in {}.",),
     "model-external-weights": (
         "Expected the weights inside {}, got some in other files, which no manifest vouches "

@@ -38,7 +38,8 @@ class Change:
     Attributes:
         median_interval: 99 % bootstrap interval of new over old median; None without samples.
         quiet_interval: the same of the tenth percentiles of the rounds' medians.
-        flagged: for the table, the files whose row has quality flags.
+        flagged: those of "A" and "B" whose row has quality flags.
+        same_file: whether both rows state the same SHA-256 of the model file; None if one has none.
     """
 
     key: Key
@@ -46,7 +47,8 @@ class Change:
     new_us: float
     median_interval: tuple[float, float] | None = None
     quiet_interval: tuple[float, float] | None = None
-    flagged: str = ""
+    flagged: tuple[str, ...] = ()
+    same_file: bool | None = None
 
     @property
     def ratio(self) -> float:
@@ -54,7 +56,7 @@ class Change:
         return self.new_us / self.old_us
 
     def verdict(self, limit: float) -> str:
-        """Return "slower", "faster", "within the limit" or "unclear: …".
+        """Return "slower", "faster", "within the limit" or "unclear".
 
         Args:
             limit: relative change that is tolerated, such as 0.1 for 10 %.
@@ -69,7 +71,7 @@ class Change:
             return "faster"
         if high <= 1 + limit and low * (1 + limit) >= 1:
             return "within the limit"
-        return "unclear: the noise is larger than the limit"
+        return "unclear"
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,20 @@ class Comparison:
         header = ("file", "backend", "threads", "batch", "A µs", "B µs", "B/A", "99 % interval")
         return table((*header, "verdict"), [_cells(change, limit) for change in self.changes])
 
-    def check(self, limit: float) -> None:
-        """Raise GateError where a row is slower than `limit` allows, or failed in B."""
+    def to_json(self, limit: float) -> dict[str, Any]:
+        """Return the document of `compare --json`; `limit` as for `Change.verdict`."""
+        return {
+            "limit": limit,
+            "rows": [_row_json(change, limit) for change in self.changes],
+            "failed": self.failed,
+            "warnings": self.warnings,
+        }
+
+    def check(self, limit: float, *, strict: bool = False) -> None:
+        """Raise GateError where a row is slower than `limit` allows, or failed in B.
+
+        With `strict`, an unclear row is an error too.
+        """
         slower = [change for change in self.changes if change.verdict(limit) == "slower"]
         if slower:
             worst = max(slower, key=lambda change: change.ratio)
@@ -100,14 +114,39 @@ class Comparison:
                 f"Expected every row of A in B, got one that failed: {self.failed[0]}",
                 code="gate-benchmark-failed",
             )
+        unclear = [change for change in self.changes if change.verdict(limit) == "unclear"]
+        if strict and unclear:
+            raise GateError(
+                f"Expected a clear verdict on every row, got {len(unclear)} unclear, such as "
+                f"{unclear[0].key[0]} on {unclear[0].key[1]}; measure for longer, or on an idle "
+                f"machine.",
+                code="gate-benchmark-unclear",
+            )
 
 
 def _cells(change: Change, limit: float) -> list[str]:
     interval = change.median_interval
     shown = "–" if interval is None else "{:.3f} to {:.3f}".format(*interval)
-    verdict = change.verdict(limit) + (f" ({change.flagged})" if change.flagged else "")
+    verdict = change.verdict(limit)
+    if verdict == "unclear":
+        verdict += ": the noise is larger than the limit"
+    verdict += f" (quality flags: {', '.join(change.flagged)})" if change.flagged else ""
     figures = f"{change.old_us:.1f}", f"{change.new_us:.1f}", f"{change.ratio:.2f}"
     return [*map(str, change.key), *figures, shown, verdict]
+
+
+def _row_json(change: Change, limit: float) -> dict[str, Any]:
+    return {
+        **dict(zip(_KEY, change.key, strict=True)),
+        "a_us": change.old_us,
+        "b_us": change.new_us,
+        "ratio": change.ratio,
+        "interval": change.median_interval,
+        "quiet_interval": change.quiet_interval,
+        "verdict": change.verdict(limit),
+        "same_file": change.same_file,
+        "flagged": list(change.flagged),
+    }
 
 
 def compare(old: Path, new: Path) -> Comparison:
@@ -134,21 +173,24 @@ def compare(old: Path, new: Path) -> Comparison:
     warnings = [f"{new} has no row of {n}" for key, n in missing.items() if key not in after.failed]
     if before.cpu != after.cpu:
         warnings.append(f"other processors: {before.cpu} in {old}, {after.cpu} in {new}")
+    if others := sorted({str(change.key[0]) for change in changes if change.same_file is False}):
+        warnings.append(f"not the same model: {', '.join(others)} has another SHA-256 in {new}")
     return Comparison(changes, failed, warnings)
 
 
 def _change(key: Key, old: _Row, new: _Row) -> Change:
-    names = [name for name, row in (("A", old), ("B", new)) if row.flagged]
-    flagged = f"quality flags: {', '.join(names)}" if names else ""
+    flagged = tuple(name for name, row in (("A", old), ("B", new)) if row.flagged)
+    known = old.sha256 is not None and new.sha256 is not None
+    same_file = old.sha256 == new.sha256 if known else None
     if len(old.rounds) < 2 or len(new.rounds) < 2:
-        return Change(key, old.p50_us, new.p50_us, flagged=flagged)
+        return Change(key, old.p50_us, new.p50_us, flagged=flagged, same_file=same_file)
     medians = [
         bootstrap(row.rounds, (0.5,), resamples=_RESAMPLES, seed=seed)[:, 0]
         for seed, row in enumerate((old, new))
     ]
     quiet = [_quiet_medians(row.rounds, seed) for seed, row in enumerate((old, new))]
     intervals = _ratio_interval(*medians), _ratio_interval(*quiet)
-    return Change(key, old.p50_us, new.p50_us, *intervals, flagged)
+    return Change(key, old.p50_us, new.p50_us, *intervals, flagged, same_file)
 
 
 def _quiet_medians(rounds: Rounds, seed: int) -> NDArray[np.float64]:
@@ -168,6 +210,7 @@ class _Row:
     p50_us: float
     rounds: Rounds
     flagged: bool
+    sha256: str | None  # Of the model file; None where the document has none.
 
 
 @dataclass(frozen=True)
@@ -185,7 +228,7 @@ class _File:
                 if key in rows:
                     raise ValueError(f"two rows of {key}")
                 p50_us = _check_median(row["predict_us"]["p50"])
-                rows[key] = _Row(p50_us, _samples(row), bool(row.get("tainted")))
+                rows[key] = _Row(p50_us, _samples(row), bool(row.get("tainted")), row.get("sha256"))
             failed = {_key(row): str(row["error"]) for row in content.get("failed", ())}
             return cls(rows, failed, str(content.get("environment", {}).get("cpu", "unknown")))
 

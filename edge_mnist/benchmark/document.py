@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.environment import environment
-from ..bundle import SHIPPED, Artifact, read_bundle, sha256
-from ..errors import BundleError, DataError
+from ..bundle import SHIPPED, sha256
+from ..bundle.provenance import provenance
+from ..errors import DataError
 from ..system.machine import SensorReading
 from .measurement import Group, Job, Measurement
 from .pareto import int8_slowdowns, pareto_best
@@ -100,7 +101,7 @@ def _evidence(group: Group) -> dict[str, Any]:
 
 def _result(measurement: Measurement, group: Group, plan: Plan) -> dict[str, Any]:
     artifact, runtime = measurement.job.artifact, measurement.job.runtime
-    content = artifact.path.read_bytes()
+    content, origin = artifact.path.read_bytes(), provenance(artifact)
     warm_up = measurement.warm_up
     row = {
         "runtime": f"{runtime.distribution} {runtime.version}",
@@ -108,7 +109,13 @@ def _result(measurement: Measurement, group: Group, plan: Plan) -> dict[str, Any
         "precision": artifact.precision,
         "sha256": sha256(content),
         "size_bytes": len(content),
-        **stated_accuracy(artifact),
+        "accuracy": origin.accuracy,
+        "accuracy_data": origin.accuracy_data,
+        "model": {
+            "bundle": origin.bundle,
+            "manifest_sha256": origin.manifest_sha256,
+            "trained_on": origin.trained_on,
+        },
         **measurement.loaded,
         "warm_up": {name: warm_up[name] for name in ("predictions", "seconds", "stable")},
         **{f"{name}_us": summary(rounds) for name, rounds in measurement.rounds.items()},
@@ -138,25 +145,6 @@ def _windows(measurement: Measurement, length_s: float, count: int) -> list[dict
         }
         for index, rounds in sorted(parts.items())
     ]
-
-
-def stated_accuracy(artifact: Artifact) -> dict[str, Any]:
-    """Return the accuracy that a file's manifest states; nothing is evaluated.
-
-    Returns:
-        `accuracy`, in [0, 1], and `accuracy_data`, the name of its data set. Both are None where
-        the file has no manifest, or its manifest states no accuracy.
-    """
-    unknown = {"accuracy": None, "accuracy_data": None}
-    if artifact.spec is None:
-        return unknown
-    try:
-        manifest = read_bundle(artifact.path.parent).manifest
-        entry = next(e for e in manifest["artifacts"] if e["file"] == artifact.name)
-        accuracy, data = float(entry["accuracy"]), str(manifest["evaluation"]["data"])
-    except (BundleError, KeyError, TypeError, ValueError, StopIteration):
-        return unknown
-    return {"accuracy": accuracy, "accuracy_data": data} if 0 <= accuracy <= 1 else unknown
 
 
 def as_json(document: dict[str, Any]) -> str:

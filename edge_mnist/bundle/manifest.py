@@ -188,13 +188,23 @@ def find_artifacts(
 
 
 def newest_bundle(root: File = RUNS) -> Path:
-    """Return the newest bundle of a run folder in `root`, or the shipped one."""
+    """Return the newest bundle of a run folder in `root`.
+
+    Raises:
+        BundleError: there is none.
+    """
     from pathlib import Path
 
     # A bundle that is being written has a name that begins with a dot.
     found = (p for p in Path(root).glob(f"*/*/{MANIFEST}") if p.parent.name[0] != ".")
     manifests = sorted(found, key=lambda path: path.stat().st_mtime)
-    return manifests[-1].parent if manifests else Path(SHIPPED)
+    if not manifests:
+        raise BundleError(
+            f"Expected a bundle in {root}/*/ for --latest, got none; make one with: edge-mnist "
+            f"quickstart, or leave out --latest for the model that ships with edge-mnist.",
+            code="bundle-latest",
+        )
+    return manifests[-1].parent
 
 
 def _file(path: str, scaling: Scaling | None) -> Artifact:

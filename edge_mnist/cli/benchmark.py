@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import FILE, backend_option, find_model, scaling_options
+from .options import (
+    FILE,
+    backend_option,
+    check_latest,
+    find_model,
+    latest_option,
+    name_model,
+    scaling_options,
+)
 
 if TYPE_CHECKING:
     from ..bundle.model_spec import Scaling
@@ -31,6 +39,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 
 @click.command(short_help="Latency of a prediction on this machine.")
 @click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path())
+@latest_option
 @backend_option("all that are installed")
 @scaling_options
 @click.option(
@@ -46,6 +55,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option("--html", "html_file", type=FILE, help="Write a report with plots here.")
 def benchmark(
     models: tuple[str, ...],
+    latest: bool,
     backend: str | None,
     scaling: Scaling | None,
     threads: tuple[int, ...],
@@ -61,7 +71,7 @@ def benchmark(
     The processes take turns, so that a drift of the machine affects all rows alike. The exit
     status is 1 if a row failed; the other rows are printed and written all the same.
     """
-    from ..backends.selection import pairs
+    from ..backends.selection import choose, pairs
     from ..benchmark.plan import make_plan
     from ..benchmark.progress import progress_bar
     from ..benchmark.suite import check_failures, report_files, run
@@ -70,10 +80,15 @@ def benchmark(
 
     if quick + (runs is not None) + (duration is not None) > 1:
         raise click.UsageError("Expected one of --quick, --runs and --duration, got several.")
-    artifacts = [a for model in models or (None,) for a in find_model(model, scaling)]
+    check_latest(latest, *models)
+    found = [find_model(model, latest=latest, scaling=scaling) for model in models or (None,)]
+    artifacts = [artifact for bundle in found for artifact in bundle]
     for file in filter(None, (json_file, csv_file, html_file)):
         check_writable(file)
     jobs = [(a, r, t) for a, r in pairs(artifacts, backend) for t in threads]
+    for bundle in found:
+        if measured := [a for a in bundle if any(a is job[0] for job in jobs)]:
+            name_model(choose(measured, backend=backend)[0])
     plan = make_plan(quick=quick, runs=runs, duration_s=duration, rows=len(jobs))
     with progress_bar() as show:
         document = run(jobs, plan=plan, show=show)

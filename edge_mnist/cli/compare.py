@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import click
 
-from .options import FILE
+from .options import FILE, json_option
 
 
 @click.command(short_help="Compare two benchmark files.")
@@ -20,7 +21,9 @@ from .options import FILE
     show_default=True,
     help="Exit with 1 if a median has become slower than this.",
 )
-def compare(old: Path, new: Path, fail_over: str) -> None:
+@click.option("--strict", is_flag=True, help="Exit with 1 also if a row is unclear.")
+@json_option(help="JSON instead of a table.")
+def compare(old: Path, new: Path, fail_over: str, strict: bool, as_json: bool) -> None:
     """Compare two benchmark files; exit with 1 if B is slower than A by more than a limit.
 
     A change counts if its 99 % confidence interval, and that of the quietest tenth of the rounds,
@@ -32,8 +35,8 @@ def compare(old: Path, new: Path, fail_over: str) -> None:
     comparison = compare_files(old, new)
     for warning in comparison.warnings:
         click.echo(f"edge-mnist: warning: {warning}", err=True)
-    click.echo(comparison.text(limit))
-    comparison.check(limit)
+    click.echo(json.dumps(comparison.to_json(limit)) if as_json else comparison.text(limit))
+    comparison.check(limit, strict=strict)
 
 
 def _fraction(text: str) -> float:

@@ -20,7 +20,12 @@ Command = Callable[..., None]
 
 FILE = click.Path(path_type=Path)
 model_option = click.option(
-    "--model", type=click.Path(), help="A bundle, a .tflite or an .onnx file."
+    "--model",
+    type=click.Path(),
+    help="A bundle, a .tflite or an .onnx file, edge or nano.  [default: edge]",
+)
+latest_option = click.option(
+    "--latest", is_flag=True, help="The newest bundle in runs/ instead of the shipped model."
 )
 json_option = functools.partial(click.option, "--json", "as_json", is_flag=True)
 
@@ -62,19 +67,39 @@ def scaling_options(command: Command) -> Command:
     return with_scaling
 
 
-def find_model(model: str | None, scaling: Scaling | None = None) -> tuple[Artifact, ...]:
-    """Return MODEL's files; without MODEL the newest bundle's, or the shipped one's."""
+def check_latest(latest: bool, *models: str | None) -> None:
+    """Refuse --latest together with a MODEL."""
+    if latest and any(model is not None for model in models):
+        raise click.UsageError("Expected a MODEL or --latest, got both.")
+
+
+def find_model(
+    model: str | None, *, latest: bool, scaling: Scaling | None = None
+) -> tuple[Artifact, ...]:
+    """Return the files of MODEL, or of the newest bundle in runs/; without both of `edge`."""
     from ..bundle import find_artifacts, newest_bundle
 
-    return find_artifacts(newest_bundle() if model is None else model, scaling=scaling)
+    check_latest(latest, model)
+    return find_artifacts(newest_bundle() if latest else model, scaling=scaling)
 
 
-def load_classifier(model: str | None, backend: str | None, scaling: Scaling | None) -> Classifier:
-    """Load MODEL, and print a note if the scaling of its pixels is assumed."""
+def name_model(artifact: Artifact) -> None:
+    """Print on stderr which model a command uses: its bundle, training data and accuracy."""
+    from ..bundle.provenance import provenance
+
+    click.echo(f"Model: {provenance(artifact).line}", err=True)
+
+
+def load_classifier(
+    model: str | None, *, latest: bool, backend: str | None, scaling: Scaling | None
+) -> Classifier:
+    """Load MODEL and name it, and print a note if the scaling of its pixels is assumed."""
     from ..backends.selection import choose
     from ..classifier import Classifier
 
-    classifier = Classifier.from_artifact(*choose(find_model(model, scaling), backend=backend))
+    artifacts = find_model(model, latest=latest, scaling=scaling)
+    classifier = Classifier.from_artifact(*choose(artifacts, backend=backend))
+    name_model(classifier.artifact)
     if classifier.scaling_from == "assumed":
         click.echo(
             f"edge-mnist: note: {model} does not say how it takes pixels; assumed is "

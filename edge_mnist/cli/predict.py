@@ -14,6 +14,7 @@ from .options import (
     FILE,
     backend_option,
     json_option,
+    latest_option,
     load_classifier,
     model_option,
     scaling_options,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Read the digit in pictures.")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @model_option
+@latest_option
 @backend_option("the best installed")
 @scaling_options
 @click.option("--many", is_flag=True, help="Several digits a picture, read left to right.")
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 def predict(
     images: tuple[str, ...],
     model: str | None,
+    latest: bool,
     backend: str | None,
     scaling: Scaling | None,
     many: bool,
@@ -55,7 +58,7 @@ def predict(
     from ..vision.picture_files import list_pictures
 
     pictures = list(list_pictures(images))
-    classifier = load_classifier(model, backend, scaling)
+    classifier = load_classifier(model, latest=latest, backend=backend, scaling=scaling)
     names = [name for name, _ in pictures if name != "-"]
     folder = ModelInputFolder(save_to, names) if save_to else None
     unreadable = 0

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ServeError
-from .options import FILE, backend_option, model_option, scaling_options
+from .options import (
+    FILE,
+    backend_option,
+    check_latest,
+    latest_option,
+    model_option,
+    scaling_options,
+)
 
 if TYPE_CHECKING:
     from ..bundle.model_spec import Scaling
@@ -16,6 +23,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="A page to draw a digit on, and an API.")
 @model_option
+@latest_option
 @backend_option("all that are installed")
 @scaling_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all networks.")
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="Log no requests.")
 def serve(
     model: str | None,
+    latest: bool,
     backend: str | None,
     scaling: Scaling | None,
     host: str,
@@ -53,6 +62,7 @@ def serve(
     """
     from importlib.util import find_spec
 
+    check_latest(latest, model)
     needed = ("prometheus_client", "starlette", "uvicorn")
     if missing := [name for name in needed if find_spec(name) is None]:
         raise ServeError(
@@ -65,7 +75,7 @@ def serve(
     from ..serve.settings import ServerOptions
 
     run_server(
-        ModelSource(model, backend, scaling),
+        ModelSource(model, latest=latest, backend=backend, scaling=scaling),
         ServerOptions(host, port, token, origins),
         benchmark=benchmark,
         log=not quiet,

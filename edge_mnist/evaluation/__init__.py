@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from .accuracy import Evaluation, classify, classify_pictures, confusion_matrix, evaluate
+from .accuracy import (
+    Evaluation,
+    check_classes,
+    classify,
+    classify_pictures,
+    confusion_matrix,
+    evaluate,
+)
 
-__all__ = ["Evaluation", "classify", "classify_pictures", "confusion_matrix", "evaluate"]
+__all__ = [
+    "Evaluation",
+    "check_classes",
+    "classify",
+    "classify_pictures",
+    "confusion_matrix",
+    "evaluate",
+]

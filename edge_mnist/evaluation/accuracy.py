@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,15 +29,16 @@ class Evaluation:
     Attributes:
         artifact: the file.
         backend: the runtime's name.
-        probabilities: (n, 10) float32, or one column for each of the model's classes.
-        confusion: (10, 10) counts: row the true digit, column the digit read. A model of more
-            classes has as many columns.
+        probabilities: (n, classes) float32.
+        confusion: (classes, classes) counts: row the true label, column the label read.
+        labels: the model's labels, one for each column.
     """
 
     artifact: Artifact
     backend: str
     probabilities: NDArray[np.float32]
     confusion: NDArray[np.int64]
+    labels: tuple[str, ...]
 
     @property
     def images(self) -> int:
@@ -59,13 +60,29 @@ def evaluate(artifact: Artifact, runtime: Runtime, split: Split) -> Evaluation:
     """Run every image of a split through one file in one runtime.
 
     Raises:
-        ModelError: the file cannot be loaded, or its labels are not the digits.
+        ModelError: the file cannot be loaded, or its classes are not those of the data.
     """
-    probabilities = classify(Classifier.from_artifact(artifact, runtime), split.images)
-    confusion = confusion_matrix(
-        split.labels, probabilities.argmax(axis=1), classes=probabilities.shape[1]
-    )
-    return Evaluation(artifact, runtime.backend, probabilities, confusion)
+    classifier = Classifier.from_artifact(artifact, runtime)
+    check_classes(classifier, split.classes, data=split.name)
+    probabilities = classify(classifier, split.images)
+    labels = classifier.spec.labels
+    confusion = confusion_matrix(split.labels, probabilities.argmax(axis=1), classes=len(labels))
+    return Evaluation(artifact, runtime.backend, probabilities, confusion, labels)
+
+
+def check_classes(classifier: Classifier, classes: Sequence[str], *, data: str) -> None:
+    """Check that a model has as many classes as the data.
+
+    Raises:
+        ModelError: it has more or fewer.
+    """
+    if len(classifier.spec.labels) != len(classes):
+        raise ModelError(
+            f"Expected a model of {len(classes)} classes for {data}, got "
+            f"{classifier.artifact.name} with {len(classifier.spec.labels)}; choose other --data "
+            f"or another model.",
+            code="model-classes",
+        )
 
 
 def classify(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -121,10 +138,8 @@ def classify_pictures(
 def confusion_matrix(
     labels: NDArray[np.integer], digits: NDArray[np.integer], *, classes: int = 10
 ) -> NDArray[np.int64]:
-    """Return counts (10, 10), or more for more classes: row the true label, column the one read."""
-    columns = max(10, classes)
-    rows = max(10, int(labels.max()) + 1)
+    """Return counts (classes, classes): row the true label, column the label read."""
     # bincount takes integers of the machine's own width, which is 32 bits on a 32-bit Pi.
-    cells = labels.astype(np.intp) * columns + digits.astype(np.intp)
-    counts = np.bincount(cells, minlength=rows * columns).reshape(rows, columns)
+    cells = labels.astype(np.intp) * classes + digits.astype(np.intp)
+    counts = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
     return counts.astype(np.int64)

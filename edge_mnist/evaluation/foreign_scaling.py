@@ -15,7 +15,7 @@ from ..datasets import Source, Split
 from ..errors import DataError
 from ..foreign_models import scaling_search, spec_inference
 from ..system.text_table import percent
-from .accuracy import classify
+from .accuracy import check_classes, classify
 
 # With a lower accuracy than this no scaling fits.
 _FITS = 0.5
@@ -125,6 +125,7 @@ def find_scaling(artifact: Artifact, runtime: Runtime, split: Split) -> ForeignS
     """Find a foreign file's scaling: given, stated in the file, or tried on labelled images."""
     classifier = Classifier.from_artifact(artifact, runtime)
     spec = classifier.spec
+    check_classes(classifier, split.classes, data=split.name)
     if classifier.scaling_from == "given":
         return ForeignScaling(artifact, spec, "given")
     choices = spec_inference.candidates(classifier.session.input, spec.channels)

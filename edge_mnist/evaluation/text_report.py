@@ -17,14 +17,9 @@ def accuracy_table(results: Sequence[Evaluation]) -> str:
 
 
 def confusion_table(result: Evaluation) -> str:
-    """Return the confusion matrix, with one column for all classes beyond the digits."""
-    others = result.confusion[:, 10:].sum(axis=1)
-    more = result.confusion.shape[1] > 10
-    counts = [
-        [str(digit), *map(str, row[:10]), *([str(others[digit])] if more else [])]
-        for digit, row in enumerate(result.confusion)
-    ]
-    return table(("", *map(str, range(10)), *(["other"] if more else [])), counts)
+    """Return the confusion matrix under the model's labels."""
+    rows = zip(result.labels, result.confusion, strict=True)
+    return table(("", *result.labels), [[label, *map(str, row)] for label, row in rows])
 
 
 def evaluation_text(
@@ -46,20 +41,25 @@ def evaluation_text(
     parts.append(accuracy_table(results))
     parts.append(
         f"Confusion of {shown.artifact.name} on {shown.backend} on {data}\n"
-        f"(rows: the true digit; columns: the digit read)"
+        f"(rows: the true label; columns: the label read)"
     )
     parts.append(confusion_table(shown))
     return "\n\n".join(parts)
 
 
 def evaluation_json(
-    data: str, results: Sequence[Evaluation], scalings: Sequence[ForeignScaling]
+    data: str,
+    results: Sequence[Evaluation],
+    *,
+    scalings: Sequence[ForeignScaling],
+    model: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the document of `evaluate --json`."""
+    """Return the document of `evaluate --json`; `model` as `provenance.model_json` returns it."""
     inputs = {scaling.artifact.path: {"input": scaling.document} for scaling in scalings}
     return {
         "data": data,
         "images": results[0].images,
+        "model": model,
         "results": [
             {
                 "file": result.artifact.name,
@@ -84,7 +84,12 @@ def pictures_table(counts: Mapping[str, tuple[int, int, int]]) -> str:
 
 
 def pictures_json(
-    data: str, file: str, backend: str, counts: Mapping[str, tuple[int, int, int]]
+    data: str,
+    file: str,
+    backend: str,
+    counts: Mapping[str, tuple[int, int, int]],
+    *,
+    model: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the document of `evaluate --data paper --json`."""
     pictures, correct, rejected = (sum(column) for column in zip(*counts.values(), strict=True))
@@ -96,4 +101,4 @@ def pictures_json(
         "refused": rejected,
         "conditions": {name: right / count for name, (count, right, _) in counts.items()},
     }
-    return {"data": data, "images": pictures, "results": [result]}
+    return {"data": data, "images": pictures, "model": model, "results": [result]}

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..backends import Runtime
 from ..backends.selection import pairs
-from ..benchmark.document import stated_accuracy
-from ..bundle import Artifact, find_artifacts, newest_bundle
+from ..bundle import MODELS, Artifact, find_artifacts, newest_bundle
 from ..bundle.model_spec import Scaling
+from ..bundle.provenance import model_json, provenance
 from ..classifier import Classifier, choose
 from ..errors import ModelError
 from .problem_details import RequestError
@@ -26,7 +26,8 @@ DEFAULT_NAME = "default"
 class ModelSource:
     """The options that select the models; each reload uses them again."""
 
-    model: str | None = None  # A bundle, a .tflite or an .onnx; None takes the newest bundle.
+    model: str | None = None  # A bundle, a .tflite or an .onnx; None for the shipped `edge`.
+    latest: bool = False  # Use the newest bundle in runs/ instead of `model`.
     backend: str | None = None  # The only runtime to use; None uses all that are installed.
     scaling: Scaling | None = None  # Scaling of the pixels, for a file without a manifest.
 
@@ -36,6 +37,7 @@ class LoadedModels:
     """All classifiers of a bundle. A reload makes a new object and leaves this one as it is."""
 
     bundle: str  # Name of the bundle's folder or of the file.
+    model: Mapping[str, Any]  # Origin and hashes of its files, as `evaluate --json` has them.
     by_name: Mapping[str, Classifier]  # The default is the first.
     load_errors: tuple[str, ...] = ()  # A message for each file that a runtime refused.
 
@@ -43,6 +45,11 @@ class LoadedModels:
     def names(self) -> list[str]:
         """All names, the default model's first."""
         return list(self.by_name)
+
+    @property
+    def origin(self) -> str:
+        """The default model's bundle, training data and accuracy, in one line."""
+        return provenance(self.by_name[self.names[0]].artifact).line
 
     def get(self, name: str | None) -> tuple[str, Classifier]:
         """Return a model's own name and its classifier; None and "default" mean the default.
@@ -64,6 +71,7 @@ class LoadedModels:
         """Return the names and properties of all models; accuracies are the manifest's."""
         return {
             "bundle": self.bundle,
+            "model": self.model,
             "default": self.names[0],
             "models": [_model_json(name, classifier) for name, classifier in self.by_name.items()],
             "refused": list(self.load_errors),
@@ -76,7 +84,7 @@ def load_models(source: ModelSource) -> LoadedModels:
     Raises:
         BundleError, ModelError, BackendError: the default model cannot be loaded.
     """
-    path = newest_bundle() if source.model is None else source.model
+    path = newest_bundle() if source.latest else source.model
     artifacts = find_artifacts(path, scaling=source.scaling)
     default = choose(artifacts, backend=source.backend)
     loaded, errors = {_model_name(*default): _load_warm(*default)}, []
@@ -87,7 +95,9 @@ def load_models(source: ModelSource) -> LoadedModels:
             loaded[_model_name(*pair)] = _load_warm(*pair)
         except ModelError as error:
             errors.append(str(error))
-    return LoadedModels(Path(path).name, loaded, tuple(errors))
+    bundle = Path(path or MODELS[0]).name
+    model = {**model_json(artifacts), "bundle": bundle}  # Clients get no path of this machine.
+    return LoadedModels(bundle, model, loaded, tuple(errors))
 
 
 def _load_warm(artifact: Artifact, runtime: Runtime) -> Classifier:
@@ -106,6 +116,7 @@ def _model_name(artifact: Artifact, runtime: Runtime) -> str:
 
 def _model_json(name: str, classifier: Classifier) -> dict[str, Any]:
     artifact, spec = classifier.artifact, classifier.spec
+    origin = provenance(artifact)
     return {
         "name": name,
         "file": artifact.name,
@@ -114,7 +125,8 @@ def _model_json(name: str, classifier: Classifier) -> dict[str, Any]:
         "precision": artifact.precision,
         "size_bytes": artifact.size_bytes,
         "sha256": artifact.sha256,
-        **stated_accuracy(artifact),
+        "accuracy": origin.accuracy,
+        "accuracy_data": origin.accuracy_data,
         "input": {"shape": list(spec.shape), "dtype": "uint8"},
         "labels": list(spec.labels),
         "threshold": spec.threshold,

@@ -46,6 +46,7 @@ def serve(
     if benchmark is not None:
         read_panel(benchmark)  # Raises before the server starts.
     service = Service(source, settings)
+    log_line(f"Model: {service.models.origin}")
     for error in service.models.load_errors:
         log_line(f"edge-mnist: warning: {error}")
     with _listen(options) as listener:

@@ -54,6 +54,7 @@ class Service:
         else:
             self.metrics.reloads.labels(result="done").inc()
             log_line(f"Reloaded {self.models.bundle}: {', '.join(self.models.names)}")
+            log_line(f"Model: {self.models.origin}")
 
     async def _process_body(self, request: Request, work: Callable[[bytes], Result]) -> Result:
         """Read the body within the limits, and call `work` with it in a worker thread."""

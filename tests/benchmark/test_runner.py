@@ -108,7 +108,9 @@ def test_ctrl_c_leaves_no_process_and_no_file(long_benchmark: Any, tmp_path: Pat
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert (out, err.strip()) == ("", "edge-mnist: error: interrupted")
+    model, *rest = err.split("\n")
+    assert model.startswith("Model: ")
+    assert (out, "".join(rest)) == ("", "edge-mnist: error: interrupted")
     assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
     assert list(tmp_path.iterdir()) == []
 

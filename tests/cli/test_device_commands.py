@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_mnist import backends
+from edge_mnist import Classifier, __version__, backends
 from tests.classifier.test_classifier import remedy
-from tests.conftest import REPOSITORY, SHIPPED, WHOLE, Cli
+from tests.conftest import REPOSITORY, SHIPPED, WHOLE, Cli, drawn_bundle
 from tests.errors import assert_error, error_line
 
 DIGITS = REPOSITORY / "examples" / "digits"
@@ -119,14 +119,104 @@ def test_predict_goes_on_past_a_bad_picture_and_says_so(cli: Cli, tmp_path: Path
     assert error_line(done).startswith("Expected 2 readable pictures, got 1 that are not")
 
 
-def test_predict_takes_the_newest_bundle_else_the_shipped_one(cli: Cli, tmp_path: Path) -> None:
-    shipped = cli("predict", DIGITS / "4.png", "--json", cwd=tmp_path).stdout
-    bundle = tmp_path / "runs" / "mine" / "bundle"
-    shutil.copytree(WHOLE, bundle)
-    assert cli("predict", DIGITS / "4.png", "--json", cwd=tmp_path).stdout == shipped
-    (bundle / "model-int8.tflite").write_bytes(b"")
-    done = cli("predict", DIGITS / "4.png", cwd=tmp_path, status=2)
-    assert str(Path("runs/mine/bundle/model-int8.tflite")) in error_line(done)
+EDGE = "Model: edge (ships with edge-mnist), trained on mnist-train, 99.61 % on mnist-test\n"
+# Commands that use a model, each as short as it can be.
+USES = {
+    "predict": ("predict", DIGITS / "4.png"),
+    "evaluate": ("evaluate", "--data", "synthetic", "--limit", "20"),
+    "benchmark": ("benchmark", "--runs", "10", "--backend", "litert"),
+}
+
+
+@pytest.mark.parametrize("command", USES)
+def test_the_default_is_the_shipped_model_and_latest_the_newest_bundle(
+    cli: Cli, tmp_path: Path, command: str
+) -> None:
+    none = cli(*USES[command], "--latest", cwd=tmp_path, status=2)
+    assert_error(none, "bundle-latest", "runs/*/", "edge-mnist quickstart")
+    drawn_bundle(tmp_path / "runs" / "mine" / "bundle")
+    assert cli(*USES[command], cwd=tmp_path).stderr == EDGE
+    assert cli(*USES[command], "--latest", cwd=tmp_path).stderr == (
+        "Model: runs/mine/bundle, trained on synthetic-train (drawn digits, not MNIST), "
+        "99.61 % on synthetic-test\n"
+    )
+    model = ("--model", "nano") if command == "predict" else ("nano",)
+    both = cli(*USES[command], *model, "--latest", cwd=tmp_path, status=2)
+    assert error_line(both).startswith("Expected a MODEL or --latest, got both.")
+
+
+def test_the_command_line_and_classifier_use_the_same_model(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(SHIPPED.parent / "nano", tmp_path / "runs" / "mine" / "bundle")
+    row = json.loads(cli("predict", DIGITS / "4.png", "--json", cwd=tmp_path).stdout)
+    monkeypatch.chdir(tmp_path)
+    expected = Classifier().predict(DIGITS / "4.png")
+    np.testing.assert_allclose(row["probabilities"], expected.probabilities, atol=1e-6)
+    other = Classifier(tmp_path / "runs" / "mine" / "bundle").predict(DIGITS / "4.png")
+    assert np.abs(expected.probabilities - other.probabilities).max() > 1e-3
+
+
+def test_a_file_is_named_by_its_bundle_or_has_no_manifest(cli: Cli, tmp_path: Path) -> None:
+    picture = DIGITS / "4.png"
+    done = cli("predict", picture, "--model", WHOLE / "model-float32.onnx")
+    assert done.stderr == f"Model: {WHOLE}, trained on mnist-train, 99.58 % on mnist-test\n"
+    shutil.copy(WHOLE / "model-int8.tflite", tmp_path / "mine.tflite")
+    done = cli("predict", picture, "--model", "mine.tflite", cwd=tmp_path)
+    assert done.stderr.splitlines()[0] == "Model: mine.tflite (no manifest)"
+
+
+@pytest.mark.parametrize("stated", [None, {}, {"data": 3}, {"data": {"name": "a\x1b[2J"}}])
+def test_a_manifest_may_state_no_training_data(cli: Cli, tmp_path: Path, stated: object) -> None:
+    bundle = drawn_bundle(tmp_path / "bundle")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"training": stated}))
+    done = cli("predict", DIGITS / "4.png", "--model", "bundle", cwd=tmp_path)
+    assert done.stderr == "Model: bundle, training data not stated, 99.61 % on synthetic-test\n"
+
+
+def test_evaluate_json_says_which_model(cli: Cli, tmp_path: Path) -> None:
+    options = ("--data", "synthetic", "--limit", "20", "--json")
+    bundle = drawn_bundle(tmp_path / "bundle")
+    model = json.loads(cli("evaluate", bundle, *options).stdout)["model"]
+    files = sorted(path for path in bundle.iterdir() if path.name != "manifest.json")
+    assert model == {
+        "bundle": str(bundle),
+        "manifest_sha256": hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest(),
+        "file_sha256": {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
+        "trained_on": "synthetic-train",
+        "edge_mnist": __version__,
+    }
+    alone = Path(shutil.copy(bundle / "model-int8.onnx", tmp_path / "mine.onnx"))
+    model = json.loads(cli("evaluate", alone, *options).stdout)["model"]
+    assert (model["bundle"], model["manifest_sha256"], model["trained_on"]) == (
+        str(alone),
+        None,
+        None,
+    )
+    assert model["file_sha256"] == {"mine.onnx": hashlib.sha256(alone.read_bytes()).hexdigest()}
+
+
+def test_evaluate_fails_below_the_least_accuracy(cli: Cli) -> None:
+    options = ("evaluate", "--data", "synthetic", "--limit", "300", "--json")
+    row = json.loads(cli(*options).stdout)["results"][0]
+    assert 0 < row["errors"] < 100
+    exact = f"{100 * (300 - row['errors']) / 300}"
+    cli(*options, "--min-accuracy", exact)
+    done = cli(*options, "--min-accuracy", "99.9%", status=1)
+    assert json.loads(done.stdout)["results"][0] == row
+    assert_error(done, "gate-accuracy", "99.9 % on synthetic-test", "model-int8.")
+    done = cli(*options, "--min-accuracy", "101", status=2)
+    assert "expected a percentage such as 99.5, got '101'" in error_line(done)
+
+
+def test_evaluate_refuses_a_model_of_other_classes(cli: Cli, tmp_path: Path) -> None:
+    images = np.zeros((50, 28, 28), np.uint8)
+    classes = ("ant", "bee", "cat", "dog", "elk")
+    np.savez(tmp_path / "five.npz", images=images, labels=np.arange(50) % 5, classes=classes)
+    done = cli("evaluate", "--data", tmp_path / "five.npz", status=2)
+    assert_error(done, "model-classes", "5 classes for own-five-test", "model-int8.tflite with 10")
+    assert done.stdout == ""
 
 
 def test_evaluate_on_the_stand_in_names_it(cli: Cli) -> None:
@@ -172,7 +262,10 @@ def test_benchmark_writes_the_documented_json(cli: Cli, tmp_path: Path) -> None:
     manifest = json.loads((WHOLE / "manifest.json").read_text())
     jobs = sum(len(backends.installed(a["format"])) for a in manifest["artifacts"])
     assert len(document["results"]) == 2 * jobs
+    digest = hashlib.sha256((WHOLE / "manifest.json").read_bytes()).hexdigest()
+    origin = {"bundle": str(WHOLE), "manifest_sha256": digest, "trained_on": "mnist-train"}
     for row in document["results"]:
+        assert row["model"] == origin
         assert row["file"] in out
         assert row["batch"] == 1
         for timing in (row["invoke_us"], row["predict_us"]):
@@ -201,6 +294,31 @@ def test_compare_fails_on_a_slower_file_and_only_then(cli: Cli, tmp_path: Path) 
     (tmp_path / "d.json").write_text("{}")
     done = cli("compare", before, tmp_path / "d.json", status=2)
     assert_error(done, "data-benchmark-schema", "schema")
+
+
+def test_compare_prints_json_and_is_strict(cli: Cli, tmp_path: Path) -> None:
+    def write(name: str, digest: str, level: int) -> Path:
+        rounds = [[20_000] * 9, [level] * 9] * 12
+        row = {"file": "m.onnx", "backend": "onnx", "threads": 1, "batch": 1, "sha256": digest}
+        row |= {"predict_us": {"p50": 20.0}, "samples_ns": {"predict": rounds}}
+        (tmp_path / name).write_text(json.dumps({"schema": 1, "results": [row]}))
+        return tmp_path / name
+
+    same, other = write("a.json", "1" * 64, 20_000), write("b.json", "2" * 64, 30_000)
+    done = cli("compare", same, other, "--json")
+    document = json.loads(done.stdout)
+    (row,) = document["rows"]
+    assert row["verdict"] == "unclear"
+    assert row["same_file"] is False
+    assert (row["file"], row["a_us"], row["b_us"], row["ratio"]) == ("m.onnx", 20, 20, 1)
+    assert row["interval"][0] <= 1 < row["interval"][1]
+    warning = f"not the same model: m.onnx has another SHA-256 in {other}"
+    assert document["warnings"] == [warning]
+    assert done.stderr == f"edge-mnist: warning: {warning}\n"
+    strict = cli("compare", same, other, "--json", "--strict", status=1)
+    assert json.loads(strict.stdout) == document
+    assert_error(strict, "gate-benchmark-unclear", "m.onnx on onnx")
+    assert cli("compare", same, same, "--strict").stderr == ""
 
 
 def test_doctor_says_what_is_used(cli: Cli) -> None:
@@ -306,7 +424,7 @@ def test_a_link_is_followed_and_kept(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_standard_error_holds_nothing_but_ours(cli: Cli) -> None:
-    assert cli("predict", DIGITS / "3.png").stderr == ""
+    assert cli("predict", DIGITS / "3.png").stderr == EDGE
 
 
 def test_an_encoding_that_lacks_a_letter_is_no_reason_to_fail(cli: Cli, tmp_path: Path) -> None:

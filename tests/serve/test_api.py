@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -12,8 +13,8 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from edge_mnist import Classifier
-from tests.conftest import WHOLE, Cli
+from edge_mnist import Classifier, __version__
+from tests.conftest import WHOLE, Cli, drawn_bundle
 from tests.errors import assert_error, error_line
 from tests.serve.conftest import DIGITS, Server, Start
 
@@ -193,7 +194,36 @@ def test_the_models_and_health(server: Server, check: Any) -> None:
     assert served["default"] == MODELS[0]
     assert {model["name"] for model in served["models"]} >= set(MODELS)
     assert served["models"][0]["accuracy"] > 0.99
+    files = {model["file"]: model["sha256"] for model in served["models"]}
+    manifest = (WHOLE / "manifest.json").read_bytes()
+    assert served["model"] == {
+        "bundle": served["bundle"],
+        "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+        "file_sha256": files,
+        "trained_on": "mnist-train",
+        "edge_mnist": __version__,
+    }
     assert server.ask("/healthz").json == {"status": "ok"}
+
+
+def test_latest_serves_the_newest_bundle_and_says_what_it_saw(
+    start: Start, cli: Cli, tmp_path: Path
+) -> None:
+    bundle = drawn_bundle(tmp_path / "runs" / "mine" / "bundle")
+    shipped, latest = start(cwd=tmp_path), start("--latest", cwd=tmp_path)
+    assert shipped.ask("/v1/model").json["bundle"] == "edge"
+    served = latest.ask("/v1/model").json
+    # Clients get the bundle's name, not a path of the server.
+    assert served["bundle"] == served["model"]["bundle"] == "bundle"
+    assert served["model"]["trained_on"] == "synthetic-train"
+    latest.stop()
+    assert latest.log[0] == (
+        "Model: runs/mine/bundle, trained on synthetic-train (drawn digits, not MNIST), "
+        "99.61 % on synthetic-test"
+    )
+    both = cli("serve", "--latest", "--model", bundle, status=2)
+    assert error_line(both).startswith("Expected a MODEL or --latest, got both.")
+    assert_error(cli("serve", "--latest", cwd=bundle, status=2), "bundle-latest")
 
 
 @pytest.mark.slow

@@ -97,7 +97,8 @@ def test_the_log_holds_size_time_and_status_alone(start: Start) -> None:
     predict(one)
     one.ask("/v1/predict?model=secret", b"words", type="text/plain", headers={"X-A": "secret"})
     one.stop()
-    first, second = one.log
+    model, first, second = one.log
+    assert model.startswith("Model: edge (ships with edge-mnist), trained on mnist-train, ")
     assert first.startswith(f"200 {len(SEVEN)} bytes ") and first.endswith(" ms")
     assert second.startswith("404 0 bytes ")
     assert len(second.split()) == 5

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_mnist.datasets import pen
+from tests.conftest import drawn_bundle
 from tests.serve.conftest import DIGITS, Server, Start
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of group test")
@@ -256,6 +257,17 @@ def test_another_model_and_the_panel(server: Server, show: Open) -> None:
     chosen = page.locator("#cost tr.chosen")
     assert "model-float32.onnx" in chosen.inner_text()
     assert "Accuracy on mnist-test" in page.locator("#cost-of").inner_text()
+
+
+def test_the_page_says_that_a_model_saw_only_drawn_digits(
+    server: Server, start: Start, show: Open, tmp_path: Path
+) -> None:
+    page = show(server.address)
+    assert page.locator("#served").inner_text() == "The model bundle, on this device."
+    drawn = show(start("--model", drawn_bundle(tmp_path / "mine")).address)
+    assert drawn.locator("#served").inner_text() == (
+        "The model mine, trained on drawn digits, not MNIST, on this device."
+    )
 
 
 def test_the_token_comes_with_the_address_or_is_asked_for(start: Start, show: Open) -> None:

@@ -342,7 +342,9 @@ async function start() {
     const last = $("model").value || served.default;
     $("model").replaceChildren(...models.map((one) => new Option(`${one.file} on ${one.backend}`, one.name)));
     $("model").value = models.some((one) => one.name === last) ? last : served.default;
-    $("served").textContent = `The model ${served.bundle}, on this device.`;
+    const drawn = served.model.trained_on?.startsWith("synthetic-");
+    const trained = drawn ? ", trained on drawn digits, not MNIST," : ",";
+    $("served").textContent = `The model ${served.bundle}${trained} on this device.`;
     benchmark = (await ask("v1/benchmark")).benchmark;
     complain();
   } catch (error) {

@@ -1,0 +1,107 @@
+"""A model file in; what its manifest states of its training and accuracy out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import BundleError
+from ..system.text_table import percent
+from ..system.version import __version__
+from .manifest import MANIFEST, SHIPPED, Artifact, read_bundle, sha256
+
+# The first part of the names of drawn data sets: synthetic-train, synthetic-test.
+_DRAWN = "synthetic-"
+
+
+class Provenance(NamedTuple):
+    """The origin of a model file. A field that its manifest does not state is None.
+
+    Attributes:
+        bundle: the name of a shipped bundle, else the bundle's folder; a file's path if the file
+            has no manifest.
+        ships: whether the bundle ships with the package.
+        manifest_sha256: the manifest's hash.
+        trained_on: the name of the training data.
+        accuracy: the file's accuracy at its export, in [0, 1].
+        accuracy_data: the name of the data of that accuracy.
+    """
+
+    bundle: str
+    ships: bool = False
+    manifest_sha256: str | None = None
+    trained_on: str | None = None
+    accuracy: float | None = None
+    accuracy_data: str | None = None
+
+    @property
+    def line(self) -> str:
+        """The origin in one line; a model that saw only drawn digits is called that."""
+        if self.manifest_sha256 is None:
+            return f"{self.bundle} (no manifest)"
+        parts = [f"{self.bundle} (ships with edge-mnist)" if self.ships else self.bundle]
+        if self.trained_on is None:
+            parts.append("training data not stated")
+        else:
+            drawn = self.trained_on.startswith(_DRAWN)
+            parts.append(
+                f"trained on {self.trained_on}{' (drawn digits, not MNIST)' if drawn else ''}"
+            )
+        if self.accuracy is not None:
+            parts.append(f"{percent(self.accuracy)} on {self.accuracy_data}")
+        return ", ".join(parts)
+
+
+def provenance(artifact: Artifact) -> Provenance:
+    """Return the origin of a model file."""
+    if artifact.sha256 is None:
+        return Provenance(str(artifact.path))
+    folder = artifact.path.parent
+    ships = folder.parent == Path(SHIPPED).parent
+    name = folder.name if ships else str(folder)
+    try:
+        digest = sha256((folder / MANIFEST).read_bytes())
+        manifest = read_bundle(folder).manifest
+    except (BundleError, OSError):  # It was there when the artifact was found.
+        return Provenance(name, ships)
+    return Provenance(
+        name,
+        ships,
+        digest,
+        _text(manifest, "training", "data", "name"),
+        *_accuracy(manifest, artifact.name),
+    )
+
+
+def model_json(artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """Return the key `model` of JSON outputs, for the files of one bundle or one file.
+
+    Raises:
+        BundleError: a file without a manifest cannot be read.
+    """
+    origin = provenance(artifacts[0])
+    return {
+        "bundle": origin.bundle,
+        "manifest_sha256": origin.manifest_sha256,
+        "file_sha256": {a.name: a.sha256 or sha256(a.read()) for a in artifacts},
+        "trained_on": origin.trained_on,
+        "edge_mnist": __version__,
+    }
+
+
+def _accuracy(manifest: Mapping[str, Any], file: str) -> tuple[float | None, str | None]:
+    data = _text(manifest, "evaluation", "data")
+    entry = next(entry for entry in manifest["artifacts"] if entry["file"] == file)
+    accuracy = entry.get("accuracy")
+    if data is None or isinstance(accuracy, bool) or not isinstance(accuracy, int | float):
+        return None, None
+    return (float(accuracy), data) if 0 <= accuracy <= 1 else (None, None)
+
+
+def _text(manifest: Mapping[str, Any], *keys: str) -> str | None:
+    """Return a name from the manifest; None unless it is short and printable."""
+    value: Any = manifest
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) and value.isprintable() and len(value) < 200 else None
