@@ -123,7 +123,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "gate-export": (
         "Expected a drop of at most {} points, agreement of at least {} % and errors within "
-        "tolerance, got: {}. No bundle was written; --max-drop and --min-agreement set the gate.",
+        "tolerance, got: {}. {}; {}.",
     ),
     "host-backend-missing": (
         "Expected the package {} for KERAS_BACKEND={}, which is not installed; install it with: "

@@ -110,16 +110,19 @@ def export(
 ) -> None:
     """Write the bundle `out` from a Keras model. Every file runs on the whole test set first.
 
+    The bundle holds the files that pass the gate. Its manifest names the others.
+
     Args:
         source_model: the model to export.
         data_source: its data: training images to calibrate with, test images to verify with.
-        out: the bundle folder, new or empty. It is not created if the export fails.
+        out: the bundle folder, new or empty. It is not created if the export fails, or if
+            no file passes the gate.
         options: what to export.
         report: takes lines of progress.
         show: takes the table of verified files, also if the gate fails.
 
     Raises:
-        GateError: a file misses a limit of the gate.
+        GateError: a file missed a limit of the gate. The bundle of the others is written first.
         ModelError, DataError, OutputError: as the messages say.
     """
     with bundle_writer.new_bundle(out) as bundle:
@@ -129,12 +132,18 @@ def export(
         converted = convert(model, int8, options, report=report)
         verified = verify(converted, model.spec, reference, bundle)
         show(parity.text(verified, reference))
-        gate.check(verified, options.gate)
-        for line in slower_than_float([file.artifact for file in verified]):
+        failed = gate.judge(verified, options.gate)
+        passed = [file for file in verified if file.artifact.name not in failed]
+        if not passed:
+            raise gate.error(failed, options.gate, out=None)
+        for line in slower_than_float([file.artifact for file in passed]):
             report(line)
         threshold = choose_threshold(model, report=report)
         description = describe(model, reference, int8, threshold, options.target)
-        bundle.finish(description, verified, batch=options.batch)
+        reasons = {name: [miss.reason for miss in misses] for name, misses in failed.items()}
+        bundle.finish(description, passed, failed=reasons, batch=options.batch)
+    if failed:
+        raise gate.error(failed, options.gate, out=out)
 
 
 def load(source_model: SourceModel, data_source: Source, *, report: Report) -> LoadedModel:
