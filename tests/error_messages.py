@@ -86,6 +86,18 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "files there",
         "Expected {} beside each other, got {} without {}; put the files in one folder",
     ),
+    "data-label-count": (
+        "Expected {} labels, one for each output of the model in its order, got {} ({}) in "
+        "--labels.",
+    ),
+    "data-label-names": (
+        "Expected the names of the classes in {} ({}) in any order in --labels, got {}; correct "
+        "the option.",
+    ),
+    "data-label-order": (
+        "Expected the classes of {} in the order of the model's outputs, got {}: accuracy {} on "
+        "{}, and {} with --labels {}; add that option.",
+    ),
     "data-labels": (
         "Expected labels of shape (n,), integers 0 to 9, got {} {} with values {}; give one "
         "digit per image",
@@ -109,8 +121,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected MNIST at {}, which cannot be read: {}; check the path and its permissions",
     ),
     "data-pixel-span": (
-        "Expected calibration images that span {} to {}, as the model spec says, got {} to {} "
-        "in {}: pixels scaled twice? Give uint8 in 0…255, or floats in 0…1.",
+        "Expected images that span most of the pixels 0 to 255, got {} to {} in {}: pixels scaled "
+        "twice? Give uint8 in 0…255, or floats in 0…1.",
     ),
     "data-unavailable": (
         "Expected MNIST in the cache or at a mirror, got none ({}); connect to a network once, "
@@ -171,6 +183,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "model-batch": (
         "Expected --batch with .onnx files, got only {}; a .tflite file takes one image at a time.",
     ),
+    "model-chance": (
+        "Expected a model that reads {} better than chance, got accuracy {} on {}, where chance "
+        "is {}; train it on such images, with the classes in this order: {}.",
+    ),
     "model-channels": ("Expected one mean and deviation, or one for each of {} channels, got {}.",),
     "model-dtype": ("Expected a tensor of {}, got {} for {} in {}.",),
     "model-external-weights": (
@@ -187,9 +203,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a model that takes float32 images, got {} in {}.",
     ),
     "model-input-range": (
-        "Expected the range of pixels that this model was trained on, got --input-range {},{}: "
-        "accuracy {} on {}, and {} with {}. Does the model scale pixels itself, or not at all? "
-        "Leave --input-range out, or give that.",
+        "Expected the range of pixels that this model was trained on, got --input-range {}: "
+        "accuracy {} on {}, and {} with --input-range {}; give that, or leave the option out.",
     ),
     "model-input-scale": (
         "Expected a scale and zero point for the {} input {}, or pixels as they are, got no "

@@ -58,10 +58,14 @@ class Evaluation:
 def evaluate(artifact: Artifact, runtime: Runtime, split: Split) -> Evaluation:
     """Run every image of a split through one file in one runtime.
 
+    If the split has the model's classes in another order, as folders do, names decide.
+
     Raises:
         ModelError: the file cannot be loaded, or its labels are not the digits.
     """
-    probabilities = classify(Classifier.from_artifact(artifact, runtime), split.images)
+    classifier = Classifier.from_artifact(artifact, runtime)
+    split = split.aligned(classifier.labels)
+    probabilities = classify(classifier, split.images)
     confusion = confusion_matrix(
         split.labels, probabilities.argmax(axis=1), classes=probabilities.shape[1]
     )

@@ -23,6 +23,7 @@ from .bundle_writer import BundleWriter
 from .conversion import source_model as source_models
 from .conversion import spec_inference
 from .conversion.converter import ConvertedFile, Make, Report, convert_for, load_converter
+from .conversion.label_order import in_output_order
 from .conversion.source_model import SourceModel
 from .conversion.targets import TARGETS, Target
 from .data.model_input import as_input
@@ -154,6 +155,8 @@ def load(source_model: SourceModel, data_source: Source, *, report: Report) -> L
     train = datasets.load(data_source, "train", limit=source_model.limit, shape=shape)
     test = datasets.load(data_source, "test", shape=shape)
     spec_inference.check_data(model, train)
+    check_pixels(train.images, train.name)
+    train, test = (in_output_order(split, source_model.labels) for split in (train, test))
     model = spec_inference.with_softmax(model, train)
     spec = spec_inference.infer_spec(model, source_model, train, report=report)
     return LoadedModel(source_model, model, spec, *hold_out(train), test)
@@ -164,7 +167,6 @@ def calibrate(model: LoadedModel, options: ExportOptions, *, report: Report) -> 
     if "int8" not in options.precisions:
         return None
     images, counts = representative(model.calibration, seed=model.source.seed)
-    check_pixels(images, model.spec, model.calibration.name)
     report(f"Measuring activations on {len(images)} images of {model.calibration.name}")
     inputs = as_input(images, model.spec.scaling)
     quantizers = {}

@@ -78,12 +78,20 @@ _PRECISIONS = ("float32", "float16", "dynamic", "int8")
     metavar="LOW,HIGH",
     help="The inputs that pixels 0 and 255 become, for a model of your own.  [default: inferred]",
 )
+@click.option(
+    "--labels",
+    callback=options.labels,
+    metavar="A,B,C|FILE",
+    help="The names of the model's outputs in order; in a file one a line. Classes of the data "
+    "are found by name.  [default: the data's classes in their order]",
+)
 @click.option("--out", type=PATH, help="The bundle folder.  [default: RUN/bundle]")
 def export(
     *,
     run: Path | None,
     data: str | None,
     input_range: tuple[float, float] | None,
+    labels: tuple[str, ...] | None,
     out: Path | None,
     **asked: Any,
 ) -> None:
@@ -94,7 +102,7 @@ def export(
     """
     from ..conversion import source_model as source_models
 
-    source_model = source_models.find(run)
+    source_model = replace(source_models.find(run), labels=labels)
     if input_range:
         source_model = replace(source_model, scaling=Scaling.between(*input_range))
     out = out or new_bundle_path(source_model.path.parent)

@@ -27,6 +27,7 @@ class SourceModel:
         limit: the number of training images that were used; None for all.
         seed: the seed of the training run.
         scaling: how pixels become inputs; None if that has to be inferred.
+        labels: the names of the outputs in order; None for the data's classes.
         training: copied into the manifest as it is.
         weights_sha256: the hash that the run recorded; None for a user's own model.
     """
@@ -37,6 +38,7 @@ class SourceModel:
     limit: int | None = None
     seed: int = 0
     scaling: Scaling | None = None
+    labels: tuple[str, ...] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str | None = None
 
