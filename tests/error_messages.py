@@ -229,7 +229,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "model-interface": ("Expected a model with one input and one output, got {} and {}{} in {}.",),
     "model-keras-file": (
-        "Expected a Keras model (.keras) at {}, got {}; train one with: edge-mnist train",
+        "Expected a Keras model (.keras or .h5) at {}, got {}; train one with: edge-mnist train",
     ),
     "model-labels": (
         "Expected an output of {} {}, got shape {} in {}.",
@@ -255,6 +255,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "model-not-finite": ("Expected finite scores, got none for any of {} images in {}.",),
     "model-not-measured": ("Expected to measure {} on {}, got: {}",),
+    "model-not-keras": (
+        "Expected a Keras model (.keras or .h5) or a run folder, got the {} {}; {}.",
+    ),
     "model-output-finite": (
         "Expected finite outputs of the model, got NaN or infinity; train it again.",
     ),

@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_mnist import Classifier
+from edge_mnist import Classifier, ModelError
 from edge_mnist.cli import main
 from edge_mnist.datasets import synthetic
+from edge_mnist_export.conversion import source_model
+from tests.errors import raises
 
 keras = pytest.importorskip("keras", reason="needs the host package")
 layers = keras.layers
@@ -250,6 +252,47 @@ def test_a_range_that_is_hardly_worse_is_taken(tmp_path: Path) -> None:
     export(*by_brightness(0.03, tmp_path), "--input-range=-1,1")
     manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
     assert manifest["input"]["range"] == [-1, 1]
+
+
+def test_a_legacy_h5_file_is_exported(tmp_path: Path) -> None:
+    path, *asked = by_brightness(0.1, tmp_path)
+    legacy = tmp_path / "mine.h5"
+    keras.saving.load_model(path).save(legacy)
+    export(legacy, *asked)
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["architecture"]["name"] == "mine"
+    assert manifest["artifacts"][0]["accuracy"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "details"),
+    [
+        ("saved/saved_model.pb", ("SavedModel", "model.save('model.keras')")),
+        ("mine.pt", ("PyTorch file", "torch.onnx.export")),
+        ("mine.pth", ("PyTorch file", "torch.onnx.export")),
+        ("mine.onnx", ("ONNX file", "no export", "edge-mnist evaluate")),
+        ("mine.tflite", ("TFLite file", "no export", "edge-mnist evaluate")),
+    ],
+)
+def test_models_of_other_programs_get_one_line(
+    name: str, details: tuple[str, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    with raises("model-not-keras", *details):
+        source_model.find(file if file.parent == tmp_path else file.parent)
+
+
+def test_h5_files_that_are_no_keras_model(tmp_path: Path) -> None:
+    with raises("model-keras-file", "nothing"):
+        source_model.find(tmp_path / "mine.h5")
+    (tmp_path / "mine.h5").write_bytes(b"PK")
+    with raises("model-keras-file", "something else"):
+        source_model.find(tmp_path / "mine.h5")
+    of((8, 8, 1), dense)().save_weights(tmp_path / "mine.weights.h5")
+    with pytest.raises(ModelError, match=r"Expected a Keras model at .*mine.weights.h5, got"):
+        source_model.load(source_model.find(tmp_path / "mine.weights.h5"))
 
 
 @pytest.mark.train

@@ -26,7 +26,7 @@ _PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
 
 @click.command(short_help="Quantize and export a model as a verified bundle.")
-@click.argument("run", metavar="[RUN|MODEL.keras]", required=False, type=PATH)
+@click.argument("run", metavar="[RUN|MODEL.keras|MODEL.h5]", required=False, type=PATH)
 @click.option("--int8", is_flag=True, help="Integers only, also input and output.")
 @click.option("--fp16", "float16", is_flag=True, help="float16 weights.")
 @click.option("--dynamic", is_flag=True, help="int8 weights, float activations.")
@@ -97,7 +97,7 @@ def export(
 ) -> None:
     """Export a RUN (by default the newest) as a bundle: float32 always, others if asked for.
 
-    MODEL.keras may be any Keras image classifier of a fixed size, with its --data. The device
+    MODEL may be any Keras image classifier of a fixed size, with its --data. The device
     package runs every file on the whole test set before the bundle exists.
     """
     from ..conversion import source_model as source_models
