@@ -90,6 +90,18 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "files there",
         "Expected {} beside each other, got {} without {}; put the files in one folder",
     ),
+    "data-label-count": (
+        "Expected {} labels, one for each output of the model in its order, got {} ({}) in "
+        "--labels.",
+    ),
+    "data-label-names": (
+        "Expected the names of the classes in {} ({}) in any order in --labels, got {}; correct "
+        "the option.",
+    ),
+    "data-label-order": (
+        "Expected the classes of {} in the order of the model's outputs, got {}: accuracy {} on "
+        "{}, and {} with --labels {}; add that option.",
+    ),
     "data-labels": (
         "Expected labels of shape (n,), integers 0 to 9, got {} {} with values {}; give one "
         "digit per image",
@@ -113,8 +125,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected MNIST at {}, which cannot be read: {}; check the path and its permissions",
     ),
     "data-pixel-span": (
-        "Expected calibration images that span {} to {}, as the model spec says, got {} to {} "
-        "in {}: pixels scaled twice? Give uint8 in 0…255, or floats in 0…1.",
+        "Expected images that span most of the pixels 0 to 255, got {} to {} in {}: pixels scaled "
+        "twice? Give uint8 in 0…255, or floats in 0…1.",
     ),
     "data-unavailable": (
         "Expected MNIST in the cache or at a mirror, got none ({}); connect to a network once, "
@@ -132,7 +144,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "gate-export": (
         "Expected a drop of at most {} points, agreement of at least {} % and errors within "
-        "tolerance, got: {}. No bundle was written; --max-drop and --min-agreement set the gate.",
+        "tolerance, got: {}. {}; {}.",
     ),
     "host-backend-missing": (
         "Expected the package {} for KERAS_BACKEND={}, which is not installed; install it with: "
@@ -180,6 +192,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "model-batch": (
         "Expected --batch with .onnx files, got only {}; a .tflite file takes one image at a time.",
     ),
+    "model-chance": (
+        "Expected a model that reads {} better than chance, got accuracy {} on {}, where chance "
+        "is {}; train it on such images, with the classes in this order: {}.",
+    ),
     "model-channels": ("Expected one mean and deviation, or one for each of {} channels, got {}.",),
     "model-classes": (
         "Expected a model of {} classes for {}, got {} with {}; choose other --data or another "
@@ -200,9 +216,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a model that takes float32 images, got {} in {}.",
     ),
     "model-input-range": (
-        "Expected the range of pixels that this model was trained on, got --input-range {},{}: "
-        "accuracy {} on {}, and {} with {}. Does the model scale pixels itself, or not at all? "
-        "Leave --input-range out, or give that.",
+        "Expected the range of pixels that this model was trained on, got --input-range {}: "
+        "accuracy {} on {}, and {} with --input-range {}; give that, or leave the option out.",
     ),
     "model-input-scale": (
         "Expected a scale and zero point for the {} input {}, or pixels as they are, got no "
@@ -227,7 +242,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "model-interface": ("Expected a model with one input and one output, got {} and {}{} in {}.",),
     "model-keras-file": (
-        "Expected a Keras model (.keras) at {}, got {}; train one with: edge-mnist train",
+        "Expected a Keras model (.keras or .h5) at {}, got {}; train one with: edge-mnist train",
     ),
     "model-labels": (
         "Expected an output of {} {}, got shape {} in {}.",
@@ -253,6 +268,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "model-not-finite": ("Expected finite scores, got none for any of {} images in {}.",),
     "model-not-measured": ("Expected to measure {} on {}, got: {}",),
+    "model-not-keras": (
+        "Expected a Keras model (.keras or .h5) or a run folder, got the {} {}; {}.",
+    ),
     "model-output-finite": (
         "Expected finite outputs of the model, got NaN or infinity; train it again.",
     ),

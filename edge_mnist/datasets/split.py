@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +32,15 @@ class Split:
     labels: NDArray[np.uint8]
     sha256: str
     classes: tuple[str, ...] = DIGITS
+
+    def aligned(self, names: tuple[str, ...]) -> Split:
+        """Return the split with its classes in the order of `names`, if they have these names."""
+        if self.classes == names or sorted(self.classes) != sorted(names):
+            return self
+        import numpy as np  # Imported late, as this package promises.
+
+        numbers = np.array([names.index(name) for name in self.classes], self.labels.dtype)
+        return replace(self, labels=numbers[self.labels], classes=names)
 
 
 @dataclass(frozen=True)

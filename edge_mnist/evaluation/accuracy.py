@@ -59,11 +59,14 @@ class Evaluation:
 def evaluate(artifact: Artifact, runtime: Runtime, split: Split) -> Evaluation:
     """Run every image of a split through one file in one runtime.
 
+    If the split has the model's classes in another order, as folders do, names decide.
+
     Raises:
         ModelError: the file cannot be loaded, or its classes are not those of the data.
     """
     classifier = Classifier.from_artifact(artifact, runtime)
     check_classes(classifier, split.classes, data=split.name)
+    split = split.aligned(classifier.labels)
     probabilities = classify(classifier, split.images)
     labels = classifier.spec.labels
     confusion = confusion_matrix(split.labels, probabilities.argmax(axis=1), classes=len(labels))

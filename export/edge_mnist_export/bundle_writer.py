@@ -38,19 +38,32 @@ class BundleWriter:
         return Artifact(path, file.format, file.precision, spec, len(file.content), digest)
 
     def finish(
-        self, description: Mapping[str, Any], files: Sequence[VerifiedFile], *, batch: int | None
+        self,
+        description: Mapping[str, Any],
+        files: Sequence[VerifiedFile],
+        *,
+        failed: Mapping[str, Sequence[str]],
+        batch: int | None,
     ) -> None:
         """Write manifest.json: the description, the files, and the versions of the tools.
 
         Args:
             description: the fields on model, data and training, in their order.
-            files: the files added, verified.
+            files: the files that passed the gate.
+            failed: the reasons by name of the files that failed it. These are deleted.
             batch: the batch of the ONNX files; None for an open one.
         """
+        for name in failed:
+            (self.folder / name).unlink()
         document = {
             "schema": SCHEMA,
             **description,
             "artifacts": [_artifact_entry(file, batch) for file in files],
+            **(
+                {"failed": [{"file": n, "reasons": [*r]} for n, r in failed.items()]}
+                if failed
+                else {}
+            ),
             "tools": {"edge-mnist": __version__, **tool_versions(*_CONVERTERS, *_RUNTIMES)},
         }
         text = json.dumps(document, indent=1) + "\n"

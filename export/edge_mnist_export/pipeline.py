@@ -23,6 +23,7 @@ from .bundle_writer import BundleWriter
 from .conversion import source_model as source_models
 from .conversion import spec_inference
 from .conversion.converter import ConvertedFile, Make, Report, convert_for, load_converter
+from .conversion.label_order import in_output_order
 from .conversion.source_model import SourceModel
 from .conversion.targets import TARGETS, Target
 from .data.model_input import as_input
@@ -110,16 +111,19 @@ def export(
 ) -> None:
     """Write the bundle `out` from a Keras model. Every file runs on the whole test set first.
 
+    The bundle holds the files that pass the gate. Its manifest names the others.
+
     Args:
         source_model: the model to export.
         data_source: its data: training images to calibrate with, test images to verify with.
-        out: the bundle folder, new or empty. It is not created if the export fails.
+        out: the bundle folder, new or empty. It is not created if the export fails, or if
+            no file passes the gate.
         options: what to export.
         report: takes lines of progress.
         show: takes the table of verified files, also if the gate fails.
 
     Raises:
-        GateError: a file misses a limit of the gate.
+        GateError: a file missed a limit of the gate. The bundle of the others is written first.
         ModelError, DataError, OutputError: as the messages say.
     """
     with bundle_writer.new_bundle(out) as bundle:
@@ -129,12 +133,18 @@ def export(
         converted = convert(model, int8, options, report=report)
         verified = verify(converted, model.spec, reference, bundle)
         show(parity.text(verified, reference))
-        gate.check(verified, options.gate)
-        for line in slower_than_float([file.artifact for file in verified]):
+        failed = gate.judge(verified, options.gate)
+        passed = [file for file in verified if file.artifact.name not in failed]
+        if not passed:
+            raise gate.error(failed, options.gate, out=None)
+        for line in slower_than_float([file.artifact for file in passed]):
             report(line)
         threshold = choose_threshold(model, report=report)
         description = describe(model, reference, int8, threshold, options.target)
-        bundle.finish(description, verified, batch=options.batch)
+        reasons = {name: [miss.reason for miss in misses] for name, misses in failed.items()}
+        bundle.finish(description, passed, failed=reasons, batch=options.batch)
+    if failed:
+        raise gate.error(failed, options.gate, out=out)
 
 
 def load(source_model: SourceModel, data_source: Source, *, report: Report) -> LoadedModel:
@@ -145,6 +155,8 @@ def load(source_model: SourceModel, data_source: Source, *, report: Report) -> L
     train = datasets.load(data_source, "train", limit=source_model.limit, shape=shape)
     test = datasets.load(data_source, "test", shape=shape)
     spec_inference.check_data(model, train)
+    check_pixels(train.images, train.name)
+    train, test = (in_output_order(split, source_model.labels) for split in (train, test))
     model = spec_inference.with_softmax(model, train)
     spec = spec_inference.infer_spec(model, source_model, train, report=report)
     return LoadedModel(source_model, model, spec, *hold_out(train), test)
@@ -155,7 +167,6 @@ def calibrate(model: LoadedModel, options: ExportOptions, *, report: Report) -> 
     if "int8" not in options.precisions:
         return None
     images, counts = representative(model.calibration, seed=model.source.seed)
-    check_pixels(images, model.spec, model.calibration.name)
     report(f"Measuring activations on {len(images)} images of {model.calibration.name}")
     inputs = as_input(images, model.spec.scaling)
     quantizers = {}

@@ -12,7 +12,7 @@ import pytest
 from edge_mnist import Classifier
 from edge_mnist.datasets import find, load
 from tests.conftest import Cli
-from tests.errors import assert_error, error_line
+from tests.errors import assert_error, error_line, raises
 from tests.export.conftest import EVERYTHING
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
@@ -78,16 +78,15 @@ def test_the_stated_accuracy_is_that_of_the_files(
         assert (digits == split.labels).mean() == pytest.approx(entry["accuracy"])
 
 
-def test_a_failed_gate_prints_the_table_and_writes_nothing(
-    host: Cli, run: Path, digits: Path, tmp_path: Path
-) -> None:
-    """One channel is scaled by 1e4, and the next layer by 1e-4.
+@pytest.fixture(scope="module")
+def broken(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that int8 breaks: one channel is scaled by 1e4, and the next layer by 1e-4.
 
     The float32 function stays the same, but one 8-bit range over all channels loses the others.
     """
     import keras
 
-    broken = tmp_path / "broken.keras"
+    path = tmp_path_factory.mktemp("broken") / "broken.keras"
     model = keras.saving.load_model(run / "model.keras")
     first, second = (model.get_layer(name) for name in ("batch_normalization", "conv2d_1"))
     gamma, beta, *moments = first.get_weights()
@@ -95,15 +94,53 @@ def test_a_failed_gate_prints_the_table_and_writes_nothing(
     gamma[0], beta[0], kernel[:, :, 0] = gamma[0] * 1e4, beta[0] * 1e4, kernel[:, :, 0] / 1e4
     first.set_weights([gamma, beta, *moments])
     second.set_weights([kernel])
-    model.save(broken)
-    asked = ("--data", digits, "--int8", "--format", "tflite", "--out", tmp_path / "b")
+    model.save(path)
+    return path
+
+
+def test_a_file_that_fails_the_gate_leaves_the_others(
+    host: Cli, broken: Path, digits: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "b"
+    asked = ("--data", digits, "--int8", "--format", "tflite", "--out", out)
     done = host("export", broken, *asked, status=1)
     assert "int8       tflite" in done.stdout
-    assert_error(done, "gate-export", "0.3", "points")
-    assert_error(done, "gate-export", "model-int8.tflite dropped")
-    assert_error(done, "gate-export", "model-int8.tflite agrees on")
+    assert_error(done, "gate-export", "model-int8.tflite dropped", " and agrees on ")
+    assert_error(done, "gate-export", f"The other files are in {out}; to accept: --max-drop ")
     assert "model-float32.tflite" not in error_line(done)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.keras"]
+    manifest = json.loads((out / "manifest.json").read_text())
+    (entry,) = manifest["artifacts"]
+    assert {path.name for path in out.iterdir()} == {"manifest.json", entry["file"]}
+    (failed,) = manifest["failed"]
+    assert failed["file"] == "model-int8.tflite"
+    assert failed["reasons"][0].startswith("dropped ")
+    # The bundle is read as any other.
+    assert Classifier(out).artifact.precision == "float32"
+    results = json.loads(host("evaluate", out, "--data", digits, "--json").stdout)
+    assert str(entry["accuracy"])[:4] in json.dumps(results)
+
+
+def test_if_no_file_passes_the_gate_nothing_is_written(
+    host: Cli, broken: Path, digits: Path, tmp_path: Path
+) -> None:
+    from edge_mnist.datasets import find
+    from edge_mnist_export import pipeline
+    from edge_mnist_export.conversion import source_model
+    from edge_mnist_export.verification.gate import Gate
+
+    options = pipeline.ExportOptions(("tflite",), ("float32",), gate=Gate(max_drop=-100))
+    shown: list[str] = []
+    with raises("gate-export", "model-float32.tflite dropped", "No bundle was written"):
+        pipeline.export(
+            source_model.find(broken),
+            find(str(digits), own=True),
+            tmp_path / "b",
+            options,
+            report=shown.append,
+            show=shown.append,
+        )
+    assert any("float32    tflite" in text for text in shown)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_weights_than_those_of_run_json_are_refused(

@@ -7,6 +7,7 @@ sizes and in colour.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_mnist import Classifier
+from edge_mnist import Classifier, ModelError
 from edge_mnist.cli import main
 from edge_mnist.datasets import synthetic
+from edge_mnist_export.conversion import source_model
+from tests.errors import raises
 
 keras = pytest.importorskip("keras", reason="needs the host package")
 layers = keras.layers
@@ -206,12 +209,90 @@ def test_pixels_scaled_twice_are_refused(
     export(*asked, "--input-range", "0,1", status=2)
     (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith("edge-mnist: e"))
     assert "got --input-range 0,1: accuracy" in line
-    assert "with 0 to 255. Does the model scale pixels itself" in line
+    assert "with --input-range 0,255; give that" in line
     with np.load(own) as arrays:
         np.savez(own, **{name: arrays[name] // (255 if name[0] == "x" else 1) for name in arrays})
     export(*asked, "--input-range", "0,255", status=2)
     assert "pixels scaled twice?" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
+
+
+def by_brightness(share: float, tmp_path: Path) -> tuple[str | Path, ...]:
+    """Return a model that tells dark from bright images at 0.5, its data, and where to export.
+
+    This share of the images has a brightness of 0.6, which is dark to it if pixels become -1 to 1.
+    """
+    inputs = keras.Input((8, 8, 1))
+    outputs = layers.Dense(2, activation="softmax")
+    model = keras.Model(inputs, outputs(layers.GlobalAveragePooling2D()(inputs)))
+    outputs.set_weights([np.array([[-10.0, 10.0]]), np.array([5.0, -5.0])])
+    model.save(tmp_path / "mine.keras")
+    brightness = np.where(np.arange(600) % 2, 0.9, 0.1)
+    brightness[np.random.default_rng(0).permutation(600)[: round(share * 600)]] = 0.6
+    images = np.broadcast_to(brightness[:, None, None] * 255, (600, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "drawn.npz", images=images, labels=(brightness > 0.5).astype(int))
+    data = ("--data", tmp_path / "drawn.npz", "--format", "onnx")
+    return tmp_path / "mine.keras", *data, "--out", tmp_path / "b"
+
+
+def test_a_range_that_another_one_clearly_beats_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = by_brightness(0.1, tmp_path)
+    export(*asked, "--input-range=-1,1", status=2)
+    (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith("edge-mnist: e"))
+    wrong, right = (float(figure) for figure in re.findall(r"([\d.]+) %", line))
+    assert 5 < right - wrong < 15
+    assert "got --input-range -1,1: accuracy" in line
+    assert "with --input-range 0,1; give that" in line
+    export(*asked, "--input-range=0,1")
+
+
+def test_a_range_that_is_hardly_worse_is_taken(tmp_path: Path) -> None:
+    export(*by_brightness(0.03, tmp_path), "--input-range=-1,1")
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["input"]["range"] == [-1, 1]
+
+
+def test_a_legacy_h5_file_is_exported(tmp_path: Path) -> None:
+    path, *asked = by_brightness(0.1, tmp_path)
+    legacy = tmp_path / "mine.h5"
+    keras.saving.load_model(path).save(legacy)
+    export(legacy, *asked)
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["architecture"]["name"] == "mine"
+    assert manifest["artifacts"][0]["accuracy"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "details"),
+    [
+        ("saved/saved_model.pb", ("SavedModel", "model.save('model.keras')")),
+        ("mine.pt", ("PyTorch file", "torch.onnx.export")),
+        ("mine.pth", ("PyTorch file", "torch.onnx.export")),
+        ("mine.onnx", ("ONNX file", "no export", "edge-mnist evaluate")),
+        ("mine.tflite", ("TFLite file", "no export", "edge-mnist evaluate")),
+    ],
+)
+def test_models_of_other_programs_get_one_line(
+    name: str, details: tuple[str, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    with raises("model-not-keras", *details):
+        source_model.find(file if file.parent == tmp_path else file.parent)
+
+
+def test_h5_files_that_are_no_keras_model(tmp_path: Path) -> None:
+    with raises("model-keras-file", "nothing"):
+        source_model.find(tmp_path / "mine.h5")
+    (tmp_path / "mine.h5").write_bytes(b"PK")
+    with raises("model-keras-file", "something else"):
+        source_model.find(tmp_path / "mine.h5")
+    of((8, 8, 1), dense)().save_weights(tmp_path / "mine.weights.h5")
+    with pytest.raises(ModelError, match=r"Expected a Keras model at .*mine.weights.h5, got"):
+        source_model.load(source_model.find(tmp_path / "mine.weights.h5"))
 
 
 @pytest.mark.train
@@ -343,8 +424,8 @@ def test_a_layer_that_cannot_be_converted_is_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    build = of((28, 28, 1), lambda x: dense(layers.Conv2D(4, 3, activation=activation)(x)))
-    build().save(tmp_path / "mine.keras")
+    build = lambda x: dense(layers.Conv2D(4, 3, activation=activation)(x))  # noqa: E731
+    fit(build, (28, 28, 1), (0, 1)).save(tmp_path / "mine.keras")
     own = save_npz(tmp_path / "drawn.npz", (28, 28, 1))
     asked = (*(() if activation == "gelu" else ("--int8",)), "--format", format)
     export(tmp_path / "mine.keras", "--data", own, *asked, "--out", tmp_path / "b", status=2)

@@ -26,7 +26,7 @@ _PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
 
 @click.command(short_help="Quantize and export a model as a verified bundle.")
-@click.argument("run", metavar="[RUN|MODEL.keras]", required=False, type=PATH)
+@click.argument("run", metavar="[RUN|MODEL.keras|MODEL.h5]", required=False, type=PATH)
 @click.option("--int8", is_flag=True, help="Integers only, also input and output.")
 @click.option("--fp16", "float16", is_flag=True, help="float16 weights.")
 @click.option("--dynamic", is_flag=True, help="int8 weights, float activations.")
@@ -78,23 +78,31 @@ _PRECISIONS = ("float32", "float16", "dynamic", "int8")
     metavar="LOW,HIGH",
     help="The inputs that pixels 0 and 255 become, for a model of your own.  [default: inferred]",
 )
+@click.option(
+    "--labels",
+    callback=options.labels,
+    metavar="A,B,C|FILE",
+    help="The names of the model's outputs in order; in a file one a line. Classes of the data "
+    "are found by name.  [default: the data's classes in their order]",
+)
 @click.option("--out", type=PATH, help="The bundle folder.  [default: RUN/bundle]")
 def export(
     *,
     run: Path | None,
     data: str | None,
     input_range: tuple[float, float] | None,
+    labels: tuple[str, ...] | None,
     out: Path | None,
     **asked: Any,
 ) -> None:
     """Export a RUN (by default the newest) as a bundle: float32 always, others if asked for.
 
-    MODEL.keras may be any Keras image classifier of a fixed size, with its --data. The device
+    MODEL may be any Keras image classifier of a fixed size, with its --data. The device
     package runs every file on the whole test set before the bundle exists.
     """
     from ..conversion import source_model as source_models
 
-    source_model = source_models.find(run)
+    source_model = replace(source_models.find(run), labels=labels)
     if input_range:
         source_model = replace(source_model, scaling=Scaling.between(*input_range))
     out = out or new_bundle_path(source_model.path.parent)

@@ -43,6 +43,27 @@ def number_range(
     return low, high
 
 
+def labels(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """Parse "zero,one,two", or read a file with one label a line."""
+    if value is None:
+        return None
+    try:
+        lines = Path(value).read_text("utf-8").splitlines() if Path(value).is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"expected a text file of labels, got: {error}.") from error
+    names = [name.strip() for name in (value.split(",") if lines is None else lines)]
+    if lines is not None:
+        names = [name for name in names if name]
+    if len(names) < 2 or "" in names or len(set(names)) < len(names):
+        raise click.BadParameter(
+            f"expected different names such as zero,one,two, or a file with one a line, got "
+            f"{value!r}."
+        )
+    return tuple(names)
+
+
 def not_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
     """Reject nan, which every range check of click accepts."""
     if math.isnan(value):

@@ -1,4 +1,4 @@
-"""A run folder or a `.keras` file in, a Keras image classifier that can be converted out."""
+"""A run folder, a `.keras` or an `.h5` file in, a Keras classifier that can be converted out."""
 
 from __future__ import annotations
 
@@ -15,18 +15,41 @@ from edge_mnist.errors import BundleError, ModelError
 
 from .. import runs
 
+# Suffixes and first bytes of Keras's legacy format.
+_HDF5 = (".h5", ".hdf5")
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Models of other programs: the kind, and how to bring such a model to a device.
+_SAVED_MODEL = (
+    "TensorFlow SavedModel",
+    "load it with the Keras that wrote it, and save it with model.save('model.keras') or "
+    "model.save('model.h5')",
+)
+_PYTORCH = (
+    "PyTorch file",
+    "write it as ONNX with torch.onnx.export, and run that file: edge-mnist evaluate MODEL.onnx",
+)
+_READY = "it needs no export, devices run it as it is: edge-mnist evaluate MODEL"
+_OTHER_KINDS = {
+    ".pb": _SAVED_MODEL,
+    ".pt": _PYTORCH,
+    ".pth": _PYTORCH,
+    ".onnx": ("ONNX file", _READY),
+    ".tflite": ("TFLite file", _READY),
+}
+
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A `.keras` file and what is known about its training.
+    """A Keras model's file and what is known about its training.
 
     Attributes:
-        path: the `.keras` file.
+        path: the `.keras` or `.h5` file.
         name: the architecture's name, or the file's.
         data: the data set as `datasets.find` takes it; None if unknown.
         limit: the number of training images that were used; None for all.
         seed: the seed of the training run.
         scaling: how pixels become inputs; None if that has to be inferred.
+        labels: the names of the outputs in order; None for the data's classes.
         training: copied into the manifest as it is.
         weights_sha256: the hash that the run recorded; None for a user's own model.
     """
@@ -37,6 +60,7 @@ class SourceModel:
     limit: int | None = None
     seed: int = 0
     scaling: Scaling | None = None
+    labels: tuple[str, ...] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str | None = None
 
@@ -45,25 +69,55 @@ def find(path: Path | None) -> SourceModel:
     """Locate the model to export, without loading it.
 
     Args:
-        path: a run folder, its model.keras, or any other `.keras` file; None for the newest run.
+        path: a run folder, its model.keras, or any other `.keras` or `.h5` file; None for the
+            newest run.
 
     Raises:
         BundleError: there is no such run, or it is not finished.
         ModelError: the file is not a Keras model.
     """
-    if path is not None and path.suffix == ".keras" and not (path.parent / "run.json").exists():
+    if path is not None and path.exists():
+        _check_kind(path)
+    if path is not None and _is_own(path):
         source_model = SourceModel(path, path.stem, training={"file": path.name})
     else:
         source_model = _from_run(runs.find(path))
     # Checked here, before TensorFlow is imported, which takes seconds.
-    if not zipfile.is_zipfile(source_model.path):
+    if not _is_keras_file(source_model.path):
         raise ModelError(
-            f"Expected a Keras model (.keras) at {source_model.path}, got "
+            f"Expected a Keras model (.keras or .h5) at {source_model.path}, got "
             f"{'something else' if source_model.path.exists() else 'nothing'}; "
             f"train one with: edge-mnist train",
             code="model-keras-file",
         )
     return source_model
+
+
+def _check_kind(path: Path) -> None:
+    """Raise ModelError for a model of another program, with the way to a model that works."""
+    suffix = ".pb" if (path / "saved_model.pb").exists() else path.suffix.lower()
+    if suffix in _OTHER_KINDS:
+        kind, remedy = _OTHER_KINDS[suffix]
+        raise ModelError(
+            f"Expected a Keras model (.keras or .h5) or a run folder, got the {kind} {path}; "
+            f"{remedy}.",
+            code="model-not-keras",
+        )
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a file is a user's own model, not that of a run."""
+    in_run = (path.parent / "run.json").exists()
+    return path.suffix.lower() in _HDF5 or (path.suffix == ".keras" and not in_run)
+
+
+def _is_keras_file(path: Path) -> bool:
+    if path.suffix.lower() not in _HDF5:
+        return zipfile.is_zipfile(path)
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
 
 
 def _from_run(run: runs.Run) -> SourceModel:

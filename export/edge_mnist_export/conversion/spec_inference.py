@@ -2,11 +2,11 @@
 
 A user's own model does not state how it takes pixels, nor whether it ends in a softmax. Accuracy
 on training images under each usual input range tells the first, and the outputs tell the second.
+What the user or a run states is checked in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from edge_mnist.foreign_models import scaling_search
 from edge_mnist.system.text_table import percent
 
 from ..data.model_input import as_input
+from . import label_order
 from .converter import Report
 from .source_model import SourceModel
 
@@ -28,8 +29,9 @@ _RANGES = {
     "0 to 255": Scaling.between(0, 255),
     "-1 to 1": Scaling.between(-1, 1),
 }
-# Loss of accuracy, as a fraction, that only a wrong input range explains.
-_WRONG_RANGE_LOSS = 0.2
+# A range is wrong if another one gains this accuracy, as a fraction, and so many standard errors.
+_WRONG_RANGE_LOSS = 0.05
+_STANDARD_ERRORS = 3
 # Greatest deviation of a sum of probabilities from 1. It is far above the float32 rounding of a
 # softmax, and no row of logits meets it by chance.
 _SUM_TOLERANCE = 1e-3
@@ -83,53 +85,72 @@ def infer_spec(model: Any, source_model: SourceModel, train: Split, *, report: R
     Args:
         model: the Keras model, whose outputs are probabilities.
         source_model: states the scaling of a run's model, or the one that the user asked for.
-        train: labelled images to try input ranges on.
+        train: labelled images to try input ranges on, with classes in the order of the outputs.
         report: takes a line on an inferred range.
 
     Raises:
-        ModelError: another range than the one asked for fits far better.
+        DataError: the classes have another order than the outputs.
+        ModelError: the model is no better than chance, or another range than the one asked for
+            fits clearly better.
     """
     scaling = source_model.scaling
-    if scaling is None:
-        scaling = _infer_scaling(model, train, report)
-    elif source_model.weights_sha256 is None:
-        _check_scaling(model, scaling, train)
+    # A run states the scaling of its model, and the data it was trained on.
+    if source_model.weights_sha256 is None or scaling != Scaling():
+        scaling = _fitting_scaling(model, scaling, train, report)
     height, width, channels = model.inputs[0].shape[1:]
-    return ModelSpec(height, width, channels, scaling, train.classes)
+    return ModelSpec(height, width, channels, scaling, source_model.labels or train.classes)
 
 
-def _infer_scaling(model: Any, train: Split, report: Report) -> Scaling:
-    found = _try_scalings(model, train, _RANGES)
+def _fitting_scaling(model: Any, asked: Scaling | None, train: Split, report: Report) -> Scaling:
+    """Return the scaling asked for, or infer it; check that model and labelled images fit."""
+    scalings = {**({"asked": asked} if asked else {}), **_RANGES}
+    images, labels = _sample(train)
+    outputs = {
+        scaling: model.predict(as_input(images, scaling), verbose=0)
+        for scaling in dict.fromkeys(scalings.values())
+    }
+    predictions = {scaling: output.argmax(axis=1) for scaling, output in outputs.items()}
+    label_order.check(list(predictions.values()), labels, train, _sample_name(train))
+    found = scaling_search.search(scalings, outputs.__getitem__, labels)
+    if asked is None:
+        report(_inferred_text(found, train))
+        return _RANGES[found.chosen]
+    best = scalings[found.chosen]
+    _check_scaling(asked, best, predictions[asked] == labels, predictions[best] == labels, train)
+    return asked
+
+
+def _inferred_text(found: scaling_search.SearchResult, train: Split) -> str:
     tried = ", ".join(f"{name}: {percent(score.accuracy)}" for name, score in found.scores.items())
-    report(
+    return (
         f"Inferred input range {found.chosen}, by accuracy on {_sample_name(train)}: {tried}. "
         f"--input-range overrides it."
     )
-    return _RANGES[found.chosen]
 
 
-def _check_scaling(model: Any, scaling: Scaling, train: Split) -> None:
-    """Raise ModelError if pixels would be scaled twice, or not at all."""
-    found = _try_scalings(model, train, {"asked": scaling, **_RANGES})
-    best, asked = (found.scores[name].accuracy for name in (found.chosen, "asked"))
-    if best - asked > _WRONG_RANGE_LOSS:
-        low, high = scaling.value(0), scaling.value(255)
+def _check_scaling(
+    asked: Scaling,
+    best: Scaling,
+    asked_right: NDArray[np.bool_],
+    best_right: NDArray[np.bool_],
+    train: Split,
+) -> None:
+    """Raise ModelError if another scaling than the one asked for reads clearly more images."""
+    gain = float(best_right.mean() - asked_right.mean())
+    # Of a paired difference: images that both read or both misread do not count.
+    standard_error = np.sqrt((best_right != asked_right).sum()) / len(best_right)
+    if gain > max(_WRONG_RANGE_LOSS, _STANDARD_ERRORS * standard_error):
         raise ModelError(
             f"Expected the range of pixels that this model was trained on, got --input-range "
-            f"{low:g},{high:g}: accuracy {percent(asked)} on "
-            f"{_sample_name(train)}, and {percent(best)} with {found.chosen}. Does the "
-            f"model scale pixels itself, or not at all? Leave --input-range out, or give that.",
+            f"{_range_text(asked)}: accuracy {percent(float(asked_right.mean()))} on "
+            f"{_sample_name(train)}, and {percent(float(best_right.mean()))} with --input-range "
+            f"{_range_text(best)}; give that, or leave the option out.",
             code="model-input-range",
         )
 
 
-def _try_scalings(
-    model: Any, train: Split, scalings: Mapping[str, Scaling]
-) -> scaling_search.SearchResult:
-    images, labels = _sample(train)
-    return scaling_search.search(
-        scalings, lambda scaling: model.predict(as_input(images, scaling), verbose=0), labels
-    )
+def _range_text(scaling: Scaling) -> str:
+    return f"{scaling.value(0):g},{scaling.value(255):g}"
 
 
 def _sample(train: Split) -> tuple[NDArray[np.uint8], NDArray[np.unsignedinteger]]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.datasets import Split
 from edge_mnist.errors import DataError
 
@@ -43,18 +42,16 @@ def representative(
     return train.images[[index for _, index in chosen]], tuple(sorted(counts))
 
 
-def check_pixels(images: NDArray[np.uint8], spec: ModelSpec, name: str) -> None:
-    """Make sure that calibration images span the input range of the model.
+def check_pixels(images: NDArray[np.uint8], name: str) -> None:
+    """Make sure that the images of a data set span the range of pixels.
 
     Raises:
         DataError: the images span almost nothing, because they were scaled before.
     """
     darkest, brightest = int(images.min()), int(images.max())
     if brightest - darkest < _MIN_PIXEL_SPAN:
-        low, high = (spec.scaling.value(pixel) for pixel in (darkest, brightest))
         raise DataError(
-            f"Expected calibration images that span {spec.range[0]:g} to {spec.range[1]:g}, as "
-            f"the model spec says, got {low:.3g} to {high:.3g} in {name}: pixels scaled twice? "
-            f"Give uint8 in 0…255, or floats in 0…1.",
+            f"Expected images that span most of the pixels 0 to 255, got {darkest} to {brightest} "
+            f"in {name}: pixels scaled twice? Give uint8 in 0…255, or floats in 0…1.",
             code="data-pixel-span",
         )

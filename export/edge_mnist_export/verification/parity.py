@@ -92,8 +92,8 @@ def verify(artifact: Artifact, requirements: Mapping[str, Any], keras: Reference
     """
     runtime = backends.installed(artifact.format)[0]
     result = evaluate(artifact, runtime, keras.split)
-    predicted = result.probabilities.argmax(axis=1)
-    differs = predicted != keras.probabilities.argmax(axis=1)
+    predicted, expected = (p.argmax(axis=1) for p in (result.probabilities, keras.probabilities))
+    differs, labels = predicted != expected, keras.split.labels
     errors = np.abs(result.probabilities - keras.probabilities)
     weight_error = keras.weight_errors[artifact.precision]
     return VerifiedFile(
@@ -102,6 +102,7 @@ def verify(artifact: Artifact, requirements: Mapping[str, Any], keras: Reference
         runtime.backend,
         accuracy=result.accuracy,
         drop=(keras.accuracy - result.accuracy) * 100,
+        changed=int(((predicted == labels) != (expected == labels)).sum()),
         agreement=1 - float(differs.mean()),
         max_probability_error=float(errors.max()),
         mean_probability_error=float(errors.mean()),
