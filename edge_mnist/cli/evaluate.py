@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from ..evaluation import Evaluation
 
 
-@click.command(short_help="Accuracy of every file on a test set.")
+@click.command(
+    short_help="Accuracy of every file on a test set.",
+    epilog="\b\nExamples:"
+    "\n  edge-mnist evaluate"
+    "\n  edge-mnist evaluate model.tflite --data mnist --limit 1000",
+)
 @click.argument("model", required=False, type=click.Path())
 @click.option(
     "--data", default="auto", show_default=True, help="auto, mnist, synthetic, paper or a path."

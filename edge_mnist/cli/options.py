@@ -22,6 +22,7 @@ FILE = click.Path(path_type=Path)
 model_option = click.option(
     "--model", type=click.Path(), help="A bundle, a .tflite or an .onnx file."
 )
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 json_option = functools.partial(click.option, "--json", "as_json", is_flag=True)
 
 

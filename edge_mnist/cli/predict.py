@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from ..classifier import Classifier, Detection
 
 
-@click.command(short_help="Read the digit in pictures.")
+@click.command(
+    short_help="Read the digit in pictures.",
+    epilog="\b\nExamples:"
+    "\n  edge-mnist predict photo.jpg"
+    "\n  edge-mnist predict pictures/ --many --json",
+)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @model_option
 @backend_option("the best installed")
