@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ModelError
-from .options import backend_option, find_model, json_option, scaling_options
+from .options import backend_option, find_model, json_option, quiet_option, scaling_options
 
 if TYPE_CHECKING:
     from ..backends import Runtime
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..bundle.model_spec import Scaling
     from ..datasets import Split
     from ..evaluation import Evaluation
+    from ..system.progress import Progress
 
 
 @click.command(
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @backend_option("all that are installed")
 @scaling_options
 @json_option(help="JSON instead of tables.")
+@quiet_option
 def evaluate(
     model: str | None,
     data: str,
@@ -40,6 +42,7 @@ def evaluate(
     backend: str | None,
     scaling: Scaling | None,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Measure the accuracy of every file of MODEL on a test set, in every runtime here.
 
@@ -52,18 +55,20 @@ def evaluate(
     from ..classifier import Classifier
     from ..evaluation.foreign_scaling import settle_scalings
     from ..evaluation.text_report import evaluation_json, evaluation_text
+    from ..system.progress import Progress
 
+    progress = Progress(quiet=quiet)
     artifacts = find_model(model, scaling)
     best = choose(artifacts, backend=backend)
     if data == "paper":
-        _evaluate_pictures(*best, limit, as_json)
+        _evaluate_pictures(*best, limit, as_json, progress)
         return
     every = list(pairs(artifacts, backend))
     source = datasets.find(data, splits=("test",), own=True)
     size = Classifier.from_artifact(*best).spec.size
     split = datasets.load(source, "test", limit=limit, shape=size)
     every, scalings = settle_scalings(every, source, split)
-    results = _evaluations(every, split)
+    results = _evaluations(every, split, progress)
     if as_json:
         click.echo(json.dumps(evaluation_json(split.name, results, scalings)))
         return
@@ -72,16 +77,20 @@ def evaluate(
     click.echo(evaluation_text(split.name, results, shown=shown, scalings=scalings))
 
 
-def _evaluations(pairs: Sequence[tuple[Artifact, Runtime]], split: Split) -> list[Evaluation]:
+def _evaluations(
+    pairs: Sequence[tuple[Artifact, Runtime]], split: Split, progress: Progress
+) -> list[Evaluation]:
     """Evaluate every pair, and warn of those that cannot be loaded; raise if none can."""
     from ..evaluation import evaluate
 
     results, failures = [], []
-    for artifact, runtime in pairs:
-        try:
-            results.append(evaluate(artifact, runtime, split))
-        except ModelError as error:
-            failures.append(error)
+    with progress.bar("Evaluating") as show:
+        for number, (artifact, runtime) in enumerate(pairs):
+            show(number / len(pairs), f"{artifact.name} on {runtime.backend}")
+            try:
+                results.append(evaluate(artifact, runtime, split))
+            except ModelError as error:
+                failures.append(error)
     if not results:
         raise failures[0]
     for failure in failures:
@@ -90,7 +99,7 @@ def _evaluations(pairs: Sequence[tuple[Artifact, Runtime]], split: Split) -> lis
 
 
 def _evaluate_pictures(
-    artifact: Artifact, runtime: Runtime, limit: int | None, as_json: bool
+    artifact: Artifact, runtime: Runtime, limit: int | None, as_json: bool, progress: Progress
 ) -> None:
     from ..classifier import Classifier
     from ..evaluation import classify_pictures
@@ -99,7 +108,10 @@ def _evaluate_pictures(
 
     photographs = find_drawn_photographs()
     classifier = Classifier.from_artifact(artifact, runtime)
-    counts = classify_pictures(classifier, photographs.pictures(limit or photographs.COUNT))
+    total = limit or photographs.COUNT
+    drawn = photographs.pictures(total)
+    with progress.through(drawn, total, "Reading pictures") as pictures:
+        counts = classify_pictures(classifier, pictures)
     if as_json:
         names = photographs.NAME, artifact.name, runtime.backend
         click.echo(json.dumps(pictures_json(*names, counts)))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 _BAR_WIDTH = 24  # characters
 _REDRAW_S = 0.1
 # Draws the bar at a fraction of the work, in [0, 1], with the name of the current step.
 Show = Callable[[float, str], None]
+Item = TypeVar("Item")
 
 
 class Progress:
@@ -61,6 +64,19 @@ class Progress:
             yield show
         finally:
             self._erase()
+
+    @contextlib.contextmanager
+    def through(
+        self, items: Iterable[Item], total: int, label: str, *, hidden: bool = False
+    ) -> Iterator[Iterator[Item]]:
+        """Yield an iterator over the items, and show a bar that counts them."""
+        with self.bar(label, hidden=hidden) as show:
+
+            def count(number: int, item: Item) -> Item:
+                show(number / total, f"{number}/{total}")
+                return item
+
+            yield itertools.starmap(count, enumerate(items))
 
     def _draw(self, text: str) -> None:
         # A full line would make the terminal go on to the next.

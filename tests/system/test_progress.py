@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge_mnist.system.progress import bar_text, remaining_s
+from tests.conftest import REPOSITORY
 from tests.export.conftest import TINY
 
 COMMAND = Path(sys.executable).with_name("edge-mnist")
@@ -24,19 +26,29 @@ with progress.bar("Working") as show:
     show(1.0, "last")
 progress.warn("a warning")
 """
+FAILS = """
+import sys
+from edge_mnist.system.progress import Progress
+try:
+    with Progress().through([1, 2], 2, "Reading") as items:
+        for item in items:
+            raise KeyboardInterrupt
+except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr)
+"""
 
 
-def on_terminal(*command: str | Path, cwd: Path | None = None) -> str:
+def on_terminal(*command: str | Path, status: int = 0) -> str:
     """Run a command with its stderr on a terminal of 80 columns; return what that received."""
     pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
         os.close(theirs)
         received = b""
         while part := _read(ours):
             received += part
     os.close(ours)
-    assert process.returncode == 0, received.decode()
+    assert process.returncode == status, received.decode()
     return received.decode()
 
 
@@ -64,6 +76,12 @@ def test_a_bar_appears_on_a_terminal_and_disappears() -> None:
     assert "Working [########################] 100%  last" in received
     assert shown_at_the_end(received) == ["a line", "a warning", ""]
     assert "\x1b" not in received
+
+
+def test_an_error_erases_the_bar_first() -> None:
+    received = on_terminal(sys.executable, "-c", FAILS)
+    assert "Reading [------------------------] 0%  0/2" in received
+    assert shown_at_the_end(received) == ["interrupted", ""]
 
 
 def test_a_pipe_gets_lines_alone_and_quiet_leaves_warnings() -> None:
@@ -120,3 +138,27 @@ def test_the_first_line_comes_before_tensorflow(command: str, tmp_path: Path) ->
         process.kill()
     assert first.startswith(b"Loading "), first
     assert took_s < 2
+
+
+def test_many_pictures_get_a_bar_and_warnings_stay_whole(tmp_path: Path) -> None:
+    for number in range(30):
+        shutil.copy(REPOSITORY / "examples" / "digits" / "7.png", tmp_path / f"{number:02}.png")
+    received = on_terminal(COMMAND, "predict", tmp_path)
+    assert "Reading [" in received and "/30" in received
+    assert shown_at_the_end(received) == [""]
+    (tmp_path / "15.png").write_bytes(b"")
+    lines = shown_at_the_end(on_terminal(COMMAND, "predict", tmp_path, status=2))
+    assert [line.split(":")[1] for line in lines[:-1]] == [" warning", " error"]
+    few = [tmp_path / f"{number:02}.png" for number in range(10)]
+    assert on_terminal(COMMAND, "predict", *few) == ""
+
+
+@pytest.mark.parametrize("options", [["--data", "synthetic"], ["--data", "paper"]])
+def test_evaluate_shows_a_bar_unless_quiet(options: list[str]) -> None:
+    command = (COMMAND, "evaluate", *options, "--limit", "30")
+    received = on_terminal(*command)
+    assert "[----" in received and "\x1b" not in received
+    assert shown_at_the_end(received) == [""]
+    assert on_terminal(*command, "-q") == ""
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
