@@ -14,6 +14,7 @@ from .options import (
     find_model,
     latest_option,
     name_model,
+    quiet_option,
     scaling_options,
 )
 
@@ -37,7 +38,12 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
     return None if value is None else parse_duration(value)
 
 
-@click.command(short_help="Latency of a prediction on this machine.")
+@click.command(
+    short_help="Latency of a prediction on this machine.",
+    epilog="\b\nExamples:"
+    "\n  edge-mnist benchmark --quick"
+    "\n  edge-mnist benchmark runs/mine/bundle --threads 1,2 --json result.json",
+)
 @click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path())
 @latest_option
 @backend_option("all that are installed")
@@ -53,6 +59,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option("--json", "json_file", type=FILE, help="Write the results and raw samples here.")
 @click.option("--csv", "csv_file", type=FILE, help="Write one line for each row here.")
 @click.option("--html", "html_file", type=FILE, help="Write a report with plots here.")
+@quiet_option
 def benchmark(
     models: tuple[str, ...],
     latest: bool,
@@ -65,6 +72,7 @@ def benchmark(
     json_file: Path | None,
     csv_file: Path | None,
     html_file: Path | None,
+    quiet: bool,
 ) -> None:
     """Measure the latency of a prediction, each file and runtime in a process of its own.
 
@@ -73,10 +81,10 @@ def benchmark(
     """
     from ..backends.selection import choose, pairs
     from ..benchmark.plan import make_plan
-    from ..benchmark.progress import progress_bar
     from ..benchmark.suite import check_failures, report_files, run
     from ..benchmark.text_report import as_text
     from ..system.files import check_writable, write_atomically
+    from ..system.progress import Progress
 
     if quick + (runs is not None) + (duration is not None) > 1:
         raise click.UsageError("Expected one of --quick, --runs and --duration, got several.")
@@ -90,11 +98,12 @@ def benchmark(
         if measured := [a for a in bundle if any(a is job[0] for job in jobs)]:
             name_model(choose(measured, backend=backend)[0])
     plan = make_plan(quick=quick, runs=runs, duration_s=duration, rows=len(jobs))
-    with progress_bar() as show:
+    progress = Progress(quiet=quiet)
+    with progress.bar("Measuring") as show:
         document = run(jobs, plan=plan, show=show)
     click.echo(as_text(document))
     files = report_files(document, json_file=json_file, csv_file=csv_file, html_file=html_file)
     for file, content in files:
         write_atomically(file, content)
-        click.echo(f"Wrote {file}", err=True)
+        progress.line(f"Wrote {file}")
     check_failures(document)

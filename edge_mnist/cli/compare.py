@@ -11,7 +11,10 @@ import click
 from .options import FILE, json_option
 
 
-@click.command(short_help="Compare two benchmark files.")
+@click.command(
+    short_help="Compare two benchmark files.",
+    epilog="\b\nExample:\n  edge-mnist compare before.json after.json --fail-over 5%",
+)
 @click.argument("old", metavar="A.json", type=FILE)
 @click.argument("new", metavar="B.json", type=FILE)
 @click.option(

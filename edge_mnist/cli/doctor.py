@@ -9,7 +9,10 @@ import click
 from .options import json_option
 
 
-@click.command(short_help="What this machine can run, and what to install.")
+@click.command(
+    short_help="What this machine can run, and what to install.",
+    epilog="\b\nExample:\n  edge-mnist doctor --json",
+)
 @json_option(help="JSON instead of text.")
 def doctor(as_json: bool) -> None:
     """Say what this machine can run, and what to install."""

@@ -16,6 +16,7 @@ from .options import (
     json_option,
     latest_option,
     name_model,
+    quiet_option,
     scaling_options,
 )
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ..bundle.model_spec import Scaling
     from ..datasets import Split
     from ..evaluation import Evaluation
+    from ..system.progress import Progress
 
 
 def _percentage(
@@ -40,7 +42,12 @@ def _percentage(
     return percentage
 
 
-@click.command(short_help="Accuracy of every file on a test set.")
+@click.command(
+    short_help="Accuracy of every file on a test set.",
+    epilog="\b\nExamples:"
+    "\n  edge-mnist evaluate"
+    "\n  edge-mnist evaluate model.tflite --data mnist --limit 1000",
+)
 @click.argument("model", required=False, type=click.Path())
 @latest_option
 @click.option(
@@ -56,6 +63,7 @@ def _percentage(
 @backend_option("all that are installed")
 @scaling_options
 @json_option(help="JSON instead of tables.")
+@quiet_option
 def evaluate(
     model: str | None,
     latest: bool,
@@ -65,6 +73,7 @@ def evaluate(
     backend: str | None,
     scaling: Scaling | None,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Measure the accuracy of every file of MODEL on a test set, in every runtime here.
 
@@ -74,14 +83,16 @@ def evaluate(
     the host package.
     """
     from ..backends.selection import choose
+    from ..system.progress import Progress
 
+    progress = Progress(quiet=quiet)
     artifacts = find_model(model, latest=latest, scaling=scaling)
     best = choose(artifacts, backend=backend)
     name_model(best[0])
     if data == "paper":
-        document, text = _evaluate_pictures(*best, limit)
+        document, text = _evaluate_pictures(*best, limit, progress)
     else:
-        document, text = _evaluate_files(artifacts, best, backend, data, limit)
+        document, text = _evaluate_files(artifacts, best, backend, data, limit, progress)
     click.echo(json.dumps(document) if as_json else text)
     if min_accuracy is not None:
         _check_accuracies(document, min_accuracy)
@@ -93,6 +104,7 @@ def _evaluate_files(
     backend: str | None,
     data: str,
     limit: int | None,
+    progress: Progress,
 ) -> tuple[dict[str, Any], str]:
     """Return the result for every file and runtime, as JSON and as text."""
     from .. import datasets
@@ -106,7 +118,7 @@ def _evaluate_files(
     size = Classifier.from_artifact(*best).spec.size
     split = datasets.load(source, "test", limit=limit, shape=size)
     every, scalings = settle_scalings(list(pairs(artifacts, backend)), source, split)
-    results = _evaluations(every, split)
+    results = _evaluations(every, split, progress)
     preferred = (best[0].path, best[1].backend)
     shown = next((r for r in results if (r.artifact.path, r.backend) == preferred), results[0])
     origin = model_json(artifacts)
@@ -129,16 +141,20 @@ def _check_accuracies(document: Mapping[str, Any], min_accuracy: float) -> None:
         )
 
 
-def _evaluations(pairs: Sequence[tuple[Artifact, Runtime]], split: Split) -> list[Evaluation]:
+def _evaluations(
+    pairs: Sequence[tuple[Artifact, Runtime]], split: Split, progress: Progress
+) -> list[Evaluation]:
     """Evaluate every pair, and warn of those that cannot be loaded; raise if none can."""
     from ..evaluation import evaluate
 
     results, failures = [], []
-    for artifact, runtime in pairs:
-        try:
-            results.append(evaluate(artifact, runtime, split))
-        except ModelError as error:
-            failures.append(error)
+    with progress.bar("Evaluating") as show:
+        for number, (artifact, runtime) in enumerate(pairs):
+            show(number / len(pairs), f"{artifact.name} on {runtime.backend}")
+            try:
+                results.append(evaluate(artifact, runtime, split))
+            except ModelError as error:
+                failures.append(error)
     if not results:
         raise failures[0]
     for failure in failures:
@@ -147,7 +163,7 @@ def _evaluations(pairs: Sequence[tuple[Artifact, Runtime]], split: Split) -> lis
 
 
 def _evaluate_pictures(
-    artifact: Artifact, runtime: Runtime, limit: int | None
+    artifact: Artifact, runtime: Runtime, limit: int | None, progress: Progress
 ) -> tuple[dict[str, Any], str]:
     """Return the result on drawn photographs, as JSON and as text."""
     from ..bundle.provenance import model_json
@@ -160,7 +176,10 @@ def _evaluate_pictures(
     photographs = find_drawn_photographs()
     classifier = Classifier.from_artifact(artifact, runtime)
     check_classes(classifier, DIGITS, data=photographs.NAME)
-    counts = classify_pictures(classifier, photographs.pictures(limit or photographs.COUNT))
+    total = limit or photographs.COUNT
+    drawn = photographs.pictures(total)
+    with progress.through(drawn, total, "Reading pictures") as pictures:
+        counts = classify_pictures(classifier, pictures)
     names = photographs.NAME, artifact.name, runtime.backend
     document = pictures_json(*names, counts, model=model_json([artifact]))
     lines = [

@@ -35,12 +35,26 @@ class _Commands(click.Group):
             return load_host_command(cmd_name)
         return super().get_command(ctx, cmd_name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest a name for a mistyped command; click before 8.4 does not."""
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
+            import difflib
+
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
 
 @click.group(
     cls=_Commands,
     commands=list(DEVICE_COMMANDS),
     invoke_without_command=True,
-    context_settings={"max_content_width": 100},
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+    epilog="\b\nExamples:\n  edge-mnist quickstart\n  edge-mnist predict photo.jpg",
 )
 @click.version_option(__version__, prog_name="edge-mnist")
 @click.pass_context

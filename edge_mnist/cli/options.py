@@ -27,6 +27,7 @@ model_option = click.option(
 latest_option = click.option(
     "--latest", is_flag=True, help="The newest bundle in runs/ instead of the shipped model."
 )
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 json_option = functools.partial(click.option, "--json", "as_json", is_flag=True)
 
 

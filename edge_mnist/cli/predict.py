@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,16 @@ if TYPE_CHECKING:
     from ..bundle.model_spec import Scaling
     from ..classifier import Classifier, Detection
 
+# Pictures from which a bar is shown.
+_MANY = 20
 
-@click.command(short_help="Read the digit in pictures.")
+
+@click.command(
+    short_help="Read the digit in pictures.",
+    epilog="\b\nExamples:"
+    "\n  edge-mnist predict photo.jpg"
+    "\n  edge-mnist predict pictures/ --many --json",
+)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @model_option
 @latest_option
@@ -54,6 +63,7 @@ def predict(
 
     The answer is "no digit" if a picture holds none, or if the model is unsure.
     """
+    from ..system.progress import Progress
     from ..vision.model_inputs import ModelInputFolder
     from ..vision.picture_files import list_pictures
 
@@ -62,19 +72,23 @@ def predict(
     names = [name for name, _ in pictures if name != "-"]
     folder = ModelInputFolder(save_to, names) if save_to else None
     unreadable = 0
-    for name, picture in pictures:
-        try:
-            detections = _detect(classifier, picture, many=many)
-        except ImageError as error:
-            if len(pictures) == 1:
-                raise
-            unreadable += 1
-            click.echo(f"edge-mnist: warning: {error}", err=True)
-            continue
-        if folder:
-            inputs = [d.image for d in detections if d.image is not None]
-            folder.save(name, inputs, numbered=many)
-        click.echo(_line(name, detections, many=many, as_json=as_json))
+    progress = Progress()
+    # Lines on a terminal show by themselves how far the command is.
+    hidden = len(pictures) < _MANY or sys.stdout.isatty()
+    with progress.through(pictures, len(pictures), "Reading", hidden=hidden) as counted:
+        for name, picture in counted:
+            try:
+                detections = _detect(classifier, picture, many=many)
+            except ImageError as error:
+                if len(pictures) == 1:
+                    raise
+                unreadable += 1
+                progress.warn(f"edge-mnist: warning: {error}")
+                continue
+            if folder:
+                inputs = [d.image for d in detections if d.image is not None]
+                folder.save(name, inputs, numbered=many)
+            click.echo(_line(name, detections, many=many, as_json=as_json))
     if unreadable:
         raise ImageError(
             f"Expected {len(pictures)} readable pictures, got {unreadable} that are not; "

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from ..bundle.model_spec import Scaling
 
 
-@click.command(short_help="A page to draw a digit on, and an API.")
+@click.command(
+    short_help="A page to draw a digit on, and an API.",
+    epilog="\b\nExamples:\n  edge-mnist serve\n  edge-mnist serve --host 0.0.0.0 --port 8080",
+)
 @model_option
 @latest_option
 @backend_option("all that are installed")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import queue
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import DataError
+from ..system.progress import Progress
 from .idx import ContentError, MnistFile, describe, join_names, read_content
 
 if TYPE_CHECKING:
@@ -257,11 +257,14 @@ def _chunks(response: HTTPResponse) -> Iterator[bytes]:
 @contextmanager
 def _progress_bar(label: str, start: int, size: int | None) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on stderr if it is a terminal and the size is known."""
-    if size is None or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    import click
+    received = start
 
-    with click.progressbar(length=size, label=label, file=sys.stderr) as bar:
-        bar.update(start)
-        yield bar.update
+    def advance(size_bytes: int) -> None:
+        nonlocal received
+        received += size_bytes
+        if size:
+            show(received / size, "")
+
+    with Progress().bar(label) as show:
+        advance(0)
+        yield advance

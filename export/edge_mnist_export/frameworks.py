@@ -13,8 +13,9 @@ from importlib.metadata import version
 
 from edge_mnist.errors import EdgeMnistError, HostError, ModelError
 from edge_mnist.system.info import cpu_model, usable_cpus
+from edge_mnist.system.progress import Progress
 
-_BACKENDS = ("tensorflow", "jax")
+_BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
 
 
 @contextlib.contextmanager
@@ -84,8 +85,13 @@ def keras_backend() -> str:
     return backend
 
 
-def load_keras(backend: str) -> None:
-    """Import Keras on `backend`. Only the first call of a process has an effect."""
+def load_keras(backend: str, progress: Progress | None = None) -> None:
+    """Import Keras on `backend`, which takes seconds: first a line of progress says so.
+
+    Only the first call of a process has an effect.
+    """
+    if progress and backend not in sys.modules:
+        progress.line(f"Loading {_BACKENDS[backend]}")
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet(show_on_error=True):

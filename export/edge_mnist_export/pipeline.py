@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edge_mnist import datasets
 from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.datasets import Source, Split
+from edge_mnist.system.progress import Progress
 
 from . import bundle_writer
 from .bundle_writer import BundleWriter
@@ -106,7 +107,7 @@ def export(
     out: Path,
     options: ExportOptions,
     *,
-    report: Report,
+    progress: Progress,
     show: Report,
 ) -> None:
     """Write the bundle `out` from a Keras model. Every file runs on the whole test set first.
@@ -119,7 +120,7 @@ def export(
         out: the bundle folder, new or empty. It is not created if the export fails, or if
             no file passes the gate.
         options: what to export.
-        report: takes lines of progress.
+        progress: takes lines of progress and warnings, and shows a bar.
         show: takes the table of verified files, also if the gate fails.
 
     Raises:
@@ -127,10 +128,10 @@ def export(
         ModelError, DataError, OutputError: as the messages say.
     """
     with bundle_writer.new_bundle(out) as bundle:
-        model = load(source_model, data_source, report=report)
+        model = load(source_model, data_source, report=progress.warn)
         reference = parity.reference(model.keras, model.test, model.spec.scaling)
-        int8 = calibrate(model, options, report=report)
-        converted = convert(model, int8, options, report=report)
+        int8 = calibrate(model, options, report=progress.line)
+        converted = convert(model, int8, options, progress=progress)
         verified = verify(converted, model.spec, reference, bundle)
         show(parity.text(verified, reference))
         failed = gate.judge(verified, options.gate)
@@ -138,8 +139,8 @@ def export(
         if not passed:
             raise gate.error(failed, options.gate, out=None)
         for line in slower_than_float([file.artifact for file in passed]):
-            report(line)
-        threshold = choose_threshold(model, report=report)
+            progress.warn(line)
+        threshold = choose_threshold(model, report=progress.line)
         description = describe(model, reference, int8, threshold, options.target)
         reasons = {name: [miss.reason for miss in misses] for name, misses in failed.items()}
         bundle.finish(description, passed, failed=reasons, batch=options.batch)
@@ -192,18 +193,18 @@ def calibrate(model: LoadedModel, options: ExportOptions, *, report: Report) -> 
 
 
 def convert(
-    model: LoadedModel, int8: Int8Plan | None, options: ExportOptions, *, report: Report
+    model: LoadedModel, int8: Int8Plan | None, options: ExportOptions, *, progress: Progress
 ) -> list[ConvertedFile]:
     """Convert the model to every format and precision."""
     files = []
     for format in options.formats:
         converter = load_converter(format)
         for precision in options.precisions:
-            report(f"Converting to {precision} {format}")
+            progress.line(f"Converting to {precision} {format}")
             make: Make = functools.partial(converter.convert, model.keras, precision=precision)
             if int8 and precision == "int8":
                 make = functools.partial(int8.quantizers[format].quantize, int8.scheme)
-            file = convert_for(options.target, format, precision, make, report=report)
+            file = convert_for(options.target, format, precision, make, report=progress.warn)
             content = converter.finish(file.content, model.spec, batch=options.batch)
             files.append(replace(file, content=content))
     return files

@@ -11,11 +11,12 @@ import click
 
 from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.errors import ModelError
+from edge_mnist.system.progress import Progress
 
 from ..conversion.targets import TARGETS, Target
 from ..verification.gate import Gate
 from . import options
-from .options import PATH, report
+from .options import PATH, quiet_option
 
 if TYPE_CHECKING:
     from ..conversion.source_model import SourceModel
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 _PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
 
-@click.command(short_help="Quantize and export a model as a verified bundle.")
+@click.command(
+    short_help="Quantize and export a model as a verified bundle.",
+    epilog="\b\nExamples:"
+    "\n  edge-mnist export --int8"
+    "\n  edge-mnist export model.keras --data pictures.npz --int8 --out bundle",
+)
 @click.argument("run", metavar="[RUN|MODEL.keras|MODEL.h5]", required=False, type=PATH)
 @click.option("--int8", is_flag=True, help="Integers only, also input and output.")
 @click.option("--fp16", "float16", is_flag=True, help="float16 weights.")
@@ -86,6 +92,7 @@ _PRECISIONS = ("float32", "float16", "dynamic", "int8")
     "are found by name.  [default: the data's classes in their order]",
 )
 @click.option("--out", type=PATH, help="The bundle folder.  [default: RUN/bundle]")
+@quiet_option
 def export(
     *,
     run: Path | None,
@@ -93,6 +100,7 @@ def export(
     input_range: tuple[float, float] | None,
     labels: tuple[str, ...] | None,
     out: Path | None,
+    quiet: bool,
     **asked: Any,
 ) -> None:
     """Export a RUN (by default the newest) as a bundle: float32 always, others if asked for.
@@ -106,11 +114,15 @@ def export(
     if input_range:
         source_model = replace(source_model, scaling=Scaling.between(*input_range))
     out = out or new_bundle_path(source_model.path.parent)
-    run_export(source_model, _export_options(**asked), data=data, out=out, show=click.echo)
+    progress = Progress(quiet=quiet)
+    progress.line("Loading TensorFlow and the data")
+    export_options = _export_options(progress, **asked)
+    run_export(source_model, export_options, progress, data=data, out=out, show=click.echo)
     click.echo(f"\nWrote {out}")
 
 
 def _export_options(
+    progress: Progress,
     *,
     formats: tuple[str, ...] | None,
     batch: int | None,
@@ -121,7 +133,7 @@ def _export_options(
 ) -> ExportOptions:
     from ..pipeline import ExportOptions
 
-    loadable = _check_formats(formats, TARGETS[target])
+    loadable = _check_formats(formats, TARGETS[target], progress)
     if batch and "onnx" not in loadable:
         raise ModelError(
             f"Expected --batch with .onnx files, got only {', '.join(loadable)}; a .tflite file "
@@ -137,7 +149,9 @@ def _export_options(
     )
 
 
-def _check_formats(formats: tuple[str, ...] | None, target: Target) -> tuple[str, ...]:
+def _check_formats(
+    formats: tuple[str, ...] | None, target: Target, progress: Progress
+) -> tuple[str, ...]:
     """Return the formats asked for, or all that the target loads; report the others."""
     for format in {"tflite", "onnx"} - set(target.formats):
         if formats and format in formats:
@@ -148,7 +162,7 @@ def _check_formats(formats: tuple[str, ...] | None, target: Target) -> tuple[str
                 code="model-target-format",
             )
         if not formats:
-            report(f"No {format} files: {target.name} has no runtime for them")
+            progress.warn(f"No {format} files: {target.name} has no runtime for them")
     return formats or target.formats
 
 
@@ -161,6 +175,7 @@ def new_bundle_path(run: Path) -> Path:
 def run_export(
     source_model: SourceModel,
     export_options: ExportOptions,
+    progress: Progress,
     *,
     data: str | None = None,
     out: Path,
@@ -174,4 +189,4 @@ def run_export(
 
     check_free(out)  # Before MNIST is downloaded.
     data_source = datasets.find(data or source_model.data or "auto", own=True)
-    pipeline.export(source_model, data_source, out, export_options, report=report, show=show)
+    pipeline.export(source_model, data_source, out, export_options, progress=progress, show=show)

@@ -8,12 +8,8 @@ from pathlib import Path
 import click
 
 PATH = click.Path(path_type=Path)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 DATA_HELP = "auto, mnist, synthetic (drawn by edge-mnist), or the path of MNIST."
-
-
-def report(line: str) -> None:
-    """Print a line of progress on stderr."""
-    click.echo(line, err=True)
 
 
 def formats(

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_mnist.system.progress import Progress
+
 from ..training import recipes
 from .export import new_bundle_path, run_export
-from .options import DATA_HELP, PATH
+from .options import DATA_HELP, PATH, quiet_option
 from .train import run_training, summary
 
 if TYPE_CHECKING:
@@ -25,32 +27,37 @@ if TYPE_CHECKING:
 _PICTURES = Path("examples/digits")
 
 
-@click.command(short_help="The whole chain once, small.")
+@click.command(
+    short_help="The whole chain once, small.",
+    epilog="\b\nExample:\n  edge-mnist quickstart --epochs 1",
+)
 @click.option("--data", default="auto", show_default=True, help=DATA_HELP)
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--out", type=PATH, help="The run folder.  [default: runs/edge-TIME]")
-def quickstart(data: str, epochs: int, out: Path | None) -> None:
+@quiet_option
+def quickstart(data: str, epochs: int, out: Path | None, quiet: bool) -> None:
     """The whole chain once, small: train, export int8, evaluate, benchmark, next steps.
 
     First the model that ships with the package reads examples/digits, if that folder is here.
     """
     from edge_mnist.bundle import find_artifacts
 
+    progress = Progress(quiet=quiet)
     if _PICTURES.is_dir():
         _predict()
     headers = _Headers(epochs)
     headers.show("train")
-    run = _train(data, epochs, out)
+    run = _train(data, epochs, out, progress)
     click.echo(summary(run))
     headers.show("export")
     bundle = new_bundle_path(run.path)
-    table = _export(run, bundle)
+    table = _export(run, bundle, progress)
     click.echo(f"Wrote {bundle}")
     artifacts = find_artifacts(bundle)
     headers.show("evaluate")
     click.echo(_evaluate(artifacts, run.data))
     headers.show("benchmark")
-    _benchmark(artifacts)
+    _benchmark(artifacts, progress)
     click.echo(_next_steps(run, bundle, table))
 
 
@@ -91,7 +98,8 @@ def _predict() -> None:
     )
 
 
-def _train(data: str, epochs: int, out: Path | None) -> Run:
+def _train(data: str, epochs: int, out: Path | None, progress: Progress) -> Run:
+    progress.line(f"Loading data: {data}")
     from edge_mnist import datasets
 
     from ..training.run_options import RunOptions, recipe_for
@@ -99,17 +107,17 @@ def _train(data: str, epochs: int, out: Path | None) -> Run:
     data_source = datasets.find(data)
     schedule = recipes.schedule("edge", "plain")
     recipe = recipe_for(RunOptions("edge", epochs=epochs), schedule, data_source)
-    return run_training(recipe, data_source, out)
+    return run_training(recipe, data_source, out, progress)
 
 
-def _export(run: Run, bundle: Path) -> str:
+def _export(run: Run, bundle: Path, progress: Progress) -> str:
     """Export float32 and int8 in both formats; return the table of verified files."""
     from ..conversion import source_model as source_models
     from ..pipeline import ExportOptions
 
     tables: list[str] = []
     options = ExportOptions(formats=("tflite", "onnx"), precisions=("float32", "int8"))
-    run_export(source_models.find(run.path), options, out=bundle, show=tables.append)
+    run_export(source_models.find(run.path), options, progress, out=bundle, show=tables.append)
     return tables[0]
 
 
@@ -126,7 +134,7 @@ def _evaluate(artifacts: tuple[Artifact, ...], data: str) -> str:
     return evaluation_text(split.name, list(results.values()), shown=shown)
 
 
-def _benchmark(artifacts: tuple[Artifact, ...]) -> None:
+def _benchmark(artifacts: tuple[Artifact, ...], progress: Progress) -> None:
     """Measure every file in every runtime, on one thread, and print the report.
 
     Raises:
@@ -135,11 +143,10 @@ def _benchmark(artifacts: tuple[Artifact, ...]) -> None:
     from edge_mnist.backends.selection import pairs
     from edge_mnist.benchmark import suite
     from edge_mnist.benchmark.plan import make_plan
-    from edge_mnist.benchmark.progress import progress_bar
     from edge_mnist.benchmark.text_report import as_text
 
     jobs = [(artifact, runtime, 1) for artifact, runtime in pairs(artifacts, None)]
-    with progress_bar() as show:
+    with progress.bar("Measuring") as show:
         document = suite.run(jobs, plan=make_plan(quick=True, rows=len(jobs)), show=show)
     click.echo(as_text(document))
     suite.check_failures(document)

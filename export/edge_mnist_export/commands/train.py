@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge_mnist.system.progress import Progress
+
 from ..training import recipes
-from .options import DATA_HELP, PATH, report
+from .options import DATA_HELP, PATH, quiet_option
 
 if TYPE_CHECKING:
     from edge_mnist import Classifier, datasets
@@ -27,7 +29,12 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
         raise click.BadParameter(f"expected a size such as 15KB or 15KiB, got {value!r}.") from None
 
 
-@click.command(short_help="Train a CNN and write a run folder.")
+@click.command(
+    short_help="Train a CNN and write a run folder.",
+    epilog="\b\nExamples:"
+    "\n  edge-mnist train"
+    "\n  edge-mnist train --arch nano --epochs 10 --out runs/nano",
+)
 @click.option(
     "--arch",
     type=click.Choice(tuple(recipes.RECIPES)),
@@ -81,6 +88,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 )
 @click.option("--limit", type=click.IntRange(120), help="Only the first N training images.")
 @click.option("--out", type=PATH, help="The run folder.  [default: runs/ARCH-TIME]")
+@quiet_option
 def train(
     *,
     arch: str | None,
@@ -90,6 +98,7 @@ def train(
     data: str,
     teacher: str | None,
     out: Path | None,
+    quiet: bool,
     **options: Any,
 ) -> None:
     """Train a CNN and write model.keras, run.json, history.csv and curves.png.
@@ -98,11 +107,7 @@ def train(
     trains on TensorFlow, or on the backend that KERAS_BACKEND names (tensorflow, jax), and uses a
     GPU if the backend finds one.
     """
-    from edge_mnist import datasets
-
     from ..frameworks import keras_backend
-    from ..training import distillation
-    from ..training.run_options import RunOptions, recipe_for
 
     limited = max_bytes is not None or max_us is not None
     if arch and limited:
@@ -110,9 +115,16 @@ def train(
             f"Expected --arch or limits to choose it by, got both; leave --arch {arch} out."
         )
     backend = keras_backend()
+    progress = Progress(quiet=quiet)
+    progress.line(f"Loading data: {data}")
+    from edge_mnist import datasets
+
+    from ..training import distillation
+    from ..training.run_options import RunOptions, recipe_for
+
     data_source = datasets.find(data)
     if limited:
-        arch = _choose_architecture(backend, max_bytes, max_us)
+        arch = _choose_architecture(backend, max_bytes, max_us, progress)
     arch = arch or "edge"
     schedule = recipes.schedule(arch, recipe_name)
     classifier = distillation.load_teacher(
@@ -122,7 +134,7 @@ def train(
     recipe = recipe_for(
         RunOptions(arch=arch, backend=backend, **options), schedule, data_source, classifier
     )
-    click.echo(summary(run_training(recipe, data_source, out, classifier)))
+    click.echo(summary(run_training(recipe, data_source, out, progress, classifier)))
 
 
 def _check_augmentation(schedule: recipes.Schedule, labels: str | None, *, teaches: bool) -> None:
@@ -138,7 +150,9 @@ def _check_augmentation(schedule: recipes.Schedule, labels: str | None, *, teach
         )
 
 
-def _choose_architecture(backend: str, max_bytes: int | None, max_us: float | None) -> str:
+def _choose_architecture(
+    backend: str, max_bytes: int | None, max_us: float | None, progress: Progress
+) -> str:
     from ..frameworks import load_keras
 
     if backend != "tensorflow":
@@ -146,15 +160,15 @@ def _choose_architecture(backend: str, max_bytes: int | None, max_us: float | No
             f"Expected KERAS_BACKEND=tensorflow with --max-size and --max-latency-us, got "
             f"{backend}; give the --arch that they choose there."
         )
-    load_keras(backend)
+    load_keras(backend, progress)
     from ..training import architecture_search
 
-    report("Size and latency of untrained int8 models, here on LiteRT with one thread:")
+    progress.line("Size and latency of untrained int8 models, here on LiteRT with one thread:")
     arch, lines = architecture_search.choose(
         architecture_search.measure(), max_bytes=max_bytes, max_us=max_us
     )
     for line in lines:
-        report(f"  {line}")
+        progress.line(f"  {line}")
     return arch
 
 
@@ -162,6 +176,7 @@ def run_training(
     recipe: Recipe,
     data_source: datasets.Source,
     out: Path | None,
+    progress: Progress,
     teacher: Classifier | None = None,
 ) -> Run:
     """Train, or continue an unfinished run of the same recipe."""
@@ -169,15 +184,15 @@ def run_training(
     from ..frameworks import load_keras
 
     folder = runs.find_folder(recipe, out)
-    load_keras(recipe.backend)
+    load_keras(recipe.backend, progress)
     from ..training import loop
 
     try:
         with runs.locked(folder):
-            return loop.train(recipe, data_source, folder, report, teacher)
+            return loop.train(recipe, data_source, folder, progress, teacher)
     except KeyboardInterrupt:
         if any(folder.glob("checkpoint-*.keras")):
-            report(f"{folder} keeps the finished epochs: the same command continues.")
+            progress.warn(f"{folder} keeps the finished epochs: the same command continues.")
         raise
 
 

@@ -17,17 +17,23 @@ from . import losses
 FitEpoch = Callable[[NDArray[np.uint8], NDArray[np.generic]], dict[str, float]]
 
 
-def fit_function(model: Any, recipe: Recipe) -> FitEpoch:
+def fit_function(model: Any, recipe: Recipe, show: Callable[[float], None]) -> FitEpoch:
     """Return the fastest function for the recipe's backend and its device.
 
     The model takes float32 in [0, 1]. Under JAX none of its layers may draw random numbers.
+
+    Args:
+        model: the compiled model.
+        recipe: its backend, labels and batch size.
+        show: takes the fraction of the epoch that is done, where the backend returns to Python
+            within an epoch: TensorFlow on a CPU.
     """
     one_hot = recipe.labels == "one-hot"
     accuracy = losses.accuracy if one_hot else keras.metrics.sparse_categorical_accuracy
     if recipe.backend == "tensorflow":
         from . import epochs_tensorflow
 
-        return epochs_tensorflow.Epochs(model, accuracy, recipe.batch_size).fit
+        return epochs_tensorflow.Epochs(model, accuracy, recipe.batch_size, show).fit
     import jax
 
     # On a CPU, XLA's loop took ten times as long as Keras's.

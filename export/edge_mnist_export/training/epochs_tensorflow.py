@@ -21,8 +21,15 @@ _CPU_STEPS = 16
 class Epochs:
     """Trains a model as Keras's `fit` does without shuffling; see `epochs.fit_function`."""
 
-    def __init__(self, model: Any, accuracy: Callable[[Any, Any], Any], batch_size: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        accuracy: Callable[[Any, Any], Any],
+        batch_size: int,
+        show: Callable[[float], None] = lambda fraction: None,
+    ) -> None:
         self._model, self._accuracy, self._batch_size = model, accuracy, batch_size
+        self._show = show
         model.optimizer.build(model.trainable_variables)
         self._run_steps = tf.function(self._steps)
         self._steps_per_call = None if tf.config.list_physical_devices("GPU") else _CPU_STEPS
@@ -36,6 +43,7 @@ class Epochs:
         for start in range(0, steps, stride):
             end = min(start + stride, steps)
             totals += self._run_steps(*data, tf.constant(start), tf.constant(end)).numpy()
+            self._show(end / steps)
         loss, accuracy = totals / len(images)
         return {"loss": float(loss), "accuracy": float(accuracy)}
 

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from edge_mnist import Classifier, datasets
+from edge_mnist.system.progress import Progress
 from edge_mnist.system.version import __version__
 
 from .. import runs
@@ -27,7 +28,6 @@ from .epoch_data import EpochData, encode
 
 _EVALUATION_BATCH = 512  # images; changes the speed only
 History = list[dict[str, float]]
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def train(
     recipe: Recipe,
     source: datasets.Source,
     out: Path,
-    report: Report,
+    progress: Progress,
     teacher: Classifier | None = None,
 ) -> Run:
     """Train a model and fill its run folder, or resume the run in that folder.
@@ -55,7 +55,7 @@ def train(
         recipe: everything that decides the weights.
         source: the data set.
         out: the run folder; new, empty, or an unfinished run of this recipe.
-        report: takes each line of progress.
+        progress: takes lines of progress, and shows a bar.
         teacher: the model whose SHA-256 the recipe holds.
 
     Raises:
@@ -65,17 +65,23 @@ def train(
     _make_deterministic(recipe)
     data = _prepare(recipe, source, teacher)
     model, history = _start_or_resume(recipe, data, out)
-    fit = epochs.fit_function(model, recipe)
     for line in _introduction(recipe, data, teacher):
-        report(line)
+        progress.line(line)
     if history:
-        report(f"Resuming {out} after epoch {len(history)} of {recipe.epochs}")
-    with _interrupt_event() as interrupted:
+        progress.line(f"Resuming {out} after epoch {len(history)} of {recipe.epochs}")
+    with _interrupt_event() as interrupted, progress.bar("Training") as show:
+
+        def show_epoch(fraction: float) -> None:
+            done = len(history) + fraction
+            show(done / recipe.epochs, f"epoch {len(history) + 1}/{recipe.epochs}")
+
+        fit = epochs.fit_function(model, recipe, show_epoch)
         for epoch in range(len(history), recipe.epochs):
+            show_epoch(0)
             history.append(_train_epoch(model, fit, data, recipe, epoch))
             runs.write_history(out, history)
             checkpoints.save(model, out, epoch + 1)
-            report(_progress(history[-1], recipe.epochs))
+            progress.line(_epoch_line(history[-1], recipe.epochs))
             if interrupted.is_set():
                 raise KeyboardInterrupt
     return _finish(model, history, recipe, data, out)
@@ -168,7 +174,7 @@ def _validate(model: Any, data: _TrainingData, recipe: Recipe) -> dict[str, floa
     return {f"val_{name}": value for name, value in metrics.items()}
 
 
-def _progress(row: dict[str, float], total: int) -> str:
+def _epoch_line(row: dict[str, float], total: int) -> str:
     return (
         f"epoch {row['epoch']:.0f}/{total}  loss {row['loss']:.4f}  "
         f"validation accuracy {row['val_accuracy']:.2%}  {row['seconds']:.1f} s"
