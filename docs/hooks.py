@@ -1,7 +1,7 @@
 """MkDocs hooks: files of the repository in, pages and links of the site out.
 
 Markdown files outside docs/ (ARCHITECTURE.md, …) become pages. A link that leaves docs/ goes to
-such a page, or to a copy of the file. The page of the command line is the output of `--help`.
+such a page, or to a copy of the file. The page of the command line ends with the output of `--help`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     if here == "changelog.md":
         page.meta["search"] = {"boost": 0.2}  # Below pages that explain a word.
     if here == "reference/command-line.md":
-        return f"# Command line\n\n{command_line()}"
+        return f"{markdown}\n\n{command_line()}"
 
     def moved(link: re.Match[str]) -> str:
         target = _in_site(_in_repository(here, link[1]))

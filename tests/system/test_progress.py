@@ -145,12 +145,13 @@ def test_many_pictures_get_a_bar_and_warnings_stay_whole(tmp_path: Path) -> None
         shutil.copy(REPOSITORY / "examples" / "digits" / "7.png", tmp_path / f"{number:02}.png")
     received = on_terminal(COMMAND, "predict", tmp_path)
     assert "Reading [" in received and "/30" in received
-    assert shown_at_the_end(received) == [""]
+    (model, last) = shown_at_the_end(received)
+    assert model.startswith("Model: edge ") and not last
     (tmp_path / "15.png").write_bytes(b"")
     lines = shown_at_the_end(on_terminal(COMMAND, "predict", tmp_path, status=2))
-    assert [line.split(":")[1] for line in lines[:-1]] == [" warning", " error"]
+    assert [line.split(":")[1] for line in lines[1:-1]] == [" warning", " error"]
     few = [tmp_path / f"{number:02}.png" for number in range(10)]
-    assert on_terminal(COMMAND, "predict", *few) == ""
+    assert shown_at_the_end(on_terminal(COMMAND, "predict", *few)) == [model, ""]
 
 
 @pytest.mark.parametrize("options", [["--data", "synthetic"], ["--data", "paper"]])
@@ -158,7 +159,8 @@ def test_evaluate_shows_a_bar_unless_quiet(options: list[str]) -> None:
     command = (COMMAND, "evaluate", *options, "--limit", "30")
     received = on_terminal(*command)
     assert "[----" in received and "\x1b" not in received
-    assert shown_at_the_end(received) == [""]
-    assert on_terminal(*command, "-q") == ""
+    (model, last) = shown_at_the_end(received)
+    assert model.startswith("Model: edge ") and not last
+    assert shown_at_the_end(on_terminal(*command, "-q")) == [model, ""]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    assert done.stderr == f"{model}\n"
