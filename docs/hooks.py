@@ -1,7 +1,7 @@
 """MkDocs hooks: files of the repository in, pages and links of the site out.
 
 Markdown files outside docs/ (ARCHITECTURE.md, …) become pages. A link that leaves docs/ goes to
-such a page, or to a copy of the file. The page of the command line ends with the output of `--help`.
+such a page, or to a copy of the file. The page of the command line ends with what `--help` prints.
 """
 
 from __future__ import annotations
