@@ -19,7 +19,11 @@ from ..errors import ImageError
 Picture = str | PathLike[str] | bytes | Image.Image | NDArray[np.generic]
 
 PICTURE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+    (
+        *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"),
+        # Phones write these. Pillow may not read them, which is then said.
+        *(".heic", ".heif", ".avif"),
+    )
 )
 # Pixels: a phone camera of 48 megapixels is the largest usual source. The size stands in a
 # picture's header, so a larger one is refused before it is decoded.
@@ -144,7 +148,11 @@ def _open_header(file: IO[bytes], name: str) -> Image.Image:
         raise _too_large(name, str(error)) from error
     except UnidentifiedImageError as error:
         file.seek(0)
-        kind = "another kind of file" if file.read(1) else "an empty file"
+        start = file.read(8)
+        if start[4:] == b"ftyp":
+            kind = "one that Pillow cannot read here (HEIC or AVIF; save it as JPEG)"
+        else:
+            kind = "another kind of file" if start else "an empty file"
         raise ImageError(
             f"Expected a picture (PNG, JPEG, …), got {kind}: {name}.", code="image-format"
         ) from error

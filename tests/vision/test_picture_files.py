@@ -22,9 +22,9 @@ class Zeros(io.RawIOBase):
 
 
 def test_folders_are_listed_by_name_and_files_taken_as_they_are(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "notes.txt"):
+    for name in ("b.PNG", "a.jpg", "notes.txt", "phone.HEIC"):
         (tmp_path / name).touch()
-    names = [str(tmp_path / "a.jpg"), str(tmp_path / "b.PNG"), "no/such.file"]
+    names = [*(str(tmp_path / name) for name in ("a.jpg", "b.PNG", "phone.HEIC")), "no/such.file"]
     assert list(list_pictures([str(tmp_path), "no/such.file"])) == [(name, name) for name in names]
 
 
