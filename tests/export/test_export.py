@@ -124,6 +124,7 @@ def test_if_no_file_passes_the_gate_nothing_is_written(
     host: Cli, broken: Path, digits: Path, tmp_path: Path
 ) -> None:
     from edge_mnist.datasets import find
+    from edge_mnist.system.progress import Progress
     from edge_mnist_export import pipeline
     from edge_mnist_export.conversion import source_model
     from edge_mnist_export.verification.gate import Gate
@@ -136,7 +137,7 @@ def test_if_no_file_passes_the_gate_nothing_is_written(
             find(str(digits), own=True),
             tmp_path / "b",
             options,
-            report=shown.append,
+            progress=Progress(quiet=True),
             show=shown.append,
         )
     assert any("float32    tflite" in text for text in shown)
