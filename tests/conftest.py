@@ -106,9 +106,8 @@ Install = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="session")
 def pip(together: Path) -> Path:
     """A Python of this machine with pip, apart from the one that runs the tests."""
-    folder = once(
-        together / "pip", lambda path: subprocess.run([sys.executable, "-m", "venv", path])
-    )
+    venv = (sys.executable, "-m", "venv")
+    folder = once(together / "pip", lambda path: subprocess.run([*venv, path], check=True))
     return folder / "bin" / "python"
 
 
