@@ -1,7 +1,7 @@
 """README's commands, word for word, in fresh systems that have Python and venv alone.
 
-There is no pip outside a virtual environment, or it refuses to install (PEP 668). The packages come from the
-internet, the systems from Debian's and Ubuntu's own mirrors, as mmdebstrap knows them.
+There is no pip outside a virtual environment, or it refuses to install (PEP 668). The packages come
+from the internet, the systems from Debian's and Ubuntu's own mirrors, as mmdebstrap knows them.
 """
 
 from __future__ import annotations
