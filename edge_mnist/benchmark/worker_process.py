@@ -62,6 +62,7 @@ class WorkerProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         watchdog = threading.Timer(_TIMEOUT_S, self._process.kill)
+        watchdog.daemon = True  # Ctrl-C right after its start does not wait for it.
         watchdog.start()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")

@@ -117,6 +117,16 @@ class Bundle(NamedTuple):
     manifest: Mapping[str, Any]
     artifacts: tuple[Artifact, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the folder and the manifest, as JSON values."""
+        return {"folder": os.fspath(self.folder), **self.manifest}
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the provenance, and a table of the files."""
+        from .notebook import bundle_html
+
+        return bundle_html(os.fspath(self.folder), self.manifest)
+
 
 def read_bundle(folder: File) -> Bundle:
     """Read a bundle's manifest. Model files are read and checked when they are loaded.

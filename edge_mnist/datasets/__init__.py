@@ -6,7 +6,7 @@
 Importing this package loads neither numpy nor networking.
 """
 
-from .catalog import find, load
+from .catalog import find, image_shape, load
 from .split import Source, Split, SplitName
 
-__all__ = ["Source", "Split", "SplitName", "find", "load"]
+__all__ = ["Source", "Split", "SplitName", "find", "image_shape", "load"]

@@ -1,17 +1,23 @@
-"""Find and load a data set by name or path: MNIST, drawn digits or a user's own pictures."""
+"""Find and load a data set by name or path: MNIST, drawn digits or a user's own images."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
 from .split import DIGITS, Source, Split, SplitName
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MNIST_SHAPE = (28, 28, 1)
+
 
 def find(
-    data: str = "auto",
+    data: str | Path | Mapping[str, NDArray[Any]] = "auto",
     *,
     splits: Sequence[SplitName] = ("train", "test"),
     seed: int = 0,
@@ -22,7 +28,8 @@ def find(
     Args:
         data: `mnist` or `auto` look at $EDGE_MNIST_DATA, the cache folder and the public mirrors.
             Where MNIST cannot be had, `auto` warns on stderr and returns drawn digits.
-            `synthetic` are drawn digits. Anything else is the path of MNIST.
+            `synthetic` are drawn digits. Anything else is the path of MNIST, or a user's own
+            arrays under the names of an .npz (see `user_data`).
         splits: only the files of these splits are located, downloaded and checked.
         seed: for drawn digits.
         own: accept a path that holds a user's own data instead of MNIST.
@@ -30,6 +37,8 @@ def find(
     Raises:
         DataError: the data set is missing or is not MNIST.
     """
+    if isinstance(data, Mapping):
+        return Source("own", None, seed, data)
     if data == "synthetic":
         return Source("synthetic", None, seed)
     from . import mnist
@@ -75,7 +84,7 @@ def load(
     split: SplitName,
     *,
     limit: int | None = None,
-    shape: tuple[int, int, int] = (28, 28, 1),
+    shape: tuple[int, int, int] = _MNIST_SHAPE,
 ) -> Split:
     """Read one split of a data set into memory and check it.
 
@@ -97,15 +106,15 @@ def load(
             code="data-limit",
         )
     name, sha256, classes = f"{source.kind}-{split}", "", DIGITS
-    if source.path is None:
+    if source.kind == "own":
+        from . import user_data
+
+        images, labels, classes = user_data.load(_own(source), split, shape)
+        name = f"own-{source.path.stem if source.path else 'arrays'}-{split}"
+    elif source.path is None:
         from . import synthetic
 
         images, labels = synthetic.split(split, seed=source.seed, limit=limit)
-    elif source.kind == "own":
-        from . import user_data
-
-        images, labels, classes = user_data.load(source.path, split, shape)
-        name = f"own-{source.path.stem}-{split}"
     else:
         from . import mnist
 
@@ -113,3 +122,25 @@ def load(
         sha256 = mnist.SPLIT_SHA256[split]
     sha256 = sha256 or hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     return Split(name, images[:limit], labels[:limit], sha256, classes)
+
+
+def image_shape(source: Source) -> tuple[int, int, int]:
+    """Return the shape (h, w, c) of a data set's images.
+
+    Pictures in folders have any size: the shape is 28×28, with three channels if one of them is in
+    colour.
+
+    Raises:
+        DataError: a user's own data cannot be read.
+    """
+    if source.kind != "own":
+        return _MNIST_SHAPE
+    from . import user_data
+
+    return user_data.image_shape(_own(source))
+
+
+def _own(source: Source) -> Path | Mapping[str, NDArray[Any]]:
+    data = source.arrays if source.arrays is not None else source.path
+    assert data is not None  # `Source` checks it.
+    return data

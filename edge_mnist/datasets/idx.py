@@ -104,6 +104,15 @@ def join_names(files: Sequence[MnistFile]) -> str:
     return ", ".join(file.name for file in files)
 
 
+def find_spellings(folder: Path, files: Sequence[MnistFile]) -> dict[MnistFile, Path]:
+    """Map the files that `folder` has to their paths, each under its preferred spelling."""
+    places = {
+        file: [place for name in file.spellings if (place := folder / name).is_file()]
+        for file in files
+    }
+    return {file: present[0] for file, present in places.items() if present}
+
+
 def read_array(path: Path, file: MnistFile) -> NDArray[np.uint8]:
     """Read `file` from `path` as a read-only array of `file.shape`, or raise DataError."""
     try:

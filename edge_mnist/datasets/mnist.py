@@ -115,7 +115,7 @@ def _find_in_folder(folder: Path, files: Sequence[idx.MnistFile]) -> dict[idx.Mn
     """Search the folder itself and the subfolders that this project and torchvision use."""
     fewest = list(files)
     for place in (folder, folder / "mnist", folder / "MNIST" / "raw"):
-        found = _find_spellings(place, files)
+        found = idx.find_spellings(place, files)
         if len(found) == len(files):
             return found
         if (npz := place / "mnist.npz").is_file():
@@ -138,7 +138,7 @@ def _find_beside(path: Path, files: Sequence[idx.MnistFile]) -> dict[idx.MnistFi
             f"got {path}; give the folder that holds MNIST",
             code="data-path",
         )
-    found = _find_spellings(path.parent, files)
+    found = idx.find_spellings(path.parent, files)
     if missing := [file for file in files if file not in found]:
         raise DataError(
             f"Expected {idx.join_names(files)} beside each other, got {path} without "
@@ -146,15 +146,6 @@ def _find_beside(path: Path, files: Sequence[idx.MnistFile]) -> dict[idx.MnistFi
             code="data-incomplete",
         )
     return {file: path if path.name in file.spellings else found[file] for file in files}
-
-
-def _find_spellings(folder: Path, files: Sequence[idx.MnistFile]) -> dict[idx.MnistFile, Path]:
-    """Map the files that `folder` has, each under its preferred spelling."""
-    places = {
-        file: [place for name in file.spellings if (place := folder / name).is_file()]
-        for file in files
-    }
-    return {file: present[0] for file, present in places.items() if present}
 
 
 def _missing(cache: Path, files: Sequence[idx.MnistFile]) -> list[idx.MnistFile]:

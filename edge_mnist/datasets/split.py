@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,12 +46,21 @@ class Split:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from: MNIST or a user's own data at `path`, or drawn from `seed`."""
+    """Where a data set comes from.
+
+    Attributes:
+        kind: "mnist", "synthetic" or "own".
+        path: of MNIST or a user's own data; None for drawn digits and for arrays in memory.
+        seed: of drawn digits.
+        arrays: a user's own data in memory, under the names of an .npz.
+    """
 
     kind: Literal["mnist", "synthetic", "own"]
     path: Path | None
     seed: int
+    arrays: Mapping[str, NDArray[Any]] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if (self.kind == "synthetic") != (self.path is None):
+        in_memory = self.kind == "own" and self.arrays is not None
+        if (self.kind == "synthetic" or in_memory) != (self.path is None):
             raise ValueError(f"Expected a path unless synthetic, got {self.kind} and {self.path}")

@@ -1,17 +1,21 @@
-"""Load a user's own labelled pictures: an .npz or a folder per class in; images and labels out.
+"""Load a user's own labelled images: arrays, IDX files or a folder per class in; a split out.
 
     data.npz     x_train, y_train, x_test, y_test, as in Keras's data sets; or images and labels,
                  every fifth of them for testing. `classes`, the classes' names, is optional.
     folder/      train/CLASS/*.png and test/CLASS/*.png; or CLASS/*.png, every fifth picture of a
                  class for testing.
+    folder/      four IDX files under MNIST's names, such as Fashion-MNIST.
+
+Arrays may also be given as a mapping with the names that the .npz has.
 
 Images are uint8 (n, h, w) or (n, h, w, c), or floats in [0, 1]. Labels are (n,) or one-hot.
 """
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +23,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from . import idx_folder
 from .split import SplitName
 
 Shape = tuple[int, int, int]
+Arrays = Mapping[str, NDArray[Any]]
 _TEST_EVERY = 5  # data without a split: every fifth image is for testing
+_DEFAULT_SIZE = (28, 28)  # pixels
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")  # of Pillow
+# Classes of data sets that come without their names, by the SHA-256 of the bytes of `y_test`.
+_KNOWN_CLASSES = {
+    "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9": (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),  # Fashion-MNIST
+}
 
 
 class UserData(NamedTuple):
@@ -34,24 +49,29 @@ class UserData(NamedTuple):
 
 
 def is_user_data(path: Path) -> bool:
-    """Return whether `path` is an .npz, or a folder with one folder of pictures per class."""
+    """Return whether `path` is data as this module's docstring describes it."""
     if path.is_dir():
-        return any(_pictures(folder) for folder in path.glob("*/")) or (path / "train").is_dir()
+        classes = any(_pictures(folder) for folder in path.glob("*/")) or (path / "train").is_dir()
+        return classes or idx_folder.is_idx_folder(path)
     return path.suffix == ".npz" and path.is_file()
 
 
-def load(path: Path, split: SplitName, shape: Shape) -> UserData:
+def load(data: Path | Arrays, split: SplitName, shape: Shape) -> UserData:
     """Read one split into memory and check it.
 
     Args:
-        path: an .npz or a folder, as this module's docstring describes them.
+        data: as this module's docstring describes it.
         split: `train` or `test`.
         shape: the model's input (h, w, c). Pictures are resized to it; arrays must have it.
 
     Raises:
         DataError: the data cannot be read, or is not as this module's docstring says.
     """
-    images, labels, classes = (_load_folder if path.is_dir() else _load_npz)(path, split, shape)
+    path, arrays = _read(data)
+    if arrays is None:
+        images, labels, classes = _load_folder(path, split, shape)
+    else:
+        images, labels, classes = _select(arrays, path, split, shape)
     if not len(images):
         raise DataError(
             f"Expected images for {split} in {path}, got none; add some.", code="data-empty"
@@ -65,8 +85,41 @@ def load(path: Path, split: SplitName, shape: Shape) -> UserData:
     return UserData(images, labels.astype(np.min_scalar_type(len(classes) - 1)), classes)
 
 
-def _load_npz(path: Path, split: SplitName, shape: Shape) -> UserData:
-    arrays = _read_npz(path)
+def image_shape(data: Path | Arrays) -> Shape:
+    """Return the shape (h, w, c) of the images; for pictures in folders, the one to resize to.
+
+    Raises:
+        DataError: the data cannot be read, or its images have no such shape.
+    """
+    path, arrays = _read(data)
+    if arrays is None:
+        files = (file for folder in path.glob("**/") for file in _pictures(folder))
+        return *_DEFAULT_SIZE, 1 if all(map(_is_grey, files)) else 3
+    key = next((key for key in ("x_train", "images") if key in arrays), None)
+    if key is None:
+        raise _arrays_error(path, arrays)
+    shape = arrays[key].shape[1:]
+    if len(shape) == 2:
+        shape = (*shape, 1)
+    if len(shape) != 3 or shape[2] not in (1, 3):
+        raise DataError(
+            f"Expected images (n, h, w), (n, h, w, 1) or (n, h, w, 3) in {path}, got "
+            f"{arrays[key].shape}; convert them.",
+            code="data-images",
+        )
+    return shape
+
+
+def _read(data: Path | Arrays) -> tuple[Path, Arrays | None]:
+    """Return a path for messages, and the arrays; None for a folder per class."""
+    if isinstance(data, Mapping):
+        return Path("arrays"), {name: np.asarray(array) for name, array in data.items()}
+    if data.suffix == ".npz" and not data.is_dir():
+        return data, _read_npz(data)
+    return data, idx_folder.load(data) if idx_folder.is_idx_folder(data) else None
+
+
+def _select(arrays: Arrays, path: Path, split: SplitName, shape: Shape) -> UserData:
     if f"x_{split}" in arrays and f"y_{split}" in arrays:
         images, labels = arrays[f"x_{split}"], _indices(arrays[f"y_{split}"], path)
         chosen: Sequence[int] | slice = slice(None)
@@ -76,19 +129,30 @@ def _load_npz(path: Path, split: SplitName, shape: Shape) -> UserData:
         chosen = _indices_of_split(len(labels), split)
         count = int(labels.max()) + 1
     else:
-        raise DataError(
-            f"Expected x_train, y_train, x_test and y_test, or images and labels, in {path}, "
-            f"got {', '.join(arrays) or 'nothing'}; rename the arrays.",
-            code="data-arrays",
-        )
+        raise _arrays_error(path, arrays)
     if len(images) != len(labels):
         raise DataError(
             f"Expected as many labels as images in {path}, got {len(images)} images and "
             f"{len(labels)} labels; give one label per image.",
             code="data-labels",
         )
-    names = arrays.get("classes", np.arange(count))
+    names = arrays.get("classes", _known_classes(arrays) or np.arange(count))
     return UserData(_as_pixels(images[chosen], shape, path), labels[chosen], tuple(map(str, names)))
+
+
+def _known_classes(arrays: Arrays) -> Sequence[str] | None:
+    labels = arrays.get("y_test")
+    if labels is None or labels.dtype.kind not in "iu":
+        return None
+    return _KNOWN_CLASSES.get(hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest())
+
+
+def _arrays_error(path: Path, arrays: Arrays) -> DataError:
+    return DataError(
+        f"Expected x_train, y_train, x_test and y_test, or images and labels, in {path}, "
+        f"got {', '.join(arrays) or 'nothing'}; rename the arrays.",
+        code="data-arrays",
+    )
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -164,6 +228,12 @@ def _pictures(folder: Path) -> list[Path]:
     from ..vision.decode import PICTURE_SUFFIXES
 
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _is_grey(file: Path) -> bool:
+    from ..vision.decode import open_picture
+
+    return open_picture(file).mode in _GREY_MODES
 
 
 def _read_picture(file: Path, shape: Shape) -> NDArray[np.uint8]:

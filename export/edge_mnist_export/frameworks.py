@@ -89,6 +89,9 @@ def load_keras(backend: str, progress: Progress | None = None) -> None:
     """Import Keras on `backend`, which takes seconds: first a line of progress says so.
 
     Only the first call of a process has an effect.
+
+    Raises:
+        HostError: this process has loaded Keras on another backend.
     """
     if progress and backend not in sys.modules:
         progress.line(f"Loading {_BACKENDS[backend]}")
@@ -96,7 +99,13 @@ def load_keras(backend: str, progress: Progress | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet(show_on_error=True):
         importlib.import_module(backend)
-        importlib.import_module("keras")
+        loaded = importlib.import_module("keras").config.backend()
+    if loaded != backend:
+        raise HostError(
+            f"Expected Keras on {backend}, got a process in which it was loaded on {loaded}; set "
+            f"KERAS_BACKEND={backend} before Keras is imported.",
+            code="host-backend-loaded",
+        )
 
 
 def device(backend: str) -> str:

@@ -33,6 +33,7 @@ from .frameworks import converting, load_keras
 from .quantization import search
 from .quantization.calibration import check_pixels, representative
 from .quantization.search import Quantizer, Scheme
+from .runs import config
 from .verification import gate, parity, rejection_threshold
 from .verification.gate import Gate, VerifiedFile
 from .verification.latency import slower_than_float
@@ -107,6 +108,7 @@ def export(
     out: Path,
     options: ExportOptions,
     *,
+    settings: Mapping[str, Any],
     progress: Progress,
     show: Report,
 ) -> None:
@@ -120,6 +122,7 @@ def export(
         out: the bundle folder, new or empty. It is not created if the export fails, or if
             no file passes the gate.
         options: what to export.
+        settings: the options of the command, for the bundle's config.toml.
         progress: takes lines of progress and warnings, and shows a bar.
         show: takes the table of verified files, also if the gate fails.
 
@@ -144,6 +147,7 @@ def export(
         description = describe(model, reference, int8, threshold, options.target)
         reasons = {name: [miss.reason for miss in misses] for name, misses in failed.items()}
         bundle.finish(description, passed, failed=reasons, batch=options.batch)
+        config.write(bundle.folder, "export", settings)
     if failed:
         raise gate.error(failed, options.gate, out=out)
 

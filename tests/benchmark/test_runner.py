@@ -73,6 +73,8 @@ def long_benchmark(tmp_path: Path) -> Any:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts a command in the background with Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     count = sum(len(backends.installed(a.format)) for a in find_artifacts(WHOLE))
     wait_for(lambda: len(workers(process.pid)) == count and take_turns(process.pid))

@@ -145,15 +145,17 @@ def test_from_cold_15_percent_and_5_mb_at_most(backend: str, tmp_path: Path) -> 
     }
     for program in programs.values():
         cold(program, env)
-    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+    ratios = []
     for _ in range(5):  # other programs, or other machines on the same processor, may be in the way
+        runs: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
         for _ in range(12):
             for name, program in programs.items():
                 runs[name].append(cold(program, env))
-        seconds = {name: min(s for s, _ in pairs) for name, pairs in runs.items()}
+        seconds = {name: statistics.median(s for s, _ in pairs) for name, pairs in runs.items()}
         memory = {name: statistics.median(m for _, m in pairs) for name, pairs in runs.items()}
-        if seconds["ours"] <= 1.10 * seconds["hand"]:
+        ratios.append(seconds["ours"] / seconds["hand"])
+        if ratios[-1] <= 1.10:
             break
     # Between 7 and 11 % on the processors measured so far.
-    assert seconds["ours"] <= 1.15 * seconds["hand"], seconds
+    assert min(ratios) <= 1.15, ratios
     assert memory["ours"] <= memory["hand"] + 5, memory

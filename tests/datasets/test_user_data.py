@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edge_mnist import DataError
-from edge_mnist.datasets import find, load
+from edge_mnist.datasets import find, image_shape, load
 from tests.errors import raises
 
 SHAPE = (6, 5, 3)
@@ -85,3 +85,26 @@ def test_own_data_is_refused_unless_asked_for(tmp_path: Path) -> None:
     (tmp_path / "b.npz").write_bytes(b"not a zip")
     with raises("data-npz", "npz", "ect", "b.npz"):
         load(find(str(tmp_path / "b.npz"), own=True), "test", shape=SHAPE)
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_pictures_are_grey_unless_one_is_in_colour(
+    tmp_path: Path, mode: str, channels: int
+) -> None:
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (50, 60)).save(tmp_path / name / "0.png")
+    Image.new(mode, (50, 60)).save(tmp_path / "bee" / "1.png")
+    assert image_shape(find(str(tmp_path), own=True)) == (28, 28, channels)
+
+
+def test_arrays_in_memory_are_data_too() -> None:
+    arrays = {"images": images(25), "labels": np.arange(25) % 5}
+    source = find(arrays)
+    assert image_shape(source) == SHAPE
+    test = load(source, "test", shape=SHAPE)
+    assert (test.name, len(test.images)) == ("own-arrays-test", 5)
+    with raises("data-images", "(25, 6, 5, 2)"):
+        image_shape(find({"images": images(25)[..., :2], "labels": np.arange(25)}))
+    with raises("data-arrays", "got nothing"):
+        image_shape(find({}))

@@ -23,7 +23,7 @@ _BLOCK = re.compile(
     r"^(?:<!-- (?P<marker>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
 # Numbers of two characters or more; a single digit may be a label.
-_NUMBER = re.compile(r"[+-]?\d[\d.,]+(e[+-]?\d+)?|[+-]\d")
+_NUMBER = re.compile(r"[+-]?\d[\d.,]*e[+-]?\d+|[+-]?\d[\d.,]+|[+-]\d")
 
 
 @dataclass(frozen=True)

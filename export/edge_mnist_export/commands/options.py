@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 
 PATH = click.Path(path_type=Path)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
-DATA_HELP = "auto, mnist, synthetic (drawn by edge-mnist), or the path of MNIST."
+
+
+def _read_config(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    """Take the options of a TOML file where the command line states none."""
+    if value is None:
+        return
+    name = str(context.command.name)
+    try:
+        table = tomllib.loads(value.read_text("utf-8"))[name]
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"expected a TOML file, got {value}: {error}.") from error
+    except KeyError as error:
+        raise click.BadParameter(f"expected a table [{name}] in {value}, got none.") from error
+    names = {
+        option.lstrip("-"): str(one.name)
+        for one in context.command.params
+        for option in one.opts
+        if one is not parameter
+    }
+    for key in table:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise click.BadParameter(f"expected options of {name} in {value}, got {key!r}{hint}")
+    context.default_map = {names[key]: _as_text(option) for key, option in table.items()}
+
+
+def _as_text(option: Any) -> Any:
+    """Return a list as the command line takes it: [0, 1] as "0,1"."""
+    return ",".join(map(str, option)) if isinstance(option, list) else option
+
+
+config_option = click.option(
+    "--config",
+    type=PATH,
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    metavar="FILE.toml",
+    help="Options from a TOML file, such as the config.toml of a run or a bundle. The command "
+    "line overrides them.",
+)
 
 
 def formats(

@@ -13,25 +13,23 @@ import click
 
 from edge_mnist.system.progress import Progress
 
-from ..training import recipes
-from .export import new_bundle_path, run_export
-from .options import DATA_HELP, PATH, quiet_option
-from .train import run_training, summary
+from .. import api
+from ..runs import Run
+from .options import PATH, quiet_option
 
 if TYPE_CHECKING:
     from edge_mnist.bundle import Artifact
 
-    from ..runs import Run
-
 
 _PICTURES = Path("examples/digits")
+_DATA_HELP = "auto, mnist, synthetic (drawn by edge-mnist), or the path of MNIST."
 
 
 @click.command(
     short_help="The whole chain once, small.",
     epilog="\b\nExample:\n  edge-mnist quickstart --epochs 1",
 )
-@click.option("--data", default="auto", show_default=True, help=DATA_HELP)
+@click.option("--data", default="auto", show_default=True, help=_DATA_HELP)
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--out", type=PATH, help="The run folder.  [default: runs/edge-TIME]")
 @quiet_option
@@ -40,25 +38,22 @@ def quickstart(data: str, epochs: int, out: Path | None, quiet: bool) -> None:
 
     First the model that ships with the package reads examples/digits, if that folder is here.
     """
-    from edge_mnist.bundle import find_artifacts
-
     progress = Progress(quiet=quiet)
     if _PICTURES.is_dir():
         _predict()
     headers = _Headers(epochs)
     headers.show("train")
-    run = _train(data, epochs, out, progress)
-    click.echo(summary(run))
+    run = api.train("edge", recipe="plain", data=data, epochs=epochs, out=out, quiet=quiet)
+    click.echo(run.summary)
     headers.show("export")
-    bundle = new_bundle_path(run.path)
-    table = _export(run, bundle, progress)
-    click.echo(f"Wrote {bundle}")
-    artifacts = find_artifacts(bundle)
+    tables: list[str] = []
+    bundle = api.export(run, int8=True, quiet=quiet, show=tables.append)
+    click.echo(f"Wrote {bundle.folder}")
     headers.show("evaluate")
-    click.echo(_evaluate(artifacts, run.data))
+    click.echo(_evaluate(bundle.artifacts, run.data))
     headers.show("benchmark")
-    _benchmark(artifacts, progress)
-    click.echo(_next_steps(run, bundle, table))
+    _benchmark(bundle.artifacts, progress)
+    click.echo(_next_steps(run, Path(bundle.folder), tables[0]))
 
 
 class _Headers:
@@ -96,29 +91,6 @@ def _predict() -> None:
         f"The shipped model edge reads {_PICTURES}: {' '.join(answers)}\n"
         f"Next, a model of your own, in four steps."
     )
-
-
-def _train(data: str, epochs: int, out: Path | None, progress: Progress) -> Run:
-    progress.line(f"Loading data: {data}")
-    from edge_mnist import datasets
-
-    from ..training.run_options import RunOptions, recipe_for
-
-    data_source = datasets.find(data)
-    schedule = recipes.schedule("edge", "plain")
-    recipe = recipe_for(RunOptions("edge", epochs=epochs), schedule, data_source)
-    return run_training(recipe, data_source, out, progress)
-
-
-def _export(run: Run, bundle: Path, progress: Progress) -> str:
-    """Export float32 and int8 in both formats; return the table of verified files."""
-    from ..conversion import source_model as source_models
-    from ..pipeline import ExportOptions
-
-    tables: list[str] = []
-    options = ExportOptions(formats=("tflite", "onnx"), precisions=("float32", "int8"))
-    run_export(source_models.find(run.path), options, progress, out=bundle, show=tables.append)
-    return tables[0]
 
 
 def _evaluate(artifacts: tuple[Artifact, ...], data: str) -> str:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import re
+from typing import Any
 
 import click
 
-from edge_mnist.system.progress import Progress
-
+from .. import api
 from ..training import recipes
-from .options import DATA_HELP, PATH, quiet_option
-
-if TYPE_CHECKING:
-    from edge_mnist import Classifier, datasets
-
-    from ..runs import Recipe, Run
+from .options import PATH, config_option, quiet_option
 
 
-def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+def _bytes(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
     from ..training.architecture_search import parse_size
@@ -29,11 +23,24 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
         raise click.BadParameter(f"expected a size such as 15KB or 15KiB, got {value!r}.") from None
 
 
+def _size(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Parse "32x32" or "32x32x3"."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)(?:x([13]))?", value)
+    if not match:
+        raise click.BadParameter(f"expected a size such as 28x28 or 32x32x3, got {value!r}.")
+    return tuple(int(number or 1) for number in match.groups())
+
+
 @click.command(
     short_help="Train a CNN and write a run folder.",
     epilog="\b\nExamples:"
     "\n  edge-mnist train"
-    "\n  edge-mnist train --arch nano --epochs 10 --out runs/nano",
+    "\n  edge-mnist train --arch nano --epochs 10 --out runs/nano"
+    "\n  edge-mnist train --data pictures/ --size 32x32x3",
 )
 @click.option(
     "--arch",
@@ -44,7 +51,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option(
     "--max-size",
     "max_bytes",
-    callback=_size,
+    callback=_bytes,
     metavar="SIZE",
     help="Choose the most accurate architecture whose int8 file is at most this large, such as "
     "15KB.",
@@ -59,19 +66,31 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 )
 @click.option(
     "--recipe",
-    "recipe_name",
     type=click.Choice(recipes.NAMES),
     help="plain: no augmentation; standard: augmentation; full: augmentation and many more epochs."
-    "  [default: standard; plain for seed]",
+    "  [default: standard; plain for seed and for data of your own]",
 )
 @click.option(
     "--activation",
-    type=click.Choice(("relu", "sigmoid", "tanh")),
+    type=click.Choice(recipes.ACTIVATIONS),
     default="relu",
     show_default=True,
     help="The activation of the hidden layers.",
 )
-@click.option("--data", default="auto", show_default=True, help=DATA_HELP)
+@click.option(
+    "--data",
+    default="auto",
+    show_default=True,
+    help="auto, mnist, synthetic (drawn by edge-mnist), or a path: MNIST, an .npz of arrays, a "
+    "folder with a subfolder per class, or four IDX files such as Fashion-MNIST.",
+)
+@click.option(
+    "--size",
+    callback=_size,
+    metavar="HxW[xC]",
+    help="Resize the pictures of a folder; C is 1 for grey, 3 for colour.  [default: 28x28, in "
+    "colour if a picture is]",
+)
 @click.option("--epochs", type=click.IntRange(1), help="[default: the recipe's]")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option(
@@ -82,126 +101,21 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 )
 @click.option(
     "--labels",
-    type=click.Choice(("sparse", "one-hot")),
+    type=click.Choice(recipes.LABELS),
     help="The form of the labels for the cross-entropy.  "
     "[default: one-hot; sparse with --recipe plain]",
 )
-@click.option("--limit", type=click.IntRange(120), help="Only the first N training images.")
+@click.option(
+    "--limit", type=click.IntRange(recipes.MIN_LIMIT), help="Only the first N training images."
+)
 @click.option("--out", type=PATH, help="The run folder.  [default: runs/ARCH-TIME]")
+@config_option
 @quiet_option
-def train(
-    *,
-    arch: str | None,
-    max_bytes: int | None,
-    max_us: float | None,
-    recipe_name: str | None,
-    data: str,
-    teacher: str | None,
-    out: Path | None,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def train(**options: Any) -> None:
     """Train a CNN and write model.keras, run.json, history.csv and curves.png.
 
     The same command continues an interrupted run, which loses at most the running epoch. Keras
     trains on TensorFlow, or on the backend that KERAS_BACKEND names (tensorflow, jax), and uses a
     GPU if the backend finds one.
     """
-    from ..frameworks import keras_backend
-
-    limited = max_bytes is not None or max_us is not None
-    if arch and limited:
-        raise click.UsageError(
-            f"Expected --arch or limits to choose it by, got both; leave --arch {arch} out."
-        )
-    backend = keras_backend()
-    progress = Progress(quiet=quiet)
-    progress.line(f"Loading data: {data}")
-    from edge_mnist import datasets
-
-    from ..training import distillation
-    from ..training.run_options import RunOptions, recipe_for
-
-    data_source = datasets.find(data)
-    if limited:
-        arch = _choose_architecture(backend, max_bytes, max_us, progress)
-    arch = arch or "edge"
-    schedule = recipes.schedule(arch, recipe_name)
-    classifier = distillation.load_teacher(
-        teacher, data_source, distill=schedule.temperature is not None
-    )
-    _check_augmentation(schedule, options["labels"], teaches=classifier is not None)
-    recipe = recipe_for(
-        RunOptions(arch=arch, backend=backend, **options), schedule, data_source, classifier
-    )
-    click.echo(summary(run_training(recipe, data_source, out, progress, classifier)))
-
-
-def _check_augmentation(schedule: recipes.Schedule, labels: str | None, *, teaches: bool) -> None:
-    if labels == "sparse" and schedule.augment:
-        raise click.UsageError(
-            "Expected --labels one-hot with an augmented recipe, whose images without a digit have "
-            "soft labels, got sparse; leave --labels out."
-        )
-    if teaches and not schedule.augment:
-        raise click.UsageError(
-            "Expected --teacher with an augmented recipe, got one without augmentation; give "
-            "--recipe standard too."
-        )
-
-
-def _choose_architecture(
-    backend: str, max_bytes: int | None, max_us: float | None, progress: Progress
-) -> str:
-    from ..frameworks import load_keras
-
-    if backend != "tensorflow":
-        raise click.UsageError(
-            f"Expected KERAS_BACKEND=tensorflow with --max-size and --max-latency-us, got "
-            f"{backend}; give the --arch that they choose there."
-        )
-    load_keras(backend, progress)
-    from ..training import architecture_search
-
-    progress.line("Size and latency of untrained int8 models, here on LiteRT with one thread:")
-    arch, lines = architecture_search.choose(
-        architecture_search.measure(), max_bytes=max_bytes, max_us=max_us
-    )
-    for line in lines:
-        progress.line(f"  {line}")
-    return arch
-
-
-def run_training(
-    recipe: Recipe,
-    data_source: datasets.Source,
-    out: Path | None,
-    progress: Progress,
-    teacher: Classifier | None = None,
-) -> Run:
-    """Train, or continue an unfinished run of the same recipe."""
-    from .. import runs
-    from ..frameworks import load_keras
-
-    folder = runs.find_folder(recipe, out)
-    load_keras(recipe.backend, progress)
-    from ..training import loop
-
-    try:
-        with runs.locked(folder):
-            return loop.train(recipe, data_source, folder, progress, teacher)
-    except KeyboardInterrupt:
-        if any(folder.glob("checkpoint-*.keras")):
-            progress.warn(f"{folder} keeps the finished epochs: the same command continues.")
-        raise
-
-
-def summary(run: Run) -> str:
-    """Return one line on a finished run."""
-    results = run.record["results"]
-    return (
-        f"{run.path}: {run.record['parameters']:,} parameters, test accuracy "
-        f"{results['test_accuracy']:.2%} on {results['test_data']} "
-        f"(validation {results['validation_accuracy']:.2%}), {run.record['seconds']:.0f} s on "
-        f"{run.record['device']}"
-    )
+    click.echo(api.train(**options).summary)

@@ -1,4 +1,4 @@
-"""A run folder, a `.keras` or an `.h5` file in, a Keras classifier that can be converted out."""
+"""A run folder, a Keras file or a SavedModel in, a Keras classifier that can be converted out."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ from .. import runs
 # Suffixes and first bytes of Keras's legacy format.
 _HDF5 = (".h5", ".hdf5")
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SAVED_MODEL = "saved_model.pb"  # in the folder of a SavedModel
+# Signatures under which Keras and TensorFlow export a model for inference.
+_SIGNATURES = ("serving_default", "serve")
 # Models of other programs: the kind, and how to bring such a model to a device.
-_SAVED_MODEL = (
-    "TensorFlow SavedModel",
-    "load it with the Keras that wrote it, and save it with model.save('model.keras') or "
-    "model.save('model.h5')",
-)
 _PYTORCH = (
     "PyTorch file",
     "write it as ONNX with torch.onnx.export, and run that file: edge-mnist evaluate MODEL.onnx",
 )
 _READY = "it needs no export, devices run it as it is: edge-mnist evaluate MODEL"
 _OTHER_KINDS = {
-    ".pb": _SAVED_MODEL,
+    ".pb": ("TensorFlow graph", f"give the folder that holds {_SAVED_MODEL}"),
     ".pt": _PYTORCH,
     ".pth": _PYTORCH,
     ".onnx": ("ONNX file", _READY),
@@ -43,7 +41,7 @@ class SourceModel:
     """A Keras model's file and what is known about its training.
 
     Attributes:
-        path: the `.keras` or `.h5` file.
+        path: the `.keras` or `.h5` file, or the folder of a SavedModel.
         name: the architecture's name, or the file's.
         data: the data set as `datasets.find` takes it; None if unknown.
         limit: the number of training images that were used; None for all.
@@ -69,8 +67,8 @@ def find(path: Path | None) -> SourceModel:
     """Locate the model to export, without loading it.
 
     Args:
-        path: a run folder, its model.keras, or any other `.keras` or `.h5` file; None for the
-            newest run.
+        path: a run folder, its model.keras, any other `.keras` or `.h5` file, or a SavedModel's
+            folder; None for the newest run.
 
     Raises:
         BundleError: there is no such run, or it is not finished.
@@ -93,14 +91,34 @@ def find(path: Path | None) -> SourceModel:
     return source_model
 
 
+def save(model: Any, folder: Path) -> SourceModel:
+    """Save a Keras model in memory to a file in `folder`, from which it is exported.
+
+    Raises:
+        ModelError: it is not a Keras model, or cannot be saved.
+    """
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"Expected a run, a path or a Keras model, got {type(model).__name__}.",
+            code="model-kind",
+        )
+    path = folder / f"{model.name}.keras"
+    try:
+        model.save(path)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ModelError(_load_message(path, str(error)), code="model-keras-load") from error
+    return SourceModel(path, model.name)
+
+
 def _check_kind(path: Path) -> None:
     """Raise ModelError for a model of another program, with the way to a model that works."""
-    suffix = ".pb" if (path / "saved_model.pb").exists() else path.suffix.lower()
-    if suffix in _OTHER_KINDS:
-        kind, remedy = _OTHER_KINDS[suffix]
+    if path.suffix.lower() in _OTHER_KINDS:
+        kind, remedy = _OTHER_KINDS[path.suffix.lower()]
         raise ModelError(
-            f"Expected a Keras model (.keras or .h5) or a run folder, got the {kind} {path}; "
-            f"{remedy}.",
+            f"Expected a Keras model (.keras, .h5 or a SavedModel) or a run folder, got the {kind} "
+            f"{path}; {remedy}.",
             code="model-not-keras",
         )
 
@@ -108,10 +126,17 @@ def _check_kind(path: Path) -> None:
 def _is_own(path: Path) -> bool:
     """Return whether a file is a user's own model, not that of a run."""
     in_run = (path.parent / "run.json").exists()
-    return path.suffix.lower() in _HDF5 or (path.suffix == ".keras" and not in_run)
+    keras = path.suffix == ".keras" and not in_run
+    return keras or path.suffix.lower() in _HDF5 or _is_saved_model(path)
+
+
+def _is_saved_model(path: Path) -> bool:
+    return (path / _SAVED_MODEL).is_file()
 
 
 def _is_keras_file(path: Path) -> bool:
+    if _is_saved_model(path):
+        return True
     if path.suffix.lower() not in _HDF5:
         return zipfile.is_zipfile(path)
     if not path.is_file():
@@ -131,6 +156,7 @@ def _from_run(run: runs.Run) -> SourceModel:
             limit=recipe["limit"],
             seed=int(recipe["seed"]),
             scaling=Scaling(),
+            labels=tuple(record["labels"]) if "labels" in record else None,
             training={
                 "recipe": recipe,
                 "data": record["data"]["train"],
@@ -160,7 +186,10 @@ def load(source_model: SourceModel) -> Any:
 
     path = source_model.path
     try:
-        model = keras.saving.load_model(path, compile=False)
+        if _is_saved_model(path):
+            model = _load_saved_model(path)
+        else:
+            model = keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise ModelError(_load_message(path, str(error)), code="model-keras-load") from error
     for layer in model._flatten_layers(include_self=False):
@@ -168,6 +197,28 @@ def load(source_model: SourceModel) -> Any:
     _check_interface(model, path)
     _check_weights(model, source_model)
     return model
+
+
+def _load_saved_model(path: Path) -> Any:
+    """Return a Keras model that runs the SavedModel's signature for inference."""
+    import keras
+    import tensorflow as tf
+
+    signatures = tf.saved_model.load(str(path)).signatures
+    name = next((name for name in _SIGNATURES if name in signatures), None)
+    taken = signatures[name].structured_input_signature[1] if name else {}
+    if len(taken) != 1 or next(iter(taken.values())).shape.rank is None:
+        raise ModelError(
+            f"Expected a SavedModel with a signature {' or '.join(_SIGNATURES)} of one input, got "
+            f"{', '.join(signatures) or 'none'} in {path}; export it from Keras with "
+            f"model.export({path.name!r}).",
+            code="model-signature",
+        )
+    (spec,) = taken.values()
+    image = keras.Input(spec.shape[1:], dtype=spec.dtype.name)
+    outputs = keras.layers.TFSMLayer(str(path), call_endpoint=name)(image)
+    named = isinstance(outputs, dict) and len(outputs) == 1
+    return keras.Model(image, next(iter(outputs.values())) if named else outputs, name="model")
 
 
 def _load_message(path: Path, reason: str) -> str:

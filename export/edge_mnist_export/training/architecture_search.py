@@ -18,7 +18,6 @@ from edge_mnist import backends
 from edge_mnist.bundle import Artifact
 from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.classifier import Classifier
-from edge_mnist.datasets import synthetic
 from edge_mnist.errors import ModelError
 
 from ..data.model_input import as_input
@@ -28,6 +27,7 @@ from ..verification import latency
 # Most accurate first. `seed` is absent: `edge` is smaller, faster and more accurate.
 _ARCHITECTURES = ("accurate", "edge", "nano", "pico")
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "KIB": 1024, "MIB": 1024**2}
+_DIGITS = ModelSpec()
 _CALIBRATION_IMAGES = 20  # enough for a valid int8 file; its accuracy does not matter
 
 
@@ -52,10 +52,14 @@ def parse_size(text: str) -> int:
     return size
 
 
-def measure(archs: Sequence[str] = _ARCHITECTURES) -> list[Candidate]:
-    """Export every architecture and measure its size and latency, in alternation."""
+def measure(archs: Sequence[str] = _ARCHITECTURES, *, spec: ModelSpec = _DIGITS) -> list[Candidate]:
+    """Export every architecture and measure its size and latency, in alternation.
+
+    Args:
+        archs: their names.
+        spec: the size of the images, and the labels.
+    """
     runtime = backends.installed("tflite")[0]
-    spec = ModelSpec()
     with tempfile.TemporaryDirectory() as folder:
         paths = {arch: Path(folder) / f"{arch}.tflite" for arch in archs}
         for arch, path in paths.items():
@@ -73,10 +77,10 @@ def _export_untrained(arch: str, spec: ModelSpec) -> bytes:
     from ..conversion import tflite
     from . import architectures
 
-    images = synthetic.draw(np.arange(_CALIBRATION_IMAGES) % 10, seed=0)
-    model = architectures.build(arch)
-    # All weights differ, as trained ones do: a file stores equal tensors only once.
     rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (_CALIBRATION_IMAGES, *spec.size), np.uint8)
+    model = architectures.build(arch, shape=spec.size, classes=len(spec.labels))
+    # All weights differ, as trained ones do: a file stores equal tensors only once.
     model.set_weights([rng.uniform(0.1, 1, weight.shape) for weight in model.get_weights()])
     quantizer = tflite.Quantizer(model, as_input(images), (_CALIBRATION_IMAGES,), spec.range)
     return tflite.finish(quantizer.quantize(Scheme(_CALIBRATION_IMAGES)), spec)

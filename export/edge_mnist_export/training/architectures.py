@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
+from edge_mnist.errors import DataError
+
 
 class Convolution(NamedTuple):
     """One convolution, followed by batch normalization and the activation."""
@@ -18,8 +20,9 @@ class Convolution(NamedTuple):
     padding: str
 
 
-# These take four pixels of a row as channels. A convolution on one channel fills only a fourth
-# of each int8 vector instruction.
+# These take four pixels of a row as channels, if the image is grey. A convolution on one channel
+# fills only a fourth of each int8 vector instruction.
+_PIXELS = 4
 _FOUR_CHANNELS = {
     # For files below 10 kB: 5,434 parameters, 0.1 M multiply-adds.
     "pico": (
@@ -55,26 +58,57 @@ _ACCURATE = (
 )
 
 
-def build(arch: str, *, activation: str = "relu") -> Any:
+def build(
+    arch: str,
+    *,
+    activation: str = "relu",
+    shape: tuple[int, int, int] = (28, 28, 1),
+    classes: int = 10,
+) -> Any:
     """Return an untrained model. Its weights come from Keras's global random seed.
 
     Args:
         arch: "pico", "nano", "edge", "accurate" or "seed".
         activation: of the hidden layers, a Keras name.
+        shape: of an image: height, width, and 1 or 3 channels.
+        classes: the number of classes.
 
     Returns:
-        A Keras model from (n, 28, 28, 1) float32 in [0, 1] to (n, 10) probabilities.
+        A Keras model from (n, *shape) float32 in [0, 1] to (n, classes) probabilities.
+
+    Raises:
+        DataError: the images are too small for the architecture.
     """
-    inputs = keras.Input((28, 28, 1), name="image")
-    if arch == "seed":
-        features = _tutorial_cnn(inputs, activation)
-    elif arch == "accurate":
-        features = _convolve(inputs, _ACCURATE, activation)
-    else:
-        pixels = layers.Reshape((28, 7, 4))(inputs)  # moves no byte
-        features = _convolve(pixels, _FOUR_CHANNELS[arch], activation)
-    outputs = layers.Dense(10, activation="softmax", name="probabilities")(features)
+    inputs = keras.Input(shape, name="image")
+    try:
+        features = _features(inputs, arch, activation)
+    except ValueError as error:
+        raise DataError(
+            f"Expected images large enough for the convolutions of {arch}, got "
+            f"{shape[0]}×{shape[1]} pixels; give --size 28x28 for pictures, or enlarge the arrays.",
+            code="data-size",
+        ) from error
+    outputs = layers.Dense(classes, activation="softmax", name="probabilities")(features)
     return keras.Model(inputs, outputs, name=arch)
+
+
+def _features(inputs: Any, arch: str, activation: str) -> Any:
+    if arch == "seed":
+        return _tutorial_cnn(inputs, activation)
+    if arch == "accurate":
+        return _convolve(inputs, _ACCURATE, activation)
+    height, width, channels = inputs.shape[1:]
+    convolutions = _FOUR_CHANNELS[arch]
+    if channels == 1 and width % _PIXELS == 0:
+        pixels = layers.Reshape((height, width // _PIXELS, _PIXELS))(inputs)  # moves no byte
+        return _convolve(pixels, convolutions, activation)
+    return _convolve(inputs, (_without_packing(convolutions[0]), *convolutions[1:]), activation)
+
+
+def _without_packing(convolution: Convolution) -> Convolution:
+    """Return the convolution that sees the same pixels where each is a column of its own."""
+    (height, width), (down, right) = convolution.kernel, convolution.strides  # type: ignore[misc]
+    return convolution._replace(kernel=(height, width * _PIXELS), strides=(down, right * _PIXELS))
 
 
 def _tutorial_cnn(x: Any, activation: str) -> Any:

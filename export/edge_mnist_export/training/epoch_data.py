@@ -22,7 +22,7 @@ class EpochData:
     Everything random is seeded by (seed, epoch), so that a resumed run trains on the same data.
 
     Args:
-        training: images (n, 28, 28) and labels (n,); without the validation split.
+        training: images (n, h, w) or (n, h, w, c) and labels (n,); without the validation split.
         recipe: seed, augmentation and form of the labels.
         teacher: its probabilities replace the labels as targets; None for labels.
     """
@@ -41,7 +41,8 @@ class EpochData:
         """Return the data of epoch `number`, counted from 0, in the order to train in.
 
         Returns:
-            Images (n, 28, 28) uint8, and targets: labels (n,) or probabilities (n, 10).
+            Images (n, h, w) or (n, h, w, c) uint8, and targets: labels (n,) or probabilities
+            (n, classes).
         """
         recipe = self._recipe
         if not recipe.augment:
@@ -70,5 +71,7 @@ class EpochData:
 
 
 def encode(labels: NDArray[np.uint8], recipe: Recipe) -> Targets:
-    """Return labels (n,) in the recipe's form: (n,), or one-hot (n, 10) float32."""
-    return np.eye(10, dtype=np.float32)[labels] if recipe.labels == "one-hot" else labels
+    """Return labels (n,) in the recipe's form: (n,), or one-hot (n, classes) float32."""
+    if recipe.labels == "sparse":
+        return labels
+    return np.eye(recipe.classes, dtype=np.float32)[labels]

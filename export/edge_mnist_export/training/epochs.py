@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,11 +13,13 @@ from ..data.model_input import as_input
 from ..runs import Recipe
 from . import losses
 
-# From images (n, 28, 28) uint8 and targets, in this order, to the mean "loss" and "accuracy".
+# From images (n, h, w) or (n, h, w, c) uint8 and their targets to the mean "loss" and "accuracy".
 FitEpoch = Callable[[NDArray[np.uint8], NDArray[np.generic]], dict[str, float]]
 
 
-def fit_function(model: Any, recipe: Recipe, show: Callable[[float], None]) -> FitEpoch:
+def fit_function(
+    model: Any, recipe: Recipe, show: Callable[[float], None], callbacks: Any = None
+) -> FitEpoch:
     """Return the fastest function for the recipe's backend and its device.
 
     The model takes float32 in [0, 1]. Under JAX none of its layers may draw random numbers.
@@ -27,7 +29,11 @@ def fit_function(model: Any, recipe: Recipe, show: Callable[[float], None]) -> F
         recipe: its backend, labels and batch size.
         show: takes the fraction of the epoch that is done, where the backend returns to Python
             within an epoch: TensorFlow on a CPU.
+        callbacks: a `keras.callbacks.CallbackList`, whose hooks for batches are called. Keras's
+            own loop does that, and trains the same model.
     """
+    if callbacks:
+        return _keras_fit(model, recipe.batch_size, [_BatchHooks(callbacks)])
     one_hot = recipe.labels == "one-hot"
     accuracy = losses.accuracy if one_hot else keras.metrics.sparse_categorical_accuracy
     if recipe.backend == "tensorflow":
@@ -44,10 +50,25 @@ def fit_function(model: Any, recipe: Recipe, show: Callable[[float], None]) -> F
     return epochs_jax.Epochs(model, accuracy, recipe.batch_size).fit
 
 
-def _keras_fit(model: Any, batch_size: int) -> FitEpoch:
+class _BatchHooks(keras.callbacks.Callback):  # type: ignore[misc]
+    """Passes on what happens within an epoch; the loop of the run calls the other hooks."""
+
+    def __init__(self, callbacks: Any) -> None:
+        super().__init__()
+        self._callbacks = callbacks
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._callbacks.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._callbacks.on_train_batch_end(batch, logs)
+
+
+def _keras_fit(model: Any, batch_size: int, callbacks: Sequence[Any] = ()) -> FitEpoch:
     def fit(images: NDArray[np.uint8], targets: NDArray[np.generic]) -> dict[str, float]:
         inputs = as_input(images)
-        fitted = model.fit(inputs, targets, batch_size=batch_size, shuffle=False, verbose=0)
+        options = {"shuffle": False, "verbose": 0, "callbacks": [*callbacks]}
+        fitted = model.fit(inputs, targets, batch_size=batch_size, **options)
         return {name: float(values[-1]) for name, values in fitted.history.items()}
 
     return fit

@@ -69,7 +69,9 @@ class Epochs:
         """Return the new state, and the sums of loss and accuracy over the batch."""
         trainable, non_trainable, optimizer = state
         images, targets = batch
-        inputs = images[..., None].astype("float32") / 255
+        inputs = images.astype("float32") / 255
+        if images.ndim == 3:
+            inputs = inputs[..., None]
 
         def loss_of(trainable: list[Any]) -> tuple[Any, tuple[list[Any], Any]]:
             outputs, updated = self._model.stateless_call(

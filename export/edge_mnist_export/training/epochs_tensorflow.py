@@ -57,7 +57,9 @@ class Epochs:
         return sums
 
     def _step(self, images: Any, targets: Any) -> Any:
-        inputs = tf.cast(images, tf.float32)[..., tf.newaxis] / 255
+        inputs = tf.cast(images, tf.float32) / 255
+        if images.shape.rank == 3:
+            inputs = inputs[..., tf.newaxis]
         with tf.GradientTape() as tape:
             outputs = self._model(inputs, training=True)
             loss = self._model.compute_loss(inputs, targets, outputs)

@@ -6,8 +6,8 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from ..conversion.source_model import weights_sha256
 from ..data.model_input import as_input
 from ..data.validation import hold_out
 from ..frameworks import device, tool_versions
-from ..runs import Recipe, Run
+from ..runs import Recipe, Run, config
 from . import architectures, checkpoints, curves, epochs, losses, optimizers
 from .epoch_data import EpochData, encode
+from .run_options import TrainingPlan
 
 _EVALUATION_BATCH = 512  # images; changes the speed only
 History = list[dict[str, float]]
@@ -40,51 +41,68 @@ class _TrainingData:
     epoch_data: EpochData
 
 
-def train(
-    recipe: Recipe,
-    source: datasets.Source,
-    out: Path,
-    progress: Progress,
-    teacher: Classifier | None = None,
-) -> Run:
+def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence[Any] = ()) -> Run:
     """Train a model and fill its run folder, or resume the run in that folder.
 
     A resumed run ends with the same weights as an uninterrupted one.
 
     Args:
-        recipe: everything that decides the weights.
-        source: the data set.
+        plan: the recipe, the data and the teacher.
         out: the run folder; new, empty, or an unfinished run of this recipe.
         progress: takes lines of progress, and shows a bar.
-        teacher: the model whose SHA-256 the recipe holds.
+        callbacks: Keras callbacks. One that stops the training ends the run.
 
     Raises:
         BundleError: the unfinished run is damaged.
         KeyboardInterrupt: Ctrl-C was pressed. The finished epochs can be resumed.
     """
+    recipe = plan.recipe
     _make_deterministic(recipe)
-    data = _prepare(recipe, source, teacher)
-    model, history = _start_or_resume(recipe, data, out)
-    for line in _introduction(recipe, data, teacher):
+    data = _prepare(recipe, plan.source, plan.teacher)
+    model, history = _start_or_resume(plan, data, out)
+    for line in _introduction(recipe, data, plan.teacher):
         progress.line(line)
     if history:
         progress.line(f"Resuming {out} after epoch {len(history)} of {recipe.epochs}")
+    hooks = _callback_list(callbacks, model, recipe, data)
     with _interrupt_event() as interrupted, progress.bar("Training") as show:
 
         def show_epoch(fraction: float) -> None:
             done = len(history) + fraction
             show(done / recipe.epochs, f"epoch {len(history) + 1}/{recipe.epochs}")
 
-        fit = epochs.fit_function(model, recipe, show_epoch)
+        fit = epochs.fit_function(model, recipe, show_epoch, hooks if callbacks else None)
+        hooks.on_train_begin()
         for epoch in range(len(history), recipe.epochs):
             show_epoch(0)
+            hooks.on_epoch_begin(epoch)
             history.append(_train_epoch(model, fit, data, recipe, epoch))
             runs.write_history(out, history)
             checkpoints.save(model, out, epoch + 1)
             progress.line(_epoch_line(history[-1], recipe.epochs))
+            hooks.on_epoch_end(epoch, _logs(history[-1]))
             if interrupted.is_set():
                 raise KeyboardInterrupt
+            if model.stop_training:
+                progress.line(f"A callback ended the training after epoch {epoch + 1}")
+                break
+        hooks.on_train_end()
     return _finish(model, history, recipe, data, out)
+
+
+def _callback_list(
+    callbacks: Sequence[Any], model: Any, recipe: Recipe, data: _TrainingData
+) -> Any:
+    model.stop_training = False
+    steps = -(-data.epoch_data.images_per_epoch // recipe.batch_size)
+    return keras.callbacks.CallbackList(
+        [*callbacks], model=model, epochs=recipe.epochs, steps=steps, verbose=0
+    )
+
+
+def _logs(row: dict[str, float]) -> dict[str, float]:
+    """Return the metrics of an epoch as Keras passes them to callbacks."""
+    return {name: value for name, value in row.items() if name not in ("epoch", "seconds")}
 
 
 def _make_deterministic(recipe: Recipe) -> None:
@@ -96,18 +114,24 @@ def _make_deterministic(recipe: Recipe) -> None:
 
 
 def _prepare(recipe: Recipe, source: datasets.Source, teacher: Classifier | None) -> _TrainingData:
-    images = datasets.load(source, "train", limit=recipe.limit)
+    images = datasets.load(source, "train", limit=recipe.limit, shape=recipe.shape)
     training, validation = hold_out(images)
     return _TrainingData(source, images, validation, EpochData(training, recipe, teacher))
 
 
-def _start_or_resume(recipe: Recipe, data: _TrainingData, out: Path) -> tuple[Any, History]:
+def _start_or_resume(plan: TrainingPlan, data: _TrainingData, out: Path) -> tuple[Any, History]:
     """Return the newest checkpoint and its history, or a new model and an empty history."""
+    recipe = plan.recipe
     checkpoint = checkpoints.load_newest(out, recipe.epochs)
     if checkpoint:
         model, epoch = checkpoint
         return model, runs.read_history(out, epoch)
-    model = architectures.build(recipe.arch, activation=recipe.activation)
+    model = architectures.build(
+        recipe.arch,
+        activation=recipe.activation,
+        shape=recipe.shape,
+        classes=recipe.classes,
+    )
     steps_per_epoch = -(-data.epoch_data.images_per_epoch // recipe.batch_size)
     rate = optimizers.learning_rate(recipe, steps_per_epoch)
     model.compile(
@@ -118,6 +142,7 @@ def _start_or_resume(recipe: Recipe, data: _TrainingData, out: Path) -> tuple[An
         metrics=[losses.accuracy if recipe.labels == "one-hot" else "accuracy"],
     )
     out.mkdir(parents=True, exist_ok=True)
+    config.write(out, "train", plan.settings)
     runs.write_record(out, recipe, status="running")
     return model, []
 
@@ -137,9 +162,12 @@ def _interrupt_event() -> Iterator[threading.Event]:
     """Yield an event that Ctrl-C sets.
 
     Native code that calls back into Python sometimes swallows KeyboardInterrupt, so that the
-    exception alone would not end the run.
+    exception alone would not end the run. Only the main thread may handle signals.
     """
     pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
 
     def on_interrupt(number: int, frame: object) -> None:
         pressed.set()
@@ -183,7 +211,7 @@ def _epoch_line(row: dict[str, float], total: int) -> str:
 
 def _finish(model: Any, history: History, recipe: Recipe, data: _TrainingData, out: Path) -> Run:
     """Measure the test accuracy, for the only time, and write the results of the run."""
-    test = datasets.load(data.source, "test")
+    test = datasets.load(data.source, "test", shape=recipe.shape)
     results = {
         "validation_accuracy": history[-1]["val_accuracy"],
         "test_accuracy": _test_accuracy(model, test),
@@ -196,6 +224,8 @@ def _finish(model: Any, history: History, recipe: Recipe, data: _TrainingData, o
         recipe,
         status="finished",
         data=_describe_data(data, test),
+        labels=list(data.train.classes),
+        epochs_trained=len(history),
         parameters=model.count_params(),
         weights_sha256=weights_sha256(model),
         results=results,
@@ -204,7 +234,7 @@ def _finish(model: Any, history: History, recipe: Recipe, data: _TrainingData, o
         tools={"edge-mnist": __version__, **tool_versions("keras", recipe.backend, "numpy")},
     )
     checkpoints.delete(out)
-    return run
+    return replace(run, source=data.source)
 
 
 def _test_accuracy(model: Any, test: datasets.Split) -> float:

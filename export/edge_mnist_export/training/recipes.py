@@ -43,13 +43,16 @@ RECIPES: dict[str, dict[str, Schedule]] = {
     },
 }
 NAMES = ("plain", "standard", "full")
+ACTIVATIONS = ("relu", "sigmoid", "tanh")
+LABELS = ("sparse", "one-hot")
+MIN_LIMIT = 120  # training images; a twelfth of them is for validation
 
 
-def schedule(arch: str, name: str | None) -> Schedule:
-    """Return the schedule of an architecture.
+def default(arch: str) -> str:
+    """Return the name of an architecture's recipe for MNIST, unless a user asks for another."""
+    return "plain" if arch == "seed" else "standard"
 
-    Args:
-        arch: a key of `RECIPES`.
-        name: one of `NAMES`; None for "standard", or for "plain" with the arch "seed".
-    """
-    return RECIPES[arch][name or ("plain" if arch == "seed" else "standard")]
+
+def schedule(arch: str, name: str) -> Schedule:
+    """Return the schedule of an architecture, a key of `RECIPES`, and a recipe, one of `NAMES`."""
+    return RECIPES[arch][name]

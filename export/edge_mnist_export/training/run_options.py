@@ -1,55 +1,222 @@
-"""Command-line options and a schedule in, the recipe of a training run out."""
+"""The options of a training run in; its data, its teacher and its recipe out."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
+
+from edge_mnist import datasets
+from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.classifier import Classifier
 from edge_mnist.datasets import Source
+from edge_mnist.errors import DataError, ModelError
+from edge_mnist.system.progress import Progress
 
+from ..frameworks import load_keras
 from ..runs import Recipe
-from . import distillation
+from . import distillation, recipes
 from .recipes import Schedule
+
+Shape = tuple[int, int, int]
+_CHOICES = {
+    "arch": tuple(recipes.RECIPES),
+    "recipe": recipes.NAMES,
+    "activation": recipes.ACTIVATIONS,
+    "labels": recipes.LABELS,
+}
+_RANGES = {
+    "epochs": range(1, 10**6),
+    "seed": range(2**32),
+    "limit": range(recipes.MIN_LIMIT, 2**32),
+}
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of `edge-mnist train` that go into a recipe.
+    """What a user asks of `train`. `api.train` describes each field.
 
     Attributes:
-        arch: the architecture's name.
-        activation: of the hidden layers: relu, sigmoid or tanh.
-        epochs: None for the schedule's.
-        seed: of weights, shuffling and augmentation.
-        labels: sparse or one-hot; None for the default of the schedule.
-        limit: the number of training images; None for all.
         backend: what Keras trains on: tensorflow or jax.
+
+    Raises:
+        ModelError: a field is not one of its choices, or is out of range.
     """
 
-    arch: str
+    arch: str | None = None
+    data: str | Path | Mapping[str, NDArray[Any]] = "auto"
+    size: Shape | None = None
+    recipe: str | None = None
     activation: str = "relu"
     epochs: int | None = None
     seed: int = 0
+    teacher: str | Path | None = None
     labels: str | None = None
     limit: int | None = None
+    max_bytes: int | None = None
+    max_us: float | None = None
     backend: str = "tensorflow"
 
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            _check(name, getattr(self, name), (None, *choices), ", ".join(choices))
+        for name, allowed in _RANGES.items():
+            _check(name, getattr(self, name), allowed, f"{allowed[0]} to {allowed[-1]}")
+        if self.size is not None and (len(self.size) != 3 or self.size[2] not in (1, 3)):
+            _check("size", self.size, (), "height, width, and 1 or 3 channels")
 
-def recipe_for(
-    options: RunOptions, schedule: Schedule, data_source: Source, teacher: Classifier | None = None
-) -> Recipe:
-    """Return the recipe: the options, and the schedule where they are None.
+    @property
+    def limited(self) -> bool:
+        """Whether limits choose the architecture."""
+        return self.max_bytes is not None or self.max_us is not None
 
-    Args:
-        options: what the user asked for.
-        schedule: how the architecture is trained.
-        data_source: the training data.
-        teacher: the model to distil from; None to learn from the labels alone.
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a run needs, before Keras is loaded.
+
+    Attributes:
+        recipe: everything that decides the weights.
+        source: the data.
+        teacher: the model to distil from; None to learn from the labels.
+        settings: the options that repeat the run, for its config.toml.
     """
+
+    recipe: Recipe
+    source: Source
+    teacher: Classifier | None
+    settings: Mapping[str, Any]
+
+
+def _check(name: str, value: Any, allowed: Container[Any], text: str) -> None:
+    if value is not None and value not in allowed:
+        raise ModelError(f"Expected {name} to be {text}, got {value!r}.", code="model-option")
+
+
+def plan(options: RunOptions, progress: Progress) -> TrainingPlan:
+    """Locate the data and decide everything that the options leave open.
+
+    Raises:
+        DataError: the data is missing or malformed, or does not fit the recipe.
+        ModelError: options contradict each other, or no architecture is within the limits.
+    """
+    if options.arch and options.limited:
+        raise ModelError(
+            f"Expected --arch or limits to choose it by, got both; leave --arch {options.arch} "
+            f"out.",
+            code="model-arch-or-limits",
+        )
+    source = datasets.find(options.data, own=True)
+    shape = _image_shape(options, source, progress)
+    arch = options.arch or "edge"
+    if options.limited:
+        arch = _choose_architecture(options, source, shape, progress)
+    name = options.recipe or ("plain" if source.kind == "own" else recipes.default(arch))
+    schedule = recipes.schedule(arch, name)
+    model = None if options.teacher is None else str(options.teacher)
+    teacher = distillation.load_teacher(model, source, distill=schedule.temperature is not None)
+    _check_augmentation(options, schedule, source, teaches=teacher is not None)
+    recipe = _recipe(options, arch, schedule, source, shape, teacher)
+    settings = {
+        "arch": arch,
+        "recipe": name,
+        "activation": options.activation,
+        "data": _data_option(options, source),
+        "size": _size_option(options.size),
+        "epochs": recipe.epochs,
+        "seed": options.seed,
+        "teacher": model,
+        "labels": recipe.labels,
+        "limit": options.limit,
+    }
+    return TrainingPlan(recipe, source, teacher, settings)
+
+
+def _image_shape(options: RunOptions, source: Source, progress: Progress) -> Shape:
+    if source.kind != "own":
+        return datasets.image_shape(source)
+    shape = options.size or datasets.image_shape(source)
+    progress.line(f"Images: {'×'.join(map(str, shape[:2]))} {_colour(shape)}")
+    return shape
+
+
+def _colour(shape: Shape) -> str:
+    return "grey" if shape[2] == 1 else "in colour"
+
+
+def _data_option(options: RunOptions, source: Source) -> str | None:
+    """Return the data as it was found, so that `auto` means the same again."""
+    if options.data in ("auto", "mnist") or source.path is None:
+        return None if source.arrays is not None else source.kind
+    return str(options.data)
+
+
+def _size_option(size: Shape | None) -> str | None:
+    return "x".join(map(str, size)) if size else None
+
+
+def _choose_architecture(
+    options: RunOptions, source: Source, shape: Shape, progress: Progress
+) -> str:
+    if options.backend != "tensorflow":
+        raise ModelError(
+            f"Expected KERAS_BACKEND=tensorflow with --max-size and --max-latency-us, got "
+            f"{options.backend}; give the --arch that they choose there.",
+            code="model-limits-backend",
+        )
+    load_keras(options.backend, progress)
+    from . import architecture_search
+
+    classes = datasets.load(source, "train", limit=options.limit, shape=shape).classes
+    progress.line("Size and latency of untrained int8 models, here on LiteRT with one thread:")
+    arch, lines = architecture_search.choose(
+        architecture_search.measure(spec=ModelSpec(*shape, labels=classes)),
+        max_bytes=options.max_bytes,
+        max_us=options.max_us,
+    )
+    for line in lines:
+        progress.line(f"  {line}")
+    return arch
+
+
+def _check_augmentation(
+    options: RunOptions, schedule: Schedule, source: Source, *, teaches: bool
+) -> None:
+    if schedule.augment and source.kind == "own":
+        raise DataError(
+            f"Expected --recipe plain with data of your own, got {options.recipe}, whose "
+            f"augmentation and outliers are made for MNIST's digits; leave --recipe out.",
+            code="data-recipe",
+        )
+    if schedule.augment and options.labels == "sparse":
+        raise ModelError(
+            "Expected --labels one-hot with an augmented recipe, whose images without a digit have "
+            "soft labels, got sparse; leave --labels out.",
+            code="model-labels-form",
+        )
+    if teaches and not schedule.augment:
+        raise ModelError(
+            "Expected --teacher with an augmented recipe, got one without augmentation; give "
+            "--recipe standard too.",
+            code="model-teacher-recipe",
+        )
+
+
+def _recipe(
+    options: RunOptions,
+    arch: str,
+    schedule: Schedule,
+    source: Source,
+    shape: Shape,
+    teacher: Classifier | None,
+) -> Recipe:
     return Recipe(
-        arch=options.arch,
+        arch=arch,
         activation=options.activation,
-        data=data_source.kind,
+        data=source.kind,
         labels=options.labels or ("one-hot" if schedule.augment else "sparse"),
         augment=schedule.augment,
         epochs=options.epochs or schedule.epochs,
@@ -63,4 +230,12 @@ def recipe_for(
         seed=options.seed,
         limit=options.limit,
         backend=options.backend,
+        **(_own_data(options, source, shape) if source.kind == "own" else {}),
     )
+
+
+def _own_data(options: RunOptions, source: Source, shape: Shape) -> dict[str, Any]:
+    """Return the fields of a recipe in which a user's own data differs from MNIST."""
+    train = datasets.load(source, "train", limit=options.limit, shape=shape)
+    sizes = dict(zip(("height", "width", "channels"), shape, strict=True))
+    return {"data_sha256": train.sha256, **sizes, "classes": len(train.classes)}

@@ -22,7 +22,7 @@ COMMAND = Path(sys.executable).with_name("edge-mnist")
 
 def test_a_finished_run_has_its_files_and_its_record(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
-    assert names == {"model.keras", "run.json", "history.csv", "curves.png"}
+    assert names == {"model.keras", "run.json", "history.csv", "curves.png", "config.toml"}
     entry = record(run)
     assert entry["status"] == "finished"
     assert entry["parameters"] == 19_610
@@ -44,6 +44,11 @@ def test_a_finished_run_has_its_files_and_its_record(run: Path) -> None:
         "temperature": 1.0,
         "limit": 20_000,
         "backend": "tensorflow",
+        "data_sha256": None,
+        "height": 28,
+        "width": 28,
+        "channels": 1,
+        "classes": 10,
     }
     assert entry["results"]["test_data"] == "synthetic-test"
     assert entry["results"]["test_accuracy"] > 0.8

@@ -2,23 +2,27 @@
 
 An unfinished run holds `run.json` (status "running"), `history.csv` and
 `checkpoint-<epoch>.keras`. A finished run holds `run.json` (status "finished"), `history.csv`,
-`model.keras` and `curves.png`. Every file is written under a temporary name, then renamed.
+`model.keras` and `curves.png`. Both hold `config.toml`, the options of the command. Every file is
+written under a temporary name, then renamed.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
+import html
 import io
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from edge_mnist import bundle
+from edge_mnist.datasets import Source
 from edge_mnist.errors import BundleError, OutputError
 from edge_mnist.system.files import check_free, write_atomically
 
@@ -37,7 +41,7 @@ class Recipe:
 
     arch: str  # a name that `training.architectures.build` takes
     activation: str  # of the hidden layers, a Keras name
-    data: str  # kind of the data set: "mnist" or "synthetic"
+    data: str  # kind of the data set: "mnist", "synthetic" or "own"
     labels: str  # "sparse" or "one-hot"; with `augment` "one-hot", as outliers have soft targets
     augment: bool  # whether images are varied and mixed with outliers
     epochs: int
@@ -52,10 +56,15 @@ class Recipe:
     temperature: float = 1.0  # softens targets and predictions in distillation
     limit: int | None = None  # number of training images read; None for all
     backend: str = "tensorflow"  # Keras's: or "jax"
+    data_sha256: str | None = None  # of a user's own training images and labels
+    height: int = 28  # of the images, in pixels
+    width: int = 28
+    channels: int = 1
+    classes: int = 10
 
     def __post_init__(self) -> None:
         optional = [count for count in (self.limit, self.variants) if count is not None]
-        counts = (self.epochs, self.batch_size, *optional)
+        counts = (self.epochs, self.batch_size, *self.shape, self.classes, *optional)
         names = (self.arch, self.activation, self.data, self.labels, self.optimizer, self.backend)
         integers = all(type(count) is int for count in (*counts, self.seed))
         if not integers or min(counts) < 1 or not 0 <= self.seed < 2**32:
@@ -69,13 +78,25 @@ class Recipe:
         if not self.temperature > 0:
             raise ValueError(f"temperature {self.temperature!r}")
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        return self.height, self.width, self.channels
+
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and its parsed `run.json`."""
+    """A run folder and its parsed `run.json`.
+
+    Attributes:
+        path: the folder.
+        record: the content of `run.json`.
+        source: the data, if this process trained the run; else the record says where it is.
+    """
 
     path: Path
     record: dict[str, Any]
+    source: Source | None = field(default=None, compare=False, repr=False)
 
     @property
     def finished(self) -> bool:
@@ -87,6 +108,37 @@ class Run:
         """The argument with which `datasets.find` finds the data of a finished run again."""
         data = self.record["data"]
         return str(data["path"] if data["path"] and Path(data["path"]).exists() else data["name"])
+
+    @property
+    def summary(self) -> str:
+        """One line on a finished run: parameters, accuracy, duration."""
+        results = self.record["results"]
+        return (
+            f"{self.path}: {self.record['parameters']:,} parameters, test accuracy "
+            f"{results['test_accuracy']:.2%} on {results['test_data']} "
+            f"(validation {results['validation_accuracy']:.2%}), {self.record['seconds']:.0f} s on "
+            f"{self.record['device']}"
+        )
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the epochs: loss, accuracy, val_loss, val_accuracy and seconds of each."""
+        with (self.path / "history.csv").open(encoding="utf-8", newline="") as file:
+            return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the path and the record, as JSON values."""
+        return {"path": str(self.path), **self.record}
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: one line and the learning curves."""
+        if not self.finished:
+            return f"<p>{html.escape(str(self.path))}: unfinished</p>"
+        curves = base64.b64encode((self.path / "curves.png").read_bytes()).decode()
+        return (
+            f"<p>{html.escape(self.summary)}</p>"
+            f'<img alt="loss and accuracy by epoch" style="max-width: 100%" '
+            f'src="data:image/png;base64,{curves}">'
+        )
 
 
 def read(folder: Path) -> Run:
@@ -155,7 +207,7 @@ def find_folder(recipe: Recipe, out: Path | None) -> Path:
     """
     if out is None:
         for run in list_runs(RUNS):
-            if not run.finished and run.record["recipe"] == asdict(recipe):
+            if not run.finished and Recipe(**run.record["recipe"]) == recipe:
                 return run.path
         out = RUNS / f"{recipe.arch}-{datetime.now():%Y%m%d-%H%M%S}"
     if (out / "run.json").is_file():
@@ -172,10 +224,10 @@ def _check_resumable(run: Run, recipe: Recipe) -> None:
             f"choose another with --out, or delete it.",
             code="output-run-finished",
         )
-    stored = run.record["recipe"]
-    differing = [name for name, value in asdict(recipe).items() if stored.get(name) != value]
+    stored = asdict(Recipe(**run.record["recipe"]))
+    differing = [name for name, value in asdict(recipe).items() if stored[name] != value]
     if differing:
-        settings = ", ".join(f"{name} {stored.get(name)!r}" for name in differing)
+        settings = ", ".join(f"{name} {stored[name]!r}" for name in differing)
         raise OutputError(
             f"Expected the settings of the unfinished run in {run.path} ({settings}), got other "
             f"ones; use the same settings, or choose another folder with --out.",

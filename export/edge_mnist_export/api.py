@@ -1,0 +1,308 @@
+"""The host's Python interface: `train` returns a run, `export` returns a bundle.
+
+The commands call these functions. Importing this module loads neither TensorFlow nor Keras.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_mnist.bundle import Bundle, read_bundle
+from edge_mnist.bundle.model_spec import Scaling
+from edge_mnist.errors import DataError, ModelError
+from edge_mnist.system.files import check_free
+from edge_mnist.system.progress import Progress
+
+from .conversion.targets import TARGETS, Target
+from .runs import Run, find_folder, locked
+from .verification.gate import Gate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_mnist.datasets import Source
+
+    from .conversion.source_model import SourceModel
+
+    Data = str | Path | Mapping[str, NDArray[Any]]
+
+
+def train(
+    arch: str | None = None,
+    *,
+    data: Data = "auto",
+    size: tuple[int, int, int] | None = None,
+    recipe: str | None = None,
+    activation: str = "relu",
+    epochs: int | None = None,
+    seed: int = 0,
+    teacher: str | Path | None = None,
+    labels: str | None = None,
+    limit: int | None = None,
+    max_bytes: int | None = None,
+    max_us: float | None = None,
+    callbacks: Sequence[Any] = (),
+    out: str | Path | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Train a CNN, or continue an unfinished run of the same settings.
+
+    An interrupt loses at most the running epoch: the same call continues the run.
+
+    Args:
+        arch: "pico", "nano", "edge", "accurate" or "seed"; None for "edge".
+        data: "auto", "mnist", "synthetic", a path of MNIST, or data of your own: an .npz, a folder
+            with a subfolder per class, a folder of four IDX files such as Fashion-MNIST, or a
+            mapping with the arrays x_train, y_train, x_test and y_test.
+        size: height, width and channels to which a folder's pictures are resized; None for 28×28,
+            grey unless a picture is in colour.
+        recipe: "plain", "standard" or "full"; None for "standard", or for "plain" with the arch
+            "seed" or data of your own.
+        activation: of the hidden layers: "relu", "sigmoid" or "tanh".
+        epochs: None for the recipe's.
+        seed: of weights, shuffling and augmentation; below 2^32.
+        teacher: a bundle, a .tflite or an .onnx file to distil from, or "none"; None for the
+            shipped teacher where the recipe distils.
+        labels: "sparse" or "one-hot"; None for the recipe's.
+        limit: the number of training images; None for all.
+        max_bytes: choose the most accurate architecture whose int8 file is at most this large.
+        max_us: choose the most accurate architecture within this latency, in microseconds.
+        callbacks: Keras callbacks, such as `keras.callbacks.TensorBoard("logs")`.
+        out: the run folder; None for a new one in `runs/`.
+        quiet: no progress on stderr.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        DataError: the data is missing or malformed, or does not fit the recipe.
+        ModelError: options contradict each other, or no architecture is within the limits.
+        OutputError: `out` cannot be written, or holds something else.
+        BundleError: the unfinished run in `out` is damaged.
+        HostError: Keras's backend is unknown or not installed.
+        KeyboardInterrupt: the training was interrupted.
+    """
+    from .frameworks import keras_backend
+
+    backend = keras_backend()
+    progress = Progress(quiet=quiet)
+    progress.line(f"Loading data: {'arrays' if isinstance(data, Mapping) else data}")
+    from .training.run_options import RunOptions, plan
+
+    options = RunOptions(
+        arch=arch,
+        data=data,
+        size=size,
+        recipe=recipe,
+        activation=activation,
+        epochs=epochs,
+        seed=seed,
+        teacher=teacher,
+        labels=labels,
+        limit=limit,
+        max_bytes=max_bytes,
+        max_us=max_us,
+        backend=backend,
+    )
+    planned = plan(options, progress)
+    folder = find_folder(planned.recipe, None if out is None else Path(out))
+    from .frameworks import load_keras
+
+    load_keras(backend, progress)
+    from .training import loop
+
+    try:
+        with locked(folder):
+            return loop.train(planned, folder, progress, callbacks)
+    except KeyboardInterrupt:
+        if any(folder.glob("checkpoint-*.keras")):
+            progress.warn(f"{folder} keeps the finished epochs: the same command continues.")
+        raise
+
+
+def export(
+    model: Run | str | Path | Any = None,
+    *,
+    int8: bool = False,
+    float16: bool = False,
+    dynamic: bool = False,
+    formats: Sequence[str] | None = None,
+    batch: int | None = None,
+    target: str = "generic",
+    max_drop: float = 0.3,
+    min_agreement: float = 99.0,
+    data: Data | None = None,
+    input_range: tuple[float, float] | None = None,
+    labels: Sequence[str] | None = None,
+    out: str | Path | None = None,
+    quiet: bool = False,
+    show: Callable[[str], None] | None = None,
+) -> Bundle:
+    """Quantize a model and write it as a verified bundle: float32 always, others if asked for.
+
+    Every file runs on the whole test set, in the package that will run it on the device.
+
+    Args:
+        model: a run, its folder, a `.keras` or an `.h5` file, the folder of a SavedModel, or a
+            `keras.Model` in memory; None for the newest run in `runs/`.
+        int8: a file of integers only, also at input and output.
+        float16: a file of float16 weights.
+        dynamic: a file of int8 weights and float activations.
+        formats: "tflite", "onnx" or both; None for all that the target loads.
+        batch: a fixed batch for the .onnx files; None for an open one.
+        target: the kind of device that has to load every file: "generic", "raspberry-pi-64" or
+            "raspberry-pi-32".
+        max_drop: greatest loss of test accuracy against Keras, in points.
+        min_agreement: least share of test images on which a file predicts the same class as
+            Keras, in percent.
+        data: as for `train`; None for the run's training data.
+        input_range: the inputs that pixels 0 and 255 become, for a model of your own; None to
+            infer it.
+        labels: the names of the outputs in order; None for the data's classes in their order.
+        out: the bundle folder; None for `bundle` beside the model.
+        quiet: warnings only on stderr.
+        show: takes the table of verified files, also if the gate fails.
+
+    Returns:
+        The bundle.
+
+    Raises:
+        GateError: a file missed a limit. The bundle of the others is written first.
+        BundleError, ModelError: there is no such model, or it cannot be exported.
+        DataError: the data is missing or malformed, or does not fit the model.
+        OutputError: `out` holds something, or cannot be written.
+    """
+    from . import pipeline
+
+    progress = Progress(quiet=quiet)
+    wanted = {"float32": True, "float16": float16, "dynamic": dynamic, "int8": int8}
+    with _found(model) as source_model:
+        source_model = replace(source_model, labels=_labels(labels, source_model))
+        if input_range:
+            source_model = replace(source_model, scaling=Scaling.between(*input_range))
+        folder = (
+            Path(out)
+            if out
+            else new_bundle_path(Path() if _in_memory(model) else source_model.path.parent)
+        )
+        progress.line("Loading TensorFlow and the data")
+        options = pipeline.ExportOptions(
+            formats=_formats(formats, _target(target), batch, progress),
+            precisions=tuple(name for name, asked in wanted.items() if asked),
+            batch=batch,
+            target=_target(target),
+            gate=Gate(max_drop, min_agreement),
+        )
+        check_free(folder)  # Before MNIST is downloaded.
+        source = _data(data, model, source_model)
+        settings = {
+            "run": _argument(model, source_model),
+            "data": None if data is None or isinstance(data, Mapping) else str(data),
+            "int8": int8,
+            "fp16": float16,
+            "dynamic": dynamic,
+            "format": ",".join(options.formats),
+            "batch": batch,
+            "target": target,
+            "max-drop": max_drop,
+            "min-agreement": min_agreement,
+            "input-range": None if input_range is None else ",".join(map(repr, input_range)),
+            "labels": None if labels is None else ",".join(labels),
+        }
+        pipeline.export(
+            source_model,
+            source,
+            folder,
+            options,
+            settings=settings,
+            progress=progress,
+            show=show or (lambda table: None),
+        )
+    return read_bundle(folder)
+
+
+def new_bundle_path(folder: Path) -> Path:
+    """Return FOLDER/bundle, or the first free one of FOLDER/bundle-2, FOLDER/bundle-3, …"""
+    names = ("bundle", *(f"bundle-{number}" for number in range(2, 1000)))
+    return next(folder / name for name in names if not (folder / name).exists())
+
+
+@contextlib.contextmanager
+def _found(model: Any) -> Iterator[SourceModel]:
+    """Yield the model to export. A model in memory is saved to a temporary file."""
+    from .conversion import source_model as source_models
+
+    if isinstance(model, Run):
+        yield source_models.find(model.path)
+    elif model is None or isinstance(model, str | Path):
+        yield source_models.find(None if model is None else Path(model))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield source_models.save(model, Path(folder))
+
+
+def _in_memory(model: Any) -> bool:
+    return model is not None and not isinstance(model, Run | str | Path)
+
+
+def _argument(model: Any, source_model: SourceModel) -> str | None:
+    """Return the argument that names the model again; None for a model in memory."""
+    if _in_memory(model):
+        return None
+    named = source_model.path.parent if model is None else model
+    return str(named.path if isinstance(named, Run) else named)
+
+
+def _labels(labels: Sequence[str] | None, source_model: SourceModel) -> tuple[str, ...] | None:
+    return source_model.labels if labels is None else tuple(labels)
+
+
+def _data(data: Data | None, model: Any, source_model: SourceModel) -> Source:
+    from edge_mnist import datasets
+
+    if data is None and isinstance(model, Run) and model.source:
+        return model.source
+    if data is None and source_model.data == "own":
+        raise DataError(
+            f"Expected the data that {source_model.path} was trained on, got a run whose data was "
+            f"in memory or is gone; give it with --data.",
+            code="data-run",
+        )
+    return datasets.find(data or source_model.data or "auto", own=True)
+
+
+def _target(name: str) -> Target:
+    if name not in TARGETS:
+        raise ModelError(
+            f"Expected a target of {', '.join(TARGETS)}, got {name!r}.", code="model-target-unknown"
+        )
+    return TARGETS[name]
+
+
+def _formats(
+    formats: Sequence[str] | None, target: Target, batch: int | None, progress: Progress
+) -> tuple[str, ...]:
+    """Return the formats asked for, or all that the target loads; report the others."""
+    for format in {"tflite", "onnx"} - set(target.formats):
+        if formats and format in formats:
+            raise ModelError(
+                f"Expected a format that {target.name} can load ({', '.join(target.formats)}), "
+                f"got {format}, for which there is no runtime; leave it out of --format, or "
+                f"export for another --target.",
+                code="model-target-format",
+            )
+        if not formats:
+            progress.warn(f"No {format} files: {target.name} has no runtime for them")
+    loadable = tuple(formats or target.formats)
+    if batch and "onnx" not in loadable:
+        raise ModelError(
+            f"Expected --batch with .onnx files, got only {', '.join(loadable)}; a .tflite file "
+            f"takes one image at a time.",
+            code="model-batch",
+        )
+    return loadable
