@@ -155,9 +155,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "host-missing": (
         "Expected the host package edge-mnist-export for `edge-mnist {}`, which is not "
-        "installed; install it with: {}",
+        "installed; install it with: {}.",
         "Expected the host package edge-mnist-export, which draws the photographs of --data "
-        "paper, got none installed; install it with: pip install 'edge-mnist[host]'",
+        "paper, got none installed; install it with: {}.",
     ),
     "image-broken": (
         "Expected a whole picture, got a broken one: {} ({}).",
@@ -370,10 +370,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "serve-address": (
         "Expected to listen on {}, port {}, got: {}; choose another with --host and --port.",
     ),
-    "serve-missing": (
-        "Expected {} to serve with, got none installed; install with: pip install "
-        "'edge-mnist[serve]'",
-    ),
+    "serve-missing": ("Expected {} to serve with, got none installed; install with: {}",),
     "serve-token": (
         "Expected a token of {} characters or more, got {}; choose a longer one, or omit "
         "--token to have one generated.",

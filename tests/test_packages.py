@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 import zipfile
 from email.message import Message
 from email.parser import BytesParser
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +79,43 @@ def test_the_repository_has_one_address() -> None:
 def test_both_distributions_have_the_same_licence() -> None:
     licences = {(pyproject.parent / "LICENSE").read_bytes() for pyproject in PYPROJECTS}
     assert len(licences) == 1
+
+
+@pytest.mark.install
+def test_the_printed_install_lines_work(wheel: Path, host_wheel: Path, tmp_path: Path) -> None:
+    """Word for word, with --dry-run, in an environment that has the device package alone."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for built in (wheel, host_wheel):
+        shutil.copy(built, folder)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    binaries = tmp_path / "venv" / "bin"
+
+    def shell(command: str, *, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path}
+        settings = {"capture_output": True, "text": True, "check": False}
+        return subprocess.run(["sh", "-c", command], cwd=cwd, env=environment, **settings)
+
+    def would_install(line: str, *options: str, cwd: Path = tmp_path) -> str:
+        assert line.startswith("pip install ")
+        dry = line.replace("install", " ".join(("install", "--dry-run", *options)), 1)
+        done = shell(dry, cwd=cwd)
+        assert done.returncode == 0, f"{dry}\n{done.stderr}"
+        return done.stdout.splitlines()[-1].lower()
+
+    installed = shell(f"pip install {wheel}")
+    assert installed.returncode == 0, installed.stderr
+    runtimes = json.loads(shell("edge-mnist doctor --json").stdout)["runtimes"]
+    litert = next(row["advice"] for row in runtimes if row["backend"] == "litert")
+    assert "ai-edge-litert-" in would_install(litert.removeprefix("not installed; "))
+    serve = shell("edge-mnist serve").stderr.strip()
+    assert "starlette-" in would_install(serve.rpartition("install with: ")[2])
+
+    train = shell("edge-mnist train").stderr
+    clone, wheels = re.findall(r"pip install [^(]+(?= \()", train)
+    # Without what they need: the other line finds that.
+    found = would_install(clone, "--no-deps", cwd=REPOSITORY)
+    assert "edge-mnist-0" in found and "edge-mnist-export-" in found
+    found = would_install(wheels.replace("FOLDER", str(folder)))
+    assert "edge-mnist-export-" in found and "tensorflow-" in found and "edge-mnist-0" not in found
