@@ -189,6 +189,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a picture of pixels, got a drawing ({}) in {}, which another program would "
         "have to draw; save it as PNG first.",
     ),
+    "model-batch-mixed": (
+        "Expected a model that answers the images of a batch as it answers each alone, got {} "
+        "with other answers to {} of {} images on {}; write it with a batch of 1.",
+    ),
     "model-batch": (
         "Expected --batch with .onnx files, got only {}; a .tflite file takes one image at a time.",
     ),
@@ -210,6 +214,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a .{} file for backend {}, got only .{}; choose another backend or export "
         "that format.",
         "Expected a bundle folder, a .tflite or an .onnx file, got {}{}",
+    ),
+    "model-has-manifest": (
+        "Expected a .tflite or .onnx file without a manifest, got {}, whose manifest is {}; copy "
+        "that folder to the device as it is.",
     ),
     "model-input-dtype": (
         "Expected an input of floats or integers, got {} for {}.",

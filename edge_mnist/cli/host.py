@@ -12,6 +12,7 @@ HOST_COMMANDS = {
     "quickstart": "The whole chain once, small: train, export, evaluate, benchmark.",
     "train": "Train a CNN and write a run folder.",
     "export": "Quantize and export a run as a verified bundle.",
+    "bundle": "Verify a .tflite or .onnx file from elsewhere; write a bundle.",
 }
 
 
