@@ -10,7 +10,7 @@ from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.system.progress import Progress
 
 from . import options
-from .options import PATH, quiet_option
+from .options import PATH, hf_option, quiet_option
 
 
 @click.command(
@@ -40,6 +40,7 @@ from .options import PATH, quiet_option
     "are found by name.  [default: those in the file, or the data's classes in their order]",
 )
 @click.option("--out", type=PATH, help="The bundle folder.  [default: MODEL without its suffix]")
+@hf_option
 @quiet_option
 def bundle(
     model: Path,
@@ -47,6 +48,7 @@ def bundle(
     input_range: tuple[float, float] | None,
     labels: tuple[str, ...] | None,
     out: Path | None,
+    hf: Path | None,
     quiet: bool,
 ) -> None:
     """Write a bundle from MODEL, a .tflite or .onnx file that edge-mnist did not write.
@@ -58,13 +60,17 @@ def bundle(
     from edge_mnist.evaluation.text_report import accuracy_table
     from edge_mnist.system.files import check_free
 
-    from .. import foreign_bundle
+    from .. import foreign_bundle, hub_folder
 
     scaling = Scaling.between(*input_range) if input_range else None
     artifact = foreign_bundle.find(model, scaling=scaling)
     out = out or model.with_suffix("")
-    check_free(out)  # Before MNIST is downloaded.
+    for folder in filter(None, (out, hf)):
+        check_free(folder)  # Before MNIST is downloaded.
     source = datasets.find(data, own=True)
     progress = Progress(quiet=quiet)
     results = foreign_bundle.bundle(artifact, source, out, labels=labels, progress=progress)
     click.echo(f"{accuracy_table(results)}\n\nWrote {out}")
+    if hf:
+        hub_folder.write(out, hf)
+        click.echo(f"Wrote {hf}")

@@ -11,12 +11,14 @@ import click
 
 from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.errors import ModelError
+from edge_mnist.system.files import check_free
 from edge_mnist.system.progress import Progress
 
+from .. import hub_folder
 from ..conversion.targets import TARGETS, Target
 from ..verification.gate import Gate
 from . import options
-from .options import PATH, quiet_option
+from .options import PATH, hf_option, quiet_option
 
 if TYPE_CHECKING:
     from ..conversion.source_model import SourceModel
@@ -92,6 +94,7 @@ _PRECISIONS = ("float32", "float16", "dynamic", "int8")
     "are found by name.  [default: the data's classes in their order]",
 )
 @click.option("--out", type=PATH, help="The bundle folder.  [default: RUN/bundle]")
+@hf_option
 @quiet_option
 def export(
     *,
@@ -100,6 +103,7 @@ def export(
     input_range: tuple[float, float] | None,
     labels: tuple[str, ...] | None,
     out: Path | None,
+    hf: Path | None,
     quiet: bool,
     **asked: Any,
 ) -> None:
@@ -114,11 +118,17 @@ def export(
     if input_range:
         source_model = replace(source_model, scaling=Scaling.between(*input_range))
     out = out or new_bundle_path(source_model.path.parent)
+    if hf:
+        check_free(hf)
     progress = Progress(quiet=quiet)
     progress.line("Loading TensorFlow and the data")
     export_options = _export_options(progress, **asked)
     run_export(source_model, export_options, progress, data=data, out=out, show=click.echo)
     click.echo(f"\nWrote {out}")
+    if hf:
+        # A user's own .keras file stays private.
+        hub_folder.write(out, hf, keras=source_model.path if source_model.weights_sha256 else None)
+        click.echo(f"Wrote {hf}")
 
 
 def _export_options(
@@ -183,7 +193,6 @@ def run_export(
 ) -> None:
     """Locate the data and export; `show` takes the table of verified files."""
     from edge_mnist import datasets
-    from edge_mnist.system.files import check_free
 
     from .. import pipeline
 

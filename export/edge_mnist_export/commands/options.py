@@ -9,6 +9,12 @@ import click
 
 PATH = click.Path(path_type=Path)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+hf_option = click.option(
+    "--hf",
+    type=PATH,
+    metavar="DIR",
+    help="Also write a folder for the Hugging Face Hub: the bundle with a model card.",
+)
 DATA_HELP = "auto, mnist, synthetic (drawn by edge-mnist), or the path of MNIST."
 
 
