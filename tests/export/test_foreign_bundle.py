@@ -205,6 +205,24 @@ def test_classes_that_are_numbers_get_names(host: Cli, digits: Path, tmp_path: P
         assert manifest_of(tmp_path / out)["artifacts"][0]["accuracy"] > 0.9
 
 
+@pytest.mark.parametrize("names", [None, ENGLISH])
+def test_a_colour_model_of_another_size(
+    host: Cli, tmp_path: Path, names: tuple[str, ...] | None
+) -> None:
+    crop = helper.make_node("Slice", ["x", "starts", "ends", "axes"], ["image"])
+    constants = {"starts": [2, 2, 0], "ends": [30, 30, 1], "axes": [1, 2, 3]}
+    model = preceded([crop], {k: np.array(v, np.int64) for k, v in constants.items()})
+    del model.graph.input[:]
+    shape = ("batch", 32, 32, 3)
+    model.graph.input.append(helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape))
+    asked = ("--labels", ",".join(names)) if names else ()
+    host("bundle", saved(model, tmp_path / "m.onnx"), "--data", "synthetic", *asked)
+    manifest = manifest_of(tmp_path / "m")
+    assert [manifest["input"][key] for key in ("height", "width", "channels")] == [32, 32, 3]
+    assert manifest["labels"] == list(names or "0123456789")
+    assert manifest["artifacts"][0]["accuracy"] > 0.9
+
+
 def test_a_model_no_better_than_chance_is_refused(
     host: Cli, mine: Path, digits: Path, tmp_path: Path
 ) -> None:
