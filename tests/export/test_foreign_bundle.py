@@ -138,16 +138,23 @@ def test_a_bundle_answers_as_its_file_alone(host: Cli, mine: Path, digits: Path)
         (-1, 1, False, None),
         (0, 255, True, None),
         (1, 0, False, None),  # black on white
-        (0, 2, False, "0,2"),  # no usual range
+        (0, 2, False, ("--scale", "2/255")),  # no usual range
+        (-1, 3, False, ("--scale", "1/255", "--mean", "0.25", "--std", "0.25")),
     ],
 )
 def test_the_manifest_states_the_scaling_and_the_kind_of_output(
-    host: Cli, digits: Path, tmp_path: Path, low: int, high: int, logits: bool, asked: str | None
+    host: Cli,
+    digits: Path,
+    tmp_path: Path,
+    low: int,
+    high: int,
+    logits: bool,
+    asked: tuple[str, ...] | None,
 ) -> None:
     file = saved(taking(low, high, logits=logits), tmp_path / "m.onnx")
-    host("bundle", file, "--data", digits, *(("--input-range", asked) if asked else ()))
+    host("bundle", file, "--data", digits, *(asked or ()))
     manifest = manifest_of(tmp_path / "m")
-    assert manifest["input"]["range"] == [low, high]
+    assert spec_from_manifest(manifest).range == (low, high)
     assert manifest.get("output", "probabilities") == ("logits" if logits else "probabilities")
     assert manifest["scaling"]["found"] == ("given" if asked else "tried")
     bundled, original = Classifier(tmp_path / "m"), Classifier(WHOLE, precision="float32")

@@ -27,10 +27,22 @@ from .options import PATH, hf_option, quiet_option
     "subfolder per class.",
 )
 @click.option(
-    "--input-range",
-    callback=options.number_range,
-    metavar="LOW,HIGH",
-    help="The inputs that pixels 0 and 255 become.  [default: inferred]",
+    "--scale",
+    callback=options.numbers,
+    metavar="NUMBER",
+    help="Multiply pixels in 0…255 by this: 1, 1/255, …  [default: what training images fit best]",
+)
+@click.option(
+    "--mean",
+    callback=options.numbers,
+    metavar="NUMBER",
+    help="Subtract this, after --scale: one number, or one a channel.",
+)
+@click.option(
+    "--std",
+    callback=options.numbers,
+    metavar="NUMBER",
+    help="Divide by this, after --mean: one number, or one a channel.",
 )
 @click.option(
     "--labels",
@@ -45,7 +57,9 @@ from .options import PATH, hf_option, quiet_option
 def bundle(
     model: Path,
     data: str,
-    input_range: tuple[float, float] | None,
+    scale: tuple[float, ...] | None,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
     labels: tuple[str, ...] | None,
     out: Path | None,
     hf: Path | None,
@@ -62,7 +76,9 @@ def bundle(
 
     from .. import foreign_bundle, hub_folder
 
-    scaling = Scaling.between(*input_range) if input_range else None
+    if scale and len(scale) != 1:
+        raise click.UsageError("Expected one number for --scale; --mean takes one a channel.")
+    scaling = Scaling.given(scale[0] if scale else None, mean, std)
     artifact = foreign_bundle.find(model, scaling=scaling)
     out = out or model.with_suffix("")
     for folder in filter(None, (out, hf)):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from edge_mnist.bundle.model_spec import number
+
 PATH = click.Path(path_type=Path)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 hf_option = click.option(
@@ -43,6 +45,18 @@ def number_range(
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise click.BadParameter(f"expected two numbers such as 0,1 or -1,1, got {value!r}.")
     return low, high
+
+
+def numbers(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    """Parse "0.5,1/255"."""
+    try:
+        return None if value is None else tuple(map(number, value.split(",")))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"expected a number such as 0.5 or 1/255, got {value!r}."
+        ) from error
 
 
 def labels(
