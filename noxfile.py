@@ -71,6 +71,7 @@ def release(session: nox.Session) -> None:
         session.run(*UV, "build", "--out-dir", str(dist), source)
     files = sorted(map(str, [*dist.glob("*.whl"), *dist.glob("*.tar.gz")]))
     session.run(*UV, "run", "--group", "dev", "twine", "check", "--strict", *files)
+    _install_and_run(session, ["--find-links", str(dist), "edge-mnist[host]"], "train", "--help")
     for kind in ("*.whl", "*.tar.gz"):
         device = next(f for f in map(Path, files) if f.match(f"edge_mnist-{kind}"))
         host = next(f for f in map(Path, files) if f.match(f"edge_mnist_export-{kind}"))

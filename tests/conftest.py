@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & _TRAINED:
             item.add_marker("train")
-        if fixtures & {"wheel", "install"}:
+        if fixtures & {"wheel", "host_wheel", "install"}:
             item.add_marker("install")
         if item.path.parent.name == "pi":
             item.add_marker("pi")
@@ -127,13 +127,24 @@ def install(pip: Path) -> Install:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The device package's wheel, built from a copy of what it is built from."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "edge_mnist"):
-        place = REPOSITORY / name
-        copy = shutil.copytree if place.is_dir() else shutil.copy
-        copy(place, source / name)
-    out = tmp_path_factory.mktemp("wheel")
+    """The device package's wheel, alone in its folder."""
+    sources = ("pyproject.toml", "README.md", "LICENSE", "edge_mnist")
+    return _build(REPOSITORY, sources, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def host_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The host package's wheel, alone in its folder."""
+    sources = ("pyproject.toml", "README.md", "LICENSE", "edge_mnist_export")
+    return _build(REPOSITORY / "export", sources, tmp_path_factory)
+
+
+def _build(root: Path, sources: Sequence[str], temporary: pytest.TempPathFactory) -> Path:
+    """Build a wheel from a copy of what it is built from."""
+    source, out = temporary.mktemp("source"), temporary.mktemp("wheel")
+    for name in sources:
+        copy = shutil.copytree if (root / name).is_dir() else shutil.copy
+        copy(root / name, source / name)
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--outdir", out, source],
         check=True,

@@ -6,24 +6,12 @@ A message says what was expected, what came, and what to do. It is changed in th
 from __future__ import annotations
 
 MESSAGES: dict[str, tuple[str, ...]] = {
-    "backend-import": (
-        "Expected {} to import, got: {}; reinstall it with: {}",
-    ),
-    "backend-missing": (
-        "Expected the runtime {} for backend {}, which is not installed; {}",
-    ),
-    "backend-none": (
-        "Expected a runtime for .{} files, got none installed; {}",
-    ),
-    "backend-threads": (
-        "Expected 1 to {} threads, got {}.",
-    ),
-    "backend-unknown": (
-        "Expected a backend of {}, got {}.",
-    ),
-    "bundle-empty": (
-        "Expected model files in {}, got none; export again.",
-    ),
+    "backend-import": ("Expected {} to import, got: {}; reinstall it with: {}",),
+    "backend-missing": ("Expected the runtime {} for backend {}, which is not installed; {}",),
+    "backend-none": ("Expected a runtime for .{} files, got none installed; {}",),
+    "backend-threads": ("Expected 1 to {} threads, got {}.",),
+    "backend-unknown": ("Expected a backend of {}, got {}.",),
+    "bundle-empty": ("Expected model files in {}, got none; export again.",),
     "bundle-file-missing": (
         "Expected the file {} that {} lists, got none; copy the bundle again.",
         "Expected the model file {}, got: {}; copy it again.",
@@ -46,9 +34,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "{}, which does not exist; make one with: edge-mnist export --int8",
         "Expected a bundle (a folder with {}), got {}; make one with: edge-mnist export --int8",
     ),
-    "bundle-path": (
-        "Expected the path of a bundle, a .tflite or an .onnx file, got {} ({}).",
-    ),
+    "bundle-path": ("Expected the path of a bundle, a .tflite or an .onnx file, got {} ({}).",),
     "bundle-run-damaged": (
         "Expected an unfinished run that can be resumed in {}, got {}; delete the folder, or "
         "choose another with --out.",
@@ -58,8 +44,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "again.",
     ),
     "bundle-run-malformed": (
-        "Expected {} as edge-mnist train writes it, got a broken or foreign one ({}); train "
-        "again.",
+        "Expected {} as edge-mnist train writes it, got a broken or foreign one ({}); train again.",
     ),
     "bundle-run-missing": (
         "Expected a run folder (with run.json), got {}; make one with: edge-mnist train",
@@ -76,9 +61,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "bundle-size": (
         "Expected {} to have {} bytes as its manifest says, got {}; copy the bundle again.",
     ),
-    "bundle-unreadable": (
-        "Expected to read {}, got: {}.",
-    ),
+    "bundle-unreadable": ("Expected to read {}, got: {}.",),
     "data-arrays": (
         "Expected x_train, y_train, x_test and y_test, or images and labels, in {}, got {}; "
         "rename the arrays.",
@@ -90,19 +73,13 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "data-benchmark-schema": (
         "Expected a benchmark file of schema {} (edge-mnist benchmark --json FILE), got {}: {}.",
     ),
-    "data-benchmark-unreadable": (
-        "Expected a benchmark file at {}, got: {}.",
-    ),
+    "data-benchmark-unreadable": ("Expected a benchmark file at {}, got: {}.",),
     "data-content": (
         "Expected MNIST's {} in {}, got {}; replace the file with a fresh download",
         "Expected an IDX file of bytes at {}, got {}; replace the file with a fresh download",
     ),
-    "data-duration": (
-        "Expected a duration of 1s to 168h such as 30s, 10m or 1h, got {}.",
-    ),
-    "data-empty": (
-        "Expected images for {} in {}, got none; add some.",
-    ),
+    "data-duration": ("Expected a duration of 1s to 168h such as 30s, 10m or 1h, got {}.",),
+    "data-empty": ("Expected images for {} in {}, got none; add some.",),
     "data-folders": (
         "Expected one folder of pictures per class in {}, got {} such folders; give each of two "
         "or more classes a folder.",
@@ -138,16 +115,12 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected labels (n,) of integers, or one-hot (n, classes), in {}, got {} {}; convert "
         "them.",
     ),
-    "data-limit": (
-        "Expected a limit of at least 1 image, got {}; leave it out for all",
-    ),
+    "data-limit": ("Expected a limit of at least 1 image, got {}; leave it out for all",),
     "data-model-mismatch": (
         "Expected images of shape {} of {} classes for this model, got {} of {} in {}; give its "
         "data with --data.",
     ),
-    "data-npz": (
-        "Expected an .npz of plain arrays, got {}: {}; write it with numpy.savez.",
-    ),
+    "data-npz": ("Expected an .npz of plain arrays, got {}: {}; write it with numpy.savez.",),
     "data-path": (
         "Expected a folder or file of MNIST, got {}, which does not exist; check the path, or "
         "give auto, mnist or synthetic to --data",
@@ -175,15 +148,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected MNIST in the cache or at a mirror, got none ({}); connect to a network once, "
         "or set {} or --data to a folder that holds MNIST",
     ),
-    "gate-accuracy": (
-        "Expected an accuracy of at least {} % on {}, got {} of {} on {}.",
-    ),
-    "gate-benchmark-failed": (
-        "Expected every row of A in B, got one that failed: {}",
-    ),
-    "gate-benchmark-row": (
-        "Expected {} rows, got {} that failed; their reasons stand above.",
-    ),
+    "gate-accuracy": ("Expected an accuracy of at least {} % on {}, got {} of {} on {}.",),
+    "gate-benchmark-failed": ("Expected every row of A in B, got one that failed: {}",),
+    "gate-benchmark-row": ("Expected {} rows, got {} that failed; their reasons stand above.",),
     "gate-benchmark-slower": (
         "Expected no median over {} slower, got {}, the worst {} on {} at {} times.",
     ),
@@ -208,35 +175,25 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "host-missing": (
         "Expected the host package edge-mnist-export for `edge-mnist {}`, which is not "
-        "installed; install it with: {}",
+        "installed; install it with: {}.",
         "Expected the host package edge-mnist-export, which draws the photographs of --data "
-        "paper, got none installed; install it with: pip install 'edge-mnist[host]'",
+        "paper, got none installed; install it with: {}.",
     ),
     "image-broken": (
         "Expected a whole picture, got a broken one: {} ({}).",
         "Expected a whole picture, got a truncated or broken one: {} ({}).",
     ),
-    "image-format": (
-        "Expected a picture (PNG, JPEG, …), got {}: {}.",
-    ),
-    "image-missing": (
-        "Expected a picture at {}, got: {}.",
-    ),
-    "image-none": (
-        "Expected pictures in the folder {}, got none.",
-    ),
-    "image-range": (
-        "Expected {} pixels in [0, {}], got {} to {}; scale them first.",
-    ),
+    "image-format": ("Expected a picture (PNG, JPEG, …), got {}: {}.",),
+    "image-missing": ("Expected a picture at {}, got: {}.",),
+    "image-none": ("Expected pictures in the folder {}, got none.",),
+    "image-range": ("Expected {} pixels in [0, {}], got {} to {}; scale them first.",),
     "image-shape": (
         "Expected images of shape {} and dtype uint8, got {} {}; {}",
         "Expected images of one size, {}, got several; {}",
         "Expected an image of shape (h, w), (h, w, 3) or (h, w, 4), got {} {}; for many MNIST "
         "images use predict_batch.",
     ),
-    "image-stdin": (
-        "Expected a picture on standard input, got none: it is closed.",
-    ),
+    "image-stdin": ("Expected a picture on standard input, got none: it is closed.",),
     "image-too-large": (
         "Expected a picture of at most {} megapixels, got {} ({}); make it smaller first.",
         "Expected a picture of at most {} MB on standard input, got more; make it smaller first.",
@@ -244,9 +201,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "image-too-small": (
         "Expected a picture of {} pixels or more a side, got {} ({}); a digit needs more pixels.",
     ),
-    "image-type": (
-        "Expected a path, bytes, a PIL image or an array, got {}; convert it first.",
-    ),
+    "image-type": ("Expected a path, bytes, a PIL image or an array, got {}; convert it first.",),
     "image-unreadable": (
         "Expected {} readable pictures, got {} that are not; the warnings name them.",
     ),
@@ -258,23 +213,22 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected --arch or limits to choose it by, got both; leave --arch {} out.",
     ),
     "model-batch": (
-        "Expected --batch with .onnx files, got only {}; a .tflite file takes one image at a "
-        "time.",
+        "Expected --batch with .onnx files, got only {}; a .tflite file takes one image at a time.",
+    ),
+    "model-batch-mixed": (
+        "Expected a model that answers the images of a batch as it answers each alone, got {} "
+        "with other answers to {} of {} images on {}; write it with a batch of 1.",
     ),
     "model-chance": (
         "Expected a model that reads {} better than chance, got accuracy {} on {}, where chance "
         "is {}; train it on such images, with the classes in this order: {}.",
     ),
-    "model-channels": (
-        "Expected one mean and deviation, or one for each of {} channels, got {}.",
-    ),
+    "model-channels": ("Expected one mean and deviation, or one for each of {} channels, got {}.",),
     "model-classes": (
         "Expected a model of {} classes for {}, got {} with {}; choose other --data or another "
         "model.",
     ),
-    "model-dtype": (
-        "Expected a tensor of {}, got {} for {} in {}.",
-    ),
+    "model-dtype": ("Expected a tensor of {}, got {} for {} in {}.",),
     "model-external-weights": (
         "Expected the weights inside {}, got some in other files, which no manifest vouches "
         "for; save it as one file.",
@@ -283,6 +237,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a .{} file for backend {}, got only .{}; choose another backend or export "
         "that format.",
         "Expected a bundle folder, a .tflite or an .onnx file, got {}{}",
+    ),
+    "model-has-manifest": (
+        "Expected a .tflite or .onnx file without a manifest, got {}, whose manifest is {}; "
+        "copy that folder to the device as it is.",
     ),
     "model-input-dtype": (
         "Expected an input of floats or integers, got {} for {}.",
@@ -301,9 +259,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a model from images (height, width, 1 or 3) of a fixed size, got an input of "
         "shape {} in {}.",
     ),
-    "model-inputs": (
-        "Expected one input, the image, got {} in {}: {}.",
-    ),
+    "model-inputs": ("Expected one input, the image, got {} in {}: {}.",),
     "model-int8-onnx": (
         "Expected every op of the int8 ONNX file between integers, got {} ({}) in float; "
         "replace that layer, or export without --int8.",
@@ -315,15 +271,11 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected integers only in the int8 TFLite file, got {} in float ({}); replace that "
         "layer, or export without --int8.",
     ),
-    "model-interface": (
-        "Expected a model with one input and one output, got {} and {}{} in {}.",
-    ),
+    "model-interface": ("Expected a model with one input and one output, got {} and {}{} in {}.",),
     "model-keras-file": (
         "Expected a Keras model (.keras or .h5) at {}, got {}; train one with: edge-mnist train",
     ),
-    "model-kind": (
-        "Expected a run, a path or a Keras model, got {}.",
-    ),
+    "model-kind": ("Expected a run, a path or a Keras model, got {}.",),
     "model-labels": (
         "Expected an output of {} {}, got shape {} in {}.",
         "Expected the labels 0, 1, … to evaluate on digits, got {}, … in {}.",
@@ -340,12 +292,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected KERAS_BACKEND=tensorflow with --max-size and --max-latency-us, got {}; give "
         "the --arch that they choose there.",
     ),
-    "model-malformed": (
-        "Expected a sound {} model, got {} with {}; {}",
-    ),
-    "model-names": (
-        "Expected names in UTF-8, got other bytes in {}; export the model again.",
-    ),
+    "model-malformed": ("Expected a sound {} model, got {} with {}; {}",),
+    "model-names": ("Expected names in UTF-8, got other bytes in {}; export the model again.",),
     "model-not-built": (
         "Expected a model with a defined input, got one that was never built in {}; begin it "
         "with keras.Input, and save it again.",
@@ -358,19 +306,12 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a model of grey digits 0 to 9 to read several in one picture, got {} with {} "
         "channels and the labels {}, …; use predict on one picture each.",
     ),
-    "model-not-finite": (
-        "Expected finite scores, got none for any of {} images in {}.",
-    ),
+    "model-not-finite": ("Expected finite scores, got none for any of {} images in {}.",),
     "model-not-keras": (
-        "Expected a Keras model (.keras, .h5 or a SavedModel) or a run folder, got the {} {}; "
-        "{}.",
+        "Expected a Keras model (.keras, .h5 or a SavedModel) or a run folder, got the {} {}; {}.",
     ),
-    "model-not-measured": (
-        "Expected to measure {} on {}, got: {}",
-    ),
-    "model-option": (
-        "Expected {} to be {}, got {}.",
-    ),
+    "model-not-measured": ("Expected to measure {} on {}, got: {}",),
+    "model-option": ("Expected {} to be {}, got {}.",),
     "model-output-finite": (
         "Expected finite outputs of the model, got NaN or infinity; train it again.",
     ),
@@ -385,9 +326,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected one output of scores (n, classes), got {} among {} outputs in {}: {}.",
         "Expected an output of two scores or more for every image, got shape {} for {} in {}.",
     ),
-    "model-precision": (
-        "Expected a {} file in the bundle, got only {}.",
-    ),
+    "model-precision": ("Expected a {} file in the bundle, got only {}.",),
     "model-quantization": (
         "Expected the scale and zero point of {} in the metadata of {} to be such, got {}; "
         "export the model again.",
@@ -400,9 +339,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a TFLite model that this runtime can load, got {}: {}",
         "Expected an ONNX model that this runtime can load, got {}: {}",
     ),
-    "model-run": (
-        "Expected {} to take an image of shape {}, got: {}",
-    ),
+    "model-run": ("Expected {} to take an image of shape {}, got: {}",),
     "model-scaling": (
         "Expected finite numbers to scale pixels with, and neither a scale nor a deviation of "
         "0, got {}.",
@@ -424,9 +361,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a format that {} can load ({}), got {}, for which there is no runtime; leave "
         "it out of --format, or export for another --target.",
     ),
-    "model-target-unknown": (
-        "Expected a target of {}, got {}.",
-    ),
+    "model-target-unknown": ("Expected a target of {}, got {}.",),
     "model-teacher": (
         "Expected a teacher that classifies digits of 28×28, got {} with input {} and {} "
         "labels; choose another with --teacher.",
@@ -435,9 +370,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected --teacher with an augmented recipe, got one without augmentation; give "
         "--recipe standard too.",
     ),
-    "model-too-new": (
-        "Expected a model that {} {} can load, got {}, which needs {}; {}",
-    ),
+    "model-too-new": ("Expected a model that {} {} can load, got {}, which needs {}; {}",),
     "model-weight-dtype": (
         "Expected a model of float32 weights, got {} in {}; build it with the float32 policy "
         "and load its weights.",
@@ -449,12 +382,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected the weights that run.json records in {}, got others; export the file from a "
         "folder without run.json, with its --data.",
     ),
-    "model-worker-start": (
-        "Expected to start a process for {}, got: {}.",
-    ),
-    "no-digit": (
-        "Expected a digit, got {}; write it larger or darker, or come closer.",
-    ),
+    "model-worker-start": ("Expected to start a process for {}, got: {}.",),
+    "no-digit": ("Expected a digit, got {}; write it larger or darker, or come closer.",),
     "output-exists": (
         "Expected a new or empty folder, got {}, which holds something; choose another with "
         "--out, or delete it.",
@@ -462,9 +391,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "output-folder": (
         "Expected a folder for the preprocessed pictures, got the file {}; choose another.",
     ),
-    "output-is-a-folder": (
-        "Expected a file to write, got the folder {}; add a file name.",
-    ),
+    "output-is-a-folder": ("Expected a file to write, got the folder {}; add a file name.",),
     "output-is-input": (
         "Expected a folder without the pictures themselves, got {}, where {} would be "
         "overwritten; choose another.",
@@ -473,9 +400,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected pictures of different names to save their model inputs, got {} and {}; save "
         "them one after the other.",
     ),
-    "output-not-a-folder": (
-        "Expected a folder to write to, got the file {}; choose another.",
-    ),
+    "output-not-a-folder": ("Expected a folder to write to, got the file {}; choose another.",),
     "output-run-finished": (
         "Expected a new or empty folder, got {}, which holds a finished run; choose another "
         "with --out, or delete it.",
@@ -495,10 +420,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "serve-address": (
         "Expected to listen on {}, port {}, got: {}; choose another with --host and --port.",
     ),
-    "serve-missing": (
-        "Expected {} to serve with, got none installed; install with: pip install "
-        "'edge-mnist[serve]'",
-    ),
+    "serve-missing": ("Expected {} to serve with, got none installed; install with: {}",),
     "serve-token": (
         "Expected a token of {} characters or more, got {}; choose a longer one, or omit "
         "--token to have one generated.",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_mnist.system import install as install_lines
 from tests.conftest import REPOSITORY, Install
 
 HOST_ONLY = {"tensorflow", "keras", "onnx", "tf2onnx", "jax", "edge_mnist_export"}
@@ -44,10 +45,10 @@ def test_the_wheel_predicts_with_one_runtime_and_nothing_of_the_host(
     assert run(binaries / "edge-mnist", "evaluate", "--data", "synthetic", "--limit", "50").stdout
     train = run(binaries / "edge-mnist", "train", "--epochs", "1")
     assert train.returncode == 2
-    assert "install it with: pip install 'edge-mnist[host]'" in train.stderr
+    assert f"install it with: {install_lines.HOST}." in train.stderr
     serve = run(binaries / "edge-mnist", "serve")
     assert serve.returncode == 2
-    assert "install with: pip install 'edge-mnist[serve]'" in serve.stderr
+    assert f"install with: {install_lines.extra('serve')}" in serve.stderr
     listed = run(
         *(binaries / "python", "-c"),
         "import importlib.util as u\n"

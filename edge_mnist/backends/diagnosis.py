@@ -10,6 +10,7 @@ from typing import Any
 from ..bundle import find_artifacts
 from ..errors import EdgeMnistError
 from ..system.info import distribution_version
+from ..system.install import HOST
 from .environment import environment
 from .registry import RUNTIMES, Runtime
 from .selection import choose
@@ -76,7 +77,7 @@ def text(diagnosis: dict[str, Any]) -> str:
     for runtime in diagnosis["runtimes"]:
         state = "works" if runtime["works"] else runtime["advice"]
         lines.append(f"{runtime['backend']:<7} {runtime['version'] or '–':<8} {state}")
-    host = diagnosis["host"] or "not installed; pip install 'edge-mnist[host]'"
+    host = diagnosis["host"] or f"not installed; {HOST}"
     lines += [f"host    {host}", ""]
     uses = diagnosis["uses"]
     lines.append(

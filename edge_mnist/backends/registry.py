@@ -37,7 +37,10 @@ class Runtime(NamedTuple):
     @property
     def install(self) -> str:
         """The command that installs it."""
-        return f"pip install 'edge-mnist[{self.backend}]'"
+        # Imported late: only messages need it.
+        from ..system.install import extra
+
+        return extra(self.backend)
 
     @property
     def no_wheel(self) -> str:

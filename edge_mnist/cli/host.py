@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from ..errors import HostError
+from ..system import install
 
 PLUGINS = "edge_mnist.commands"
 HOST_COMMANDS = {
     "quickstart": "The whole chain once, small: train, export, evaluate, benchmark.",
     "train": "Train a CNN and write a run folder.",
     "export": "Quantize and export a run as a verified bundle.",
+    "bundle": "Verify a .tflite or .onnx file from elsewhere; write a bundle.",
 }
-_INSTALL = "pip install 'edge-mnist[host]'"
 
 
 def load_host_command(name: str) -> click.Command:
@@ -29,10 +30,10 @@ def _missing_command(name: str) -> click.Command:
     def callback() -> None:
         raise HostError(
             f"Expected the host package edge-mnist-export for `edge-mnist {name}`, which is not "
-            f"installed; install it with: {_INSTALL}",
+            f"installed; install it with: {install.HOST}.",
             code="host-missing",
         )
 
     settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
-    help = f"{HOST_COMMANDS[name]} Needs: {_INSTALL}"
+    help = f"{HOST_COMMANDS[name]} Needs: {install.HOST}"
     return click.Command(name, callback=callback, help=help, context_settings=settings)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ServeError
+from ..system import install
 from .options import (
     FILE,
     backend_option,
@@ -70,7 +71,7 @@ def serve(
     if missing := [name for name in needed if find_spec(name) is None]:
         raise ServeError(
             f"Expected {' and '.join(missing)} to serve with, got none installed; install with: "
-            f"pip install 'edge-mnist[serve]'",
+            f"{install.extra('serve')}",
             code="serve-missing",
         )
     from ..serve.models import ModelSource

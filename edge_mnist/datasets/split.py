@@ -34,6 +34,13 @@ class Split:
     sha256: str
     classes: tuple[str, ...] = DIGITS
 
+    def sample(self, count: int) -> Split:
+        """Return some of the images in random order; a user's own are sorted by class."""
+        import numpy as np  # Imported late, as this package promises.
+
+        chosen = np.random.default_rng(0).permutation(len(self.images))[:count]
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
+
     def aligned(self, names: tuple[str, ...]) -> Split:
         """Return the split with its classes in the order of `names`, if they have these names."""
         if self.classes == names or sorted(self.classes) != sorted(names):

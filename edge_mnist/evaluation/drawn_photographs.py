@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol, cast
 
 from ..errors import HostError
+from ..system.install import HOST
 
 PLUGINS = "edge_mnist.pictures"
 
@@ -32,7 +33,7 @@ def find_drawn_photographs() -> DrawnPhotographs:
     for plugin in entry_points(group=PLUGINS, name="paper"):
         return cast(DrawnPhotographs, plugin.load())
     raise HostError(
-        "Expected the host package edge-mnist-export, which draws the photographs of --data paper, "
-        "got none installed; install it with: pip install 'edge-mnist[host]'",
+        f"Expected the host package edge-mnist-export, which draws the photographs of --data "
+        f"paper, got none installed; install it with: {HOST}.",
         code="host-missing",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import datasets
 from ..backends import Runtime
@@ -16,6 +16,10 @@ from ..errors import DataError
 from ..foreign_models import scaling_search, spec_inference
 from ..system.text_table import percent
 from .accuracy import check_classes, classify
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # With a lower accuracy than this no scaling fits.
 _FITS = 0.5
@@ -34,6 +38,7 @@ class ForeignScaling:
         chosen: the scaling's name.
         scores: how each scaling did, by name.
         as_good: the names of those that did as well as the chosen one.
+        predictions: the classes (n,) predicted under each scaling tried, by name.
     """
 
     artifact: Artifact
@@ -44,18 +49,24 @@ class ForeignScaling:
     chosen: str = ""
     scores: Mapping[str, scaling_search.Score] = field(default_factory=dict)
     as_good: tuple[str, ...] = ()
+    predictions: Mapping[str, NDArray[np.intp]] = field(default_factory=dict, repr=False)
 
     @property
     def text(self) -> str:
         """The result in one line, with the command-line options that state it."""
-        spec, options = self.spec, f"For predict and benchmark: {self.spec.scaling.options}"
+        return f"{self.line}. For predict and benchmark: {self.spec.scaling.options}"
+
+    @property
+    def line(self) -> str:
+        """The result in one line."""
+        spec = self.spec
         line = (
             f"{self.artifact.name}: {spec.height}×{spec.width}×{spec.channels} ({self.fitting}), "
             f"{len(spec.labels)} {spec.output}, pixels "
             f"{self.chosen or spec_inference.name_of(spec.scaling)}"
         )
         if self.source != "tried":
-            return f"{line}, as {'the file says' if self.source == 'file' else 'given'}. {options}"
+            return f"{line}, as {'the file says' if self.source == 'file' else 'given'}"
         accuracy = self.scores[self.chosen].accuracy
         line += (
             f": the best of {len(self.scores)} ways tried on {self.images} images of "
@@ -65,7 +76,7 @@ class ForeignScaling:
             line += f"; as good, and the first is taken: {', '.join(self.as_good)}"
         if accuracy < _FITS:
             line += "; none fits, so that --scale, --mean and --std must say it"
-        return f"{line}. {options}"
+        return line
 
     @property
     def fitting(self) -> str:
@@ -130,14 +141,16 @@ def find_scaling(artifact: Artifact, runtime: Runtime, split: Split) -> ForeignS
         return ForeignScaling(artifact, spec, "given")
     choices = spec_inference.candidates(classifier.session.input, spec.channels)
 
-    def probabilities_for(scaling: Scaling) -> Any:
+    def probabilities_for(scaling: Scaling) -> NDArray[np.float32]:
         classifier.rescale(scaling)
         return classify(classifier, split.images)
 
-    found = scaling_search.search(choices, probabilities_for, split.labels, output=spec.output)
+    outputs = {scaling: probabilities_for(scaling) for scaling in choices.values()}
+    predictions = {name: outputs[one].argmax(axis=1) for name, one in choices.items()}
+    found = scaling_search.search(choices, outputs.__getitem__, split.labels, output=spec.output)
     spec = spec._replace(scaling=choices[found.chosen])
     if classifier.scaling_from == "file" and found.chosen == next(iter(choices)):
-        return ForeignScaling(artifact, spec, "file")
+        return ForeignScaling(artifact, spec, "file", predictions=predictions)
     return ForeignScaling(
         artifact._replace(scaling=spec.scaling),
         spec,
@@ -147,13 +160,25 @@ def find_scaling(artifact: Artifact, runtime: Runtime, split: Split) -> ForeignS
         chosen=found.chosen,
         scores=found.scores,
         as_good=found.as_good,
+        predictions=predictions,
     )
 
 
+def training_sample(source: Source, shape: tuple[int, int, int]) -> Split:
+    """Return training images to try scalings on; `shape` is that of a user's own images.
+
+    Raises:
+        DataError: there is no training split.
+    """
+    if source.kind != "own":
+        return datasets.load(source, "train", limit=scaling_search.SAMPLE)
+    return datasets.load(source, "train", shape=shape).sample(scaling_search.SAMPLE)
+
+
 def _sample(source: Source, test: Split) -> Split:
-    count = scaling_search.SAMPLE
     try:
         shape = test.images.shape[1:] if test.images.ndim == 4 else (28, 28, 1)
-        return datasets.load(source, "train", limit=count, shape=shape)
+        return training_sample(source, shape)
     except DataError:
+        count = scaling_search.SAMPLE
         return replace(test, images=test.images[:count], labels=test.labels[:count])

@@ -140,6 +140,7 @@ def export(
     input_range: tuple[float, float] | None = None,
     labels: Sequence[str] | None = None,
     out: str | Path | None = None,
+    hf: str | Path | None = None,
     quiet: bool = False,
     show: Callable[[str], None] | None = None,
 ) -> Bundle:
@@ -165,6 +166,8 @@ def export(
             infer it.
         labels: the names of the outputs in order; None for the data's classes in their order.
         out: the bundle folder; None for `bundle` beside the model.
+        hf: also write this folder for the Hugging Face Hub: the bundle with a model card, and a
+            run's `model.keras`.
         quiet: warnings only on stderr.
         show: takes the table of verified files, also if the gate fails.
 
@@ -177,7 +180,7 @@ def export(
         DataError: the data is missing or malformed, or does not fit the model.
         OutputError: `out` holds something, or cannot be written.
     """
-    from . import pipeline
+    from . import hub_folder, pipeline
 
     progress = Progress(quiet=quiet)
     wanted = {"float32": True, "float16": float16, "dynamic": dynamic, "int8": int8}
@@ -198,7 +201,8 @@ def export(
             target=_target(target),
             gate=Gate(max_drop, min_agreement),
         )
-        check_free(folder)  # Before MNIST is downloaded.
+        for place in (folder, *([Path(hf)] if hf else [])):
+            check_free(place)  # Before MNIST is downloaded.
         source = _data(data, model, source_model)
         settings = {
             "run": _argument(model, source_model),
@@ -223,6 +227,10 @@ def export(
             progress=progress,
             show=show or (lambda table: None),
         )
+        if hf:
+            # A user's own model file stays private.
+            keras = source_model.path if source_model.weights_sha256 else None
+            hub_folder.write(folder, Path(hf), keras=keras)
     return read_bundle(folder)
 
 

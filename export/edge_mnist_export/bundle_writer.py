@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_mnist.bundle import MANIFEST, SCHEMA, Artifact
-from edge_mnist.bundle.model_spec import ModelSpec
+from edge_mnist.bundle.model_spec import ModelSpec, Scaling
 from edge_mnist.system.files import new_folder
 from edge_mnist.system.version import __version__
 
@@ -32,39 +32,44 @@ class BundleWriter:
 
     def add(self, file: ConvertedFile, spec: ModelSpec) -> Artifact:
         """Write a model file and return it as an artifact, which can be run."""
-        path = self.folder / file.name
-        path.write_bytes(file.content)
-        digest = hashlib.sha256(file.content).hexdigest()
-        return Artifact(path, file.format, file.precision, spec, len(file.content), digest)
+        return self.sign(file.name, file.content, file.format, file.precision, spec)
+
+    def sign(
+        self, name: str, content: bytes, format: str, precision: str, spec: ModelSpec
+    ) -> Artifact:
+        """Write a model file of any origin and return it as an artifact."""
+        path = self.folder / name
+        path.write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        return Artifact(path, format, precision, spec, len(content), digest)
 
     def finish(
         self,
         description: Mapping[str, Any],
-        files: Sequence[VerifiedFile],
+        entries: Sequence[Mapping[str, Any]],
         *,
-        failed: Mapping[str, Sequence[str]],
-        batch: int | None,
+        failed: Mapping[str, Sequence[str]] | None = None,
+        tools: Mapping[str, str] | None = None,
     ) -> None:
         """Write manifest.json: the description, the files, and the versions of the tools.
 
         Args:
             description: the fields on model, data and training, in their order.
-            files: the files that passed the gate.
-            failed: the reasons by name of the files that failed it. These are deleted.
-            batch: the batch of the ONNX files; None for an open one.
+            entries: the manifest's `artifacts`.
+            failed: the reasons by name of the files that failed the gate. These are deleted.
+            tools: versions by name; None for those of converters and runtimes.
         """
-        for name in failed:
+        for name in failed or ():
             (self.folder / name).unlink()
+        reasons = [{"file": name, "reasons": [*why]} for name, why in (failed or {}).items()]
+        if tools is None:
+            tools = tool_versions(*_CONVERTERS, *_RUNTIMES)
         document = {
             "schema": SCHEMA,
             **description,
-            "artifacts": [_artifact_entry(file, batch) for file in files],
-            **(
-                {"failed": [{"file": n, "reasons": [*r]} for n, r in failed.items()]}
-                if failed
-                else {}
-            ),
-            "tools": {"edge-mnist": __version__, **tool_versions(*_CONVERTERS, *_RUNTIMES)},
+            "artifacts": [*entries],
+            **({"failed": reasons} if reasons else {}),
+            "tools": {"edge-mnist": __version__, **tools},
         }
         text = json.dumps(document, indent=1) + "\n"
         (self.folder / MANIFEST).write_text(text, encoding="utf-8")
@@ -81,16 +86,40 @@ def new_bundle(out: Path) -> Iterator[BundleWriter]:
         yield BundleWriter(folder)
 
 
-def _artifact_entry(file: VerifiedFile, batch: int | None) -> dict[str, Any]:
-    artifact = file.artifact
+def input_entry(spec: ModelSpec) -> dict[str, Any]:
+    """Return the manifest's `input`, from which a device gets exactly this size and scaling."""
+    scaling = spec.scaling
+    entry = {
+        "height": spec.height,
+        "width": spec.width,
+        "channels": spec.channels,
+        "range": list(spec.range),
+        "polarity": "white ink on black",
+    }
+    if len(scaling.mean) > 1 or scaling.std != (1.0,):
+        end = Scaling(scaling.scale).value(255)
+        entry |= {"range": [0.0, end], "mean": list(scaling.mean), "std": list(scaling.std)}
+    return entry
+
+
+def signed_entry(artifact: Artifact, *, batch: int | None, accuracy: float) -> dict[str, Any]:
+    """Return the fields of `artifacts` that every file has; `batch` is None for an open one."""
     return {
         "file": artifact.name,
         "format": artifact.format,
         "precision": artifact.precision,
-        "batch": 1 if artifact.format == "tflite" else batch,
+        "batch": batch,
         "size_bytes": artifact.size_bytes,
         "sha256": artifact.sha256,
-        "accuracy": file.accuracy,
+        "accuracy": accuracy,
+    }
+
+
+def verified_entry(file: VerifiedFile, batch: int | None) -> dict[str, Any]:
+    """Return the entry of a file that was compared with Keras; `batch` as for an ONNX file."""
+    batch = 1 if file.artifact.format == "tflite" else batch
+    return {
+        **signed_entry(file.artifact, batch=batch, accuracy=file.accuracy),
         "agreement": file.agreement,
         "max_probability_error": file.max_probability_error,
         "mean_probability_error": file.mean_probability_error,

@@ -146,7 +146,8 @@ def export(
         threshold = choose_threshold(model, report=progress.line)
         description = describe(model, reference, int8, threshold, options.target)
         reasons = {name: [miss.reason for miss in misses] for name, misses in failed.items()}
-        bundle.finish(description, passed, failed=reasons, batch=options.batch)
+        entries = [bundle_writer.verified_entry(file, options.batch) for file in passed]
+        bundle.finish(description, entries, failed=reasons)
         config.write(bundle.folder, "export", settings)
     if failed:
         raise gate.error(failed, options.gate, out=out)
@@ -249,13 +250,7 @@ def describe(
             "parameters": int(sum(np.prod(weight.shape) for weight in model.keras.weights)),
         },
         "labels": list(spec.labels),
-        "input": {
-            "height": spec.height,
-            "width": spec.width,
-            "channels": spec.channels,
-            "range": list(spec.range),
-            "polarity": "white ink on black",
-        },
+        "input": bundle_writer.input_entry(spec),
         "training": {
             **model.source.training,
             "weights_sha256": source_models.weights_sha256(model.keras),

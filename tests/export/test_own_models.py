@@ -270,8 +270,8 @@ def test_a_legacy_h5_file_is_exported(tmp_path: Path) -> None:
         ("saved/saved_model.pb", ("SavedModel", "model.save('model.keras')")),
         ("mine.pt", ("PyTorch file", "torch.onnx.export")),
         ("mine.pth", ("PyTorch file", "torch.onnx.export")),
-        ("mine.onnx", ("ONNX file", "no export", "edge-mnist evaluate")),
-        ("mine.tflite", ("TFLite file", "no export", "edge-mnist evaluate")),
+        ("mine.onnx", ("ONNX file", "no export", "edge-mnist bundle")),
+        ("mine.tflite", ("TFLite file", "no export", "edge-mnist bundle")),
     ],
 )
 def test_models_of_other_programs_get_one_line(

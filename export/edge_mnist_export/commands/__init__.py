@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .bundle import bundle
 from .export import export
 from .quickstart import quickstart
 from .train import train
 
-__all__ = ["export", "quickstart", "train"]
+__all__ = ["bundle", "export", "quickstart", "train"]

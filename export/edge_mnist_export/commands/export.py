@@ -10,7 +10,7 @@ import click
 from .. import api
 from ..conversion.targets import TARGETS
 from . import options
-from .options import PATH, config_option, quiet_option
+from .options import PATH, config_option, hf_option, quiet_option
 
 
 @click.command(
@@ -79,14 +79,17 @@ from .options import PATH, config_option, quiet_option
     "are found by name.  [default: the data's classes in their order]",
 )
 @click.option("--out", type=PATH, help="The bundle folder.  [default: RUN/bundle]")
+@hf_option
 @config_option
 @quiet_option
-def export(*, run: Path | None, **asked: Any) -> None:
+def export(*, run: Path | None, hf: Path | None, **asked: Any) -> None:
     """Export a RUN (by default the newest) as a bundle: float32 always, others if asked for.
 
     MODEL may be any Keras image classifier of a fixed size (.keras, .h5 or the folder of a
     SavedModel), with its --data. The device package runs every file on the whole test set before
     the bundle exists.
     """
-    bundle = api.export(run, show=click.echo, **asked)
+    bundle = api.export(run, hf=hf, show=click.echo, **asked)
     click.echo(f"\nWrote {bundle.folder}")
+    if hf:
+        click.echo(f"Wrote {hf}")

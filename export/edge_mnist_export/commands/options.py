@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from edge_mnist.bundle.model_spec import number
+
 PATH = click.Path(path_type=Path)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 
@@ -54,6 +56,12 @@ config_option = click.option(
     help="Options from a TOML file, such as the config.toml of a run or a bundle. The command "
     "line overrides them.",
 )
+hf_option = click.option(
+    "--hf",
+    type=PATH,
+    metavar="DIR",
+    help="Also write a folder for the Hugging Face Hub: the bundle with a model card.",
+)
 
 
 def formats(
@@ -81,6 +89,18 @@ def number_range(
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise click.BadParameter(f"expected two numbers such as 0,1 or -1,1, got {value!r}.")
     return low, high
+
+
+def numbers(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    """Parse "0.5,1/255"."""
+    try:
+        return None if value is None else tuple(map(number, value.split(",")))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"expected a number such as 0.5 or 1/255, got {value!r}."
+        ) from error
 
 
 def labels(

@@ -85,6 +85,14 @@ def load_converter(format: str) -> Converter:
     return onnx
 
 
+def requirements(format: str, content: bytes) -> dict[str, Any]:
+    """Return the manifest's fields on the runtimes of a file that no converter here made."""
+    from . import onnx_needs, tflite_needs
+
+    module = {"onnx": onnx_needs, "tflite": tflite_needs}[format]
+    return {**module.requirements(content), "loads_in": loads_in(format, module.needs(content))}
+
+
 def convert_for(
     target: Target, format: str, precision: str, make: Make, *, report: Report
 ) -> ConvertedFile:

@@ -15,8 +15,8 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from edge_mnist.bundle.model_spec import ModelSpec
 
 from .onnx_graph import quiet_conversion, serialize, trace
+from .onnx_needs import needs, requirements
 from .onnx_quantizer import Quantizer
-from .targets import Needs
 
 __all__ = ["FALLBACKS", "Quantizer", "convert", "finish", "needs", "requirements"]
 
@@ -68,24 +68,3 @@ def finish(content: bytes, spec: ModelSpec, *, batch: int | None = None) -> byte
         # The shapes of the values between were inferred with an open batch.
         del model.graph.value_info[:]
     return serialize(model)
-
-
-def needs(content: bytes) -> Needs:
-    """Return the opset, the IR version, DequantizeLinear's version, and any further domains."""
-    model = onnx.load_from_string(content)
-    versions = {"opset": _opset(model), "IR": model.ir_version}
-    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
-        schema = onnx.defs.get_schema("DequantizeLinear", versions["opset"])
-        versions["DequantizeLinear"] = schema.since_version
-    domains = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
-    return {**versions, **{f"domain {domain}": 1 for domain in sorted(domains)}}
-
-
-def requirements(content: bytes) -> dict[str, Any]:
-    """Return the opset and the IR version that a runtime must support."""
-    model = onnx.load_from_string(content)
-    return {"opset": _opset(model), "ir_version": model.ir_version}
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))

@@ -26,7 +26,7 @@ _PYTORCH = (
     "PyTorch file",
     "write it as ONNX with torch.onnx.export, and run that file: edge-mnist evaluate MODEL.onnx",
 )
-_READY = "it needs no export, devices run it as it is: edge-mnist evaluate MODEL"
+_READY = "it needs no export: edge-mnist bundle MODEL --data DATA writes a bundle from it"
 _OTHER_KINDS = {
     ".pb": ("TensorFlow graph", f"give the folder that holds {_SAVED_MODEL}"),
     ".pt": _PYTORCH,

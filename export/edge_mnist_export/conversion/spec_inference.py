@@ -154,9 +154,8 @@ def _range_text(scaling: Scaling) -> str:
 
 
 def _sample(train: Split) -> tuple[NDArray[np.uint8], NDArray[np.unsignedinteger]]:
-    """Return images and labels in random order, because folders are sorted by class."""
-    order = np.random.default_rng(0).permutation(len(train.images))[: scaling_search.SAMPLE]
-    return train.images[order], train.labels[order]
+    sample = train.sample(scaling_search.SAMPLE)
+    return sample.images, sample.labels
 
 
 def _sample_name(train: Split) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
-from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.util import modify_model_io_type
 
@@ -22,8 +22,10 @@ from ..frameworks import quiet
 from ..quantization.ranges import Range, Run, observe
 from ..quantization.search import Scheme
 from . import tflite_file
-from .targets import PER_CHANNEL_DENSE, Needs
 from .tflite_metadata import BUFFER, metadata, with_labels
+from .tflite_needs import needs, requirements
+
+__all__ = ["FALLBACKS", "Quantizer", "convert", "finish", "needs", "requirements"]
 
 # The effect of `compatible=True`, by precision. Per-channel weights of a dense layer need
 # FULLY_CONNECTED version 12, which no release of tflite-runtime has. On MNIST's 10,000 test images
@@ -158,39 +160,6 @@ def finish(content: bytes, spec: ModelSpec, *, batch: int | None = None) -> byte
     """Return the file with TFLite Metadata and labels. `batch` has no effect: it is always 1."""
     described = tflite_file.with_metadata(content, BUFFER, metadata(spec))
     return with_labels(described, spec.labels)
-
-
-def needs(content: bytes) -> Needs:
-    """Return the highest version of every builtin operator that a runtime must have.
-
-    A custom operator appears as CUSTOM, which no runtime has.
-    """
-    model = tflite_file.read(content)
-    versions: dict[str, int] = {}
-    for code in model.operatorCodes:
-        name = tflite_file.operator_name(code)
-        versions[name] = max(code.version, versions.get(name, 0))
-    return {**versions, PER_CHANNEL_DENSE: 1} if _has_per_channel_dense(model) else versions
-
-
-def requirements(content: bytes) -> dict[str, Any]:
-    """Return the operators and the oldest TensorFlow Lite, by the converter's own estimate."""
-    model = tflite_file.read(content)
-    stated = next(entry for entry in model.metadata if entry.name == b"min_runtime_version")
-    version = bytes(model.buffers[stated.buffer].data).rstrip(b"\0").decode()
-    ops = {name: version for name, version in needs(content).items() if name != PER_CHANNEL_DENSE}
-    return {"min_runtime_version": version, "ops": ops}
-
-
-def _has_per_channel_dense(model: Any) -> bool:
-    """Whether an int8 dense layer has per-channel weights. Its operator version does not tell."""
-    return any(
-        tflite_file.operator_name(model.operatorCodes[op.opcodeIndex]) == "FULLY_CONNECTED"
-        and graph.tensors[op.inputs[0]].type == schema.TensorType.INT8
-        and len(graph.tensors[op.inputs[1]].quantization.scale) > 1
-        for graph in model.subgraphs
-        for op in graph.operators
-    )
 
 
 # These surround an operator that stayed float. The message names that operator instead.

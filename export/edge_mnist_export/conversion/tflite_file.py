@@ -9,14 +9,13 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
-from tensorflow.lite.python import schema_py_generated as schema
-from tensorflow.lite.tools import flatbuffer_utils
 
 
 def read(content: bytes) -> Any:
     """Return the `ModelT` object of a file."""
-    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
 
 
 def pack(model: Any) -> bytes:
