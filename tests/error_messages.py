@@ -252,6 +252,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected limits within which an architecture fits, got {}; the smallest here is {} "
         "with {} bytes, the fastest {} with {} µs; raise the limits.",
     ),
+    "model-layers": (
+        "Expected a model file whose layers can be read, got {} with {}; export it again.",
+    ),
     "model-malformed": ("Expected a sound {} model, got {} with {}; {}",),
     "model-names": ("Expected names in UTF-8, got other bytes in {}; export the model again.",),
     "model-not-built": (
