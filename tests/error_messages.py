@@ -54,6 +54,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a finished run, got {}, which was interrupted; repeat the command that "
         "started it, which continues it.",
     ),
+    "bundle-run-unexported": (
+        "Expected a bundle in the run {}, got none; make one with: edge-mnist export {}",
+    ),
     "bundle-schema": (
         "Expected schema {} in {}, got {}; export the bundle again, or install the edge-mnist "
         "that wrote it.",
@@ -80,6 +83,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "data-folders": (
         "Expected one folder of pictures per class in {}, got {} such folders; give each of two "
         "or more classes a folder.",
+    ),
+    "data-history": (
+        "Expected {} as edge-mnist train writes it, got another file ({}); delete it to do "
+        "without training curves.",
     ),
     "data-images": (
         "Expected images of shape (n, {}) for this model in {}, got {}; resize them.",

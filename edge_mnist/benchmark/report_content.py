@@ -54,6 +54,11 @@ def row_name(row: dict[str, Any]) -> str:
     return f"{row['label']} on {row['backend']}{threads}"
 
 
+def models(results: list[dict[str, Any]]) -> str:
+    """Return the names of the measured bundles, or files, each once."""
+    return ", ".join(dict.fromkeys(row["model"]["bundle"] for row in results))
+
+
 def conditions(document: dict[str, Any]) -> dict[str, str | None]:
     """Return the machine's state, before → after the measurement; None where unknown."""
     where, evidence = document["environment"], document["evidence"]

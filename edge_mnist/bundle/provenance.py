@@ -12,7 +12,7 @@ from ..system.version import __version__
 from .manifest import MANIFEST, SHIPPED, Artifact, read_bundle, sha256
 
 # The first part of the names of drawn data sets: synthetic-train, synthetic-test.
-_DRAWN = "synthetic-"
+DRAWN = "synthetic-"
 
 
 class Provenance(NamedTuple):
@@ -36,6 +36,11 @@ class Provenance(NamedTuple):
     accuracy_data: str | None = None
 
     @property
+    def drawn(self) -> bool:
+        """Whether the model saw only drawn digits."""
+        return self.trained_on is not None and self.trained_on.startswith(DRAWN)
+
+    @property
     def line(self) -> str:
         """The origin in one line; a model that saw only drawn digits is called that."""
         if self.manifest_sha256 is None:
@@ -44,10 +49,8 @@ class Provenance(NamedTuple):
         if self.trained_on is None:
             parts.append("training data not stated")
         else:
-            drawn = self.trained_on.startswith(_DRAWN)
-            parts.append(
-                f"trained on {self.trained_on}{' (drawn digits, not MNIST)' if drawn else ''}"
-            )
+            drawn = " (drawn digits, not MNIST)" if self.drawn else ""
+            parts.append(f"trained on {self.trained_on}{drawn}")
         if self.accuracy is not None:
             parts.append(f"{percent(self.accuracy)} on {self.accuracy_data}")
         return ", ".join(parts)
@@ -142,7 +145,7 @@ def _data(manifest: Mapping[str, Any]) -> str | None:
     name = _text(manifest, "training", "data", "name")
     if name is None:
         return None
-    parts = [f"{name}{' (drawn digits, not MNIST)' if name.startswith(_DRAWN) else ''}"]
+    parts = [f"{name}{' (drawn digits, not MNIST)' if name.startswith(DRAWN) else ''}"]
     if isinstance(images := _value(manifest, "training", "data", "images"), int):
         parts.append(f"{images:,} images")
     if digest := _text(manifest, "training", "data", "sha256"):
