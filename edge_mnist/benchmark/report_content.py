@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ..system.text_table import percent
@@ -55,8 +56,10 @@ def row_name(row: dict[str, Any]) -> str:
 
 
 def models(results: list[dict[str, Any]]) -> str:
-    """Return the names of the measured bundles, or files, each once."""
-    return ", ".join(dict.fromkeys(row["model"]["bundle"] for row in results))
+    """Return the names of the measured bundles, or files, each once; of paths their last parts."""
+    paths = (Path(row["model"]["bundle"]) for row in results)
+    parts = ([part for part in path.parts if part != path.anchor] for path in paths)
+    return ", ".join(dict.fromkeys("/".join(own[-2:]) for own in parts))
 
 
 def conditions(document: dict[str, Any]) -> dict[str, str | None]:

@@ -14,7 +14,7 @@ from typing import Self
 from ..backends.onnx_file import Node, read_graph
 from ..backends.protobuf import as_bytes, encode, fields, integers, text
 from .layer import Layer, Values
-from .operator_names import word
+from .operator_names import printable, word
 
 # TensorProto.DataType, by its number.
 _TYPES = (
@@ -53,6 +53,9 @@ _FUSED = ("QuantizeLinear", "Relu", "LeakyRelu", "Clip")
 # Operators that may only unpack a constant.
 _UNPACKS = ("DequantizeLinear", "Cast", "Identity")
 
+# Upper bound on the scales of a tensor: one a channel.
+_MOST_SCALES = 100_000
+
 Shapes = Mapping[str, tuple[tuple[int, ...], str]]
 
 
@@ -81,7 +84,8 @@ class _Graph:
         nodes, tensors = read_graph(content)
         constants, scales, running = dict(tensors), dict[str, tuple[str, ...]](), list[int]()
         for number, node in enumerate(nodes):
-            if node.op in _UNPACKS and all(name in constants for name in node.inputs if name):
+            known = [name in constants for name in node.inputs if name]
+            if node.op in _UNPACKS and node.inputs[:1] != ("",) and known and all(known):
                 constants[node.outputs[0]] = constants[node.inputs[0]]
                 if node.op == "DequantizeLinear":
                     scales[node.outputs[0]] = node.inputs[1:]
@@ -127,10 +131,11 @@ def _group(
             group = number
         group_of[number] = group
         groups.setdefault(group, []).append(number)
-    for number in running:
-        if number not in group_of:
-            reader = min(readers[nodes[number].outputs[0]])
-            groups[group_of.get(reader, reader)].append(number)
+    # Backwards, as a DequantizeLinear may read another.
+    for number in reversed([number for number in running if number not in group_of]):
+        group = group_of.get(min(readers[nodes[number].outputs[0]]), number)
+        group_of[number] = group
+        groups.setdefault(group, []).append(number)
     return [tuple(sorted(members)) for _, members in sorted(groups.items())]
 
 
@@ -152,8 +157,9 @@ def layers(content: bytes, shapes: Shapes | None = None) -> list[Layer]:
 
 def _layer(graph: _Graph, group: tuple[int, ...], seen: set[str], shapes: Shapes) -> Layer:
     members = [graph.nodes[number] for number in group]
-    own = [n for n in members if n.op not in (*_FUSED, "DequantizeLinear")]
-    node = (own or members)[0]
+    node = next((n for n in members if n.op not in (*_FUSED, "DequantizeLinear")), None)
+    if node is None:
+        node = next((n for n in members if n.op != "DequantizeLinear"), members[0])
     names = [n for p in _WEIGHTS.get(node.op, ()) for n in node.inputs[p : p + 1]]
     weights = {name: graph.constants[name] for name in names if name in graph.constants}
     if node.op in _ARITHMETIC:
@@ -168,7 +174,7 @@ def _layer(graph: _Graph, group: tuple[int, ...], seen: set[str], shapes: Shapes
     return Layer(
         name=_name(members, node, kernel),
         nodes=group,
-        operators=tuple(member.op for member in members),
+        operators=tuple(printable(member.op) for member in members),
         output=output,
         weights=_weights(graph, node, main) if main else None,
         parameters=sum(math.prod(shape_of[name]) for name in new),
@@ -220,12 +226,14 @@ def _multiply_adds(
 
 def _source_shape(graph: _Graph, name: str, shapes: Shapes) -> tuple[int, ...] | None:
     """Return the shape of a tensor; that of an input that a DequantizeLinear unpacks is its own."""
-    while name not in shapes and name in graph.made_by:
-        node = graph.nodes[graph.made_by[name]]
-        if node.op != "DequantizeLinear":
-            return None
+    for _ in graph.nodes:
+        if name in shapes:
+            return shapes[name][0]
+        node = graph.nodes[graph.made_by[name]] if name in graph.made_by else None
+        if node is None or node.op != "DequantizeLinear":
+            break
         name = node.inputs[0]
-    return shapes[name][0] if name in shapes else None
+    return None
 
 
 def _output(graph: _Graph, group: tuple[int, ...], shapes: Shapes) -> Values:
@@ -268,6 +276,8 @@ def _numbers(tensor: memoryview) -> tuple[float, ...]:
         return ()
     if kind == "float32" and not raw:
         raw = b"".join(bytes(as_bytes(value)) for value in typed)
+    if len(raw) > _MOST_SCALES * 4 or math.prod(_shape(tensor)) > _MOST_SCALES:
+        raise ValueError(f"more than {_MOST_SCALES} scales or zero points")
     if raw:
         return struct.unpack(f"<{len(raw) // struct.calcsize(format)}{format}", raw)
     return tuple(n for v in typed for n in integers(v)) or (0,) * math.prod(_shape(tensor))

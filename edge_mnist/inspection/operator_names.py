@@ -71,8 +71,14 @@ def tflite_name(code: int) -> str:
     return _TFLITE[code] if 0 <= code < len(_TFLITE) else f"OPERATOR_{code}"
 
 
+def printable(name: str) -> str:
+    """Return a name from a file that nobody vouches for, short and without control characters."""
+    return "".join(char if char.isprintable() else "?" for char in name[:80])
+
+
 def word(name: str) -> str:
     """Return the field's word for a file's operator, such as "Conv2D"."""
+    name = printable(name)
     plain = name.removeprefix("QLinear").removesuffix("Integer") or name
     plain = "Gemm" if plain == "QGemm" else plain
     if plain in _WORDS:

@@ -13,6 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_mnist.bundle import find_artifacts
+from edge_mnist.errors import ModelError
 from edge_mnist.inspection.file_layers import parts, read_layers
 from edge_mnist.inspection.layer import Layer
 from tests.conftest import WHOLE
@@ -152,3 +153,58 @@ def test_a_part_keeps_every_branch_that_is_still_needed(tmp_path: Path) -> None:
     # The input is still needed after the first layer, but it is there without being made.
     assert outputs == [["x"], ["positive"], ["positive", "product"], ["y"]]
     assert run(file, files[2], values)["product"].tolist() == [[0, 0, 0, 0]]
+
+
+def quantized_branches() -> bytes:
+    """Return a model with Q/DQ pairs that two layers read, an activation alone, and no Conv."""
+    scale = numpy_helper.from_array(np.array(0.5, np.float32), "scale")
+    zero = numpy_helper.from_array(np.array(3, np.uint8), "zero")
+    quantization = ("scale", "zero")
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", *quantization], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", *quantization], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("DequantizeLinear", ["q", *quantization], ["c"]),
+        helper.make_node("Add", ["b", "c"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 4]) for n in "xy")
+    graph = helper.make_graph(nodes, "quantized", [x], [y], [scale, zero])
+    opset = [helper.make_opsetid("", 13)]
+    content: bytes = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    return content
+
+
+def test_a_dequantized_tensor_belongs_to_the_layer_that_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "quantized.onnx"
+    file.write_bytes(quantized_branches())
+    layers = read(file)
+    assert [(layer.name, layer.operators) for layer in layers] == [
+        ("Quantize", ("QuantizeLinear",)),
+        ("ReLU", ("DequantizeLinear", "Relu")),
+        ("Add", ("DequantizeLinear", "Add")),
+    ]
+    assert layers[0].output.scales == (0.5,)
+    assert layers[0].output.zero_points == (3,)
+    values = np.array([[1, -1, 2, -1.5]], np.float32)
+    files = parts("onnx", file.read_bytes(), layers)
+    outputs = [run(file, part, values) for part in files]
+    assert [sorted(one) for one in outputs] == [["x"], ["q"], ["b", "q"], ["y"]]
+    assert outputs[3]["y"].tolist() == [[2, -1, 4, -1.5]]
+
+
+@pytest.mark.parametrize("name", ["model-int8.tflite", "model-int8.onnx"])
+def test_a_damaged_file_gives_an_error_or_layers(name: str, tmp_path: Path) -> None:
+    content, random = (WHOLE / name).read_bytes(), np.random.default_rng(0)
+    file, refused = tmp_path / name, 0
+    for _ in range(100):
+        changed = bytearray(content)
+        for place in random.integers(0, len(content), 10):
+            changed[place] = random.integers(256)
+        file.write_bytes(changed)
+        try:
+            layers = read(file)
+            parts(file.suffix[1:], bytes(changed), layers[:2])
+        except ModelError as error:
+            assert error.code == "model-layers"
+            refused += 1
+    assert 0 < refused < 100
