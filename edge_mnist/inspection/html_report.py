@@ -41,10 +41,10 @@ def as_html(report: Report) -> str:
             html_page.remarks(_remarks(report, origin)),
             _files(report),
             html_page.remarks(benchmark_remarks(report.benchmark) if report.benchmark else ()),
-            tag("div", _curves(report), class_="pair"),
+            _pair(_curves(report)),
             _misread(report),
-            tag("div", _confusion(report) + _reliability(report), class_="pair"),
-            tag("div", "".join(_costs(report)), class_="pair"),
+            _pair(_confusion(report) + _reliability(report)),
+            _pair("".join(_costs(report))),
             _layers(report),
             html_page.facts("Provenance", _provenance(report)),
             html_page.facts("Measured on", _machine(where)),
@@ -248,12 +248,15 @@ def _costs(report: Report) -> Iterator[str]:
 def _layers(report: Report) -> str:
     rows = layer_rows(report.inspection)
     table = _table(("", *LAYER_HEADER), rows, class_="layers")
-    caption = (
-        f"{report.artifact.name} on {report.inspection.backend}. A file has fewer parameters than "
-        f"the Keras model: export folds batch normalization into the weights."
-    )
-    why = "" if report.inspection.times else " ".join(layer_remarks(report.inspection))
-    return _section("Layers", table, f"{caption} {why}".strip())
+    lines = [f"{report.artifact.name} on {report.inspection.backend}."]
+    if report.artifact.spec is not None:
+        lines.append(
+            "Export folds batch normalization into the weights, so a file may have fewer "
+            "parameters than the Keras model."
+        )
+    if report.inspection.times is None:
+        lines += layer_remarks(report.inspection)
+    return _section("Layers", table, " ".join(lines))
 
 
 def _provenance(report: Report) -> list[tuple[str, str]]:
@@ -272,11 +275,19 @@ def _machine(where: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _section(title: str, content: str, caption: str) -> str:
-    parts = tag("h2", escaped(title)) + tag("div", content, class_="wide")
-    return tag("section", parts + tag("p", escaped(caption), class_="caption"))
+    shown = tag("div", content, class_="wide") if content else ""
+    text = tag("p", escaped(caption), class_="caption")
+    return tag("section", tag("h2", escaped(title)) + shown + text)
+
+
+def _pair(content: str) -> str:
+    """Return figures beside each other, where the screen is wide enough; nothing for none."""
+    return tag("div", content, class_="pair") if content else ""
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, class_: str = "files") -> str:
-    head = "".join(tag("th", escaped(name), scope="col") for name in header)
-    body = "".join(tag("tr", "".join(tag("td", escaped(c)) for c in row)) for row in rows)
+    head = "".join(tag("th", escaped(name) or "&nbsp;", scope="col") for name in header)
+    # An empty cell needs content: HTML knows no <td/>.
+    cells = (["&nbsp;" if not cell else escaped(cell) for cell in row] for row in rows)
+    body = "".join(tag("tr", "".join(tag("td", cell) for cell in row)) for row in cells)
     return tag("table", tag("thead", tag("tr", head)) + tag("tbody", body), class_=class_)

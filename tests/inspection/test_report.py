@@ -37,6 +37,9 @@ class _Page(HTMLParser):
 
     VOID = ("meta", "img")
 
+    # Elements that may be written <name/>: those of drawings.
+    DRAWN = ("circle", "line", "path", "rect", "img")
+
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
@@ -50,6 +53,7 @@ class _Page(HTMLParser):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        assert tag in self.DRAWN
         self.attributes += [(tag, name, value or "") for name, value in attrs]
 
     def handle_endtag(self, tag: str) -> None:
@@ -126,6 +130,50 @@ def test_the_page_is_well_formed_and_loads_nothing(measured: Report) -> None:
     for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ElementTree.fromstring(drawing)
     assert "prefers-color-scheme: dark" in text
+
+
+# Text of drawings that the window cuts off, and the width of the page: [names, width].
+_CUT_OFF = """() => [
+  [...document.querySelectorAll('svg text, td, th, figcaption')].filter(one => {
+    if (one.closest('.wide')) return false;
+    const box = one.getBoundingClientRect();
+    return box.left < 0 || box.right > innerWidth;
+  }).map(one => one.textContent),
+  document.documentElement.scrollWidth
+]"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_the_page_whole(
+    width: int, scheme: str, measured: Report, tmp_path: Path
+) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs chromium to show the report")
+    file = tmp_path / "report.html"
+    file.write_text(as_html(measured), encoding="utf-8")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page = context.new_page()
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(file.as_uri())
+        cut_off, page_width = page.evaluate(_CUT_OFF)
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        # Every picture was decoded, and a section has no other section in it.
+        assert page.evaluate("[...document.images].every(one => one.naturalWidth === 28)")
+        assert (
+            page.evaluate("document.querySelectorAll('section section, .pair .pair').length") == 0
+        )
+        browser.close()
+    assert cut_off == []
+    assert page_width == width
+    assert background == {"light": "rgb(246, 247, 249)", "dark": "rgb(17, 21, 27)"}[scheme]
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
 
 
 @pytest.mark.slow
