@@ -24,11 +24,11 @@ from ..classifier import Classifier
 from ..errors import EdgeMnistError
 from .file_layers import parts, read_layers
 
-# Runs of a part in one turn: untimed ones, which refill the caches; then at most _RUNS that are
-# timed, and at least three, within _TURN_S seconds.
+# Runs of a part in one turn: at most _UNTIMED, which refill the caches; then at most _RUNS that are
+# timed. One of each, and no more after _TURN_S seconds: a slow model needs seconds for a run.
 _UNTIMED, _RUNS, _TURN_S = 3, 20, 0.02
 # Rounds of all parts: as many as fit into _SECONDS, within these bounds.
-_SECONDS, _LEAST_ROUNDS, _MOST_ROUNDS = 2.0, 5, 200
+_SECONDS, _LEAST_ROUNDS, _MOST_ROUNDS = 2.0, 3, 200
 # Seconds in which all parts take turns untimed, so that the processor reaches its frequency.
 _WARM_UP_S = 0.2
 
@@ -79,14 +79,15 @@ def _time_in_turns(runs: Sequence[Run]) -> tuple[list[float], int]:
 
 
 def _turn_ns(run: Run) -> float:
-    for _ in range(_UNTIMED):
-        run()
-    samples: list[int] = []
-    end = _clock() + int(_TURN_S * 1e9)
-    while len(samples) < _RUNS and (len(samples) < 3 or _clock() < end):
+    end, samples = _clock() + int(_TURN_S * 1e9), list[int]()
+    for number in range(_UNTIMED + _RUNS):
         start = _clock()
         run()
-        samples.append(_clock() - start)
+        stop = _clock()
+        if number >= _UNTIMED or (number and stop > end):
+            samples.append(stop - start)
+            if stop > end:
+                break
     return statistics.median(samples)
 
 
