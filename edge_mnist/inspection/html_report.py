@@ -100,8 +100,8 @@ def _files(report: Report) -> str:
     table = _table((*header, "p50 µs", "p90 µs", "flags"), rows)
     caption = (
         f"Accuracy on {report.data}, {report.detailed.images:,} images, with its Wilson interval; "
-        f"stated is the accuracy that the manifest states. Latency of one prediction from pixels, "
-        f"with one thread; flags: see the remarks below."
+        f"stated is the accuracy that the manifest states. No image is rejected. Latency of one "
+        f"prediction from pixels, with one thread; flags: see the remarks below."
     )
     return _section("Files", table, caption)
 
@@ -221,7 +221,7 @@ def _reliability(report: Report) -> str:
         f"Bars: the accuracy of the images in each of {BINS} bins of confidence; dots: their mean "
         f"confidence. On the dashed line, confidence is right. Expected calibration error "
         f"{percent(expected_calibration_error(bins))}; {percent(last)} of the images lie in the "
-        f"last bin."
+        f"last bin. Pale bins have fewer than {report_plots.FEW} images."
     )
     return figure("Calibration", report_plots.reliability(bins), caption)
 

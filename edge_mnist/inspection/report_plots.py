@@ -12,6 +12,8 @@ from .layer import Layer, Times
 # Units of the drawings: their width, and the left and right end of the plotting area.
 WIDTH = 480
 _LEFT, _RIGHT = 56, 458
+# A bin of fewer images says little: its bar is pale.
+FEW = 10
 
 
 def curves(history: Sequence[dict[str, float]], metric: str, *, unit: str, factor: float) -> str:
@@ -76,7 +78,7 @@ def reliability(bins: Sequence[Bin]) -> str:
             f"confidence {one.low:.2f} to {one.high:.2f}: {one.images:,} images, mean "
             f"{one.confidence:.3f}, accuracy {one.accuracy:.3f}"
         )
-        parts.append(svg.titled(title, bar + dot, class_="c0"))
+        parts.append(svg.titled(title, bar + dot, class_="c0 few" if one.images < FEW else "c0"))
     parts.append(svg.line((x(0), y(0)), (x(1), y(1)), class_="ideal"))
     return svg.drawing(parts, width=WIDTH, height=346, name="Reliability diagram")
 

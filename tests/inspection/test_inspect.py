@@ -70,6 +70,7 @@ def test_json_of_the_shipped_model(cli: Cli) -> None:
     assert "seed 1" in document["provenance"]["training"]
 
 
+@pytest.mark.slow
 def test_text_of_another_precision(cli: Cli) -> None:
     lines = cli("inspect", WHOLE, "--precision", "float32").stdout.splitlines()
     table = lines[lines.index("model-float32.tflite") + 1 :]
@@ -91,6 +92,7 @@ def test_a_foreign_file_has_layers_too(cli: Cli, tmp_path: Path) -> None:
     assert document["timing"]["whole_us"] > 0
 
 
+@pytest.mark.slow
 def test_a_model_of_drawn_digits_is_called_that(cli: Cli, tmp_path: Path) -> None:
     text = cli("inspect", drawn_bundle(tmp_path / "bundle")).stdout
     assert "training data:  synthetic-train (drawn digits, not MNIST)" in text
