@@ -50,6 +50,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a run folder (with run.json), got {}; make one with: edge-mnist train",
         "Expected a finished run in {}/, got none; make one with: edge-mnist train",
     ),
+    "bundle-run-unexported": (
+        "Expected a bundle in the run {}, got none; make one with: edge-mnist export {}",
+    ),
     "bundle-run-unfinished": (
         "Expected a finished run, got {}, which was interrupted; repeat the command that "
         "started it, which continues it.",
@@ -83,6 +86,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "data-folders": (
         "Expected one folder of pictures per class in {}, got {} such folders; give each of two "
         "or more classes a folder.",
+    ),
+    "data-history": (
+        "Expected {} as edge-mnist train writes it, got another file ({}); delete it to do "
+        "without training curves.",
     ),
     "data-images": (
         "Expected images (n, h, w), (n, h, w, 1) or (n, h, w, 3) in {}, got {}; convert them.",
@@ -283,6 +290,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "model-labels-form": (
         "Expected --labels one-hot with an augmented recipe, whose images without a digit have "
         "soft labels, got sparse; leave --labels out.",
+    ),
+    "model-layers": (
+        "Expected a model file whose layers can be read, got {} with {}; export it again.",
     ),
     "model-limits": (
         "Expected limits within which an architecture fits, got {}; the smallest here is {} "

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import os
 
-from .registry import RUNTIMES, Runtime, get, installed, load
-from .session import NotSupportedError, Session, Tensor
+from .registry import RUNTIMES, Runtime, get, installed, load, load_part
+from .session import NotSupportedError, Part, Session, Tensor
 
 __all__ = [
     "RUNTIMES",
     "NotSupportedError",
+    "Part",
     "Runtime",
     "Session",
     "Tensor",
     "get",
     "installed",
     "load",
+    "load_part",
 ]
 
 # ONNX Runtime 1.29 and later reports usage and a device identifier to its makers, unless this is

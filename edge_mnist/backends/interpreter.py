@@ -98,6 +98,28 @@ class InterpreterSession:
         return np.zeros(shape, self.input.dtype), run
 
 
+class InterpreterPart:
+    """A part of a `.tflite` model, with any outputs; see `session.Part`."""
+
+    def __init__(self, interpreter: Callable[..., Any], content: bytes) -> None:
+        with _silenced_stderr():
+            self._interpreter = interpreter(model_content=content, num_threads=1)
+
+    def bind(self, values: NDArray[generic]) -> Callable[[], object]:
+        """Set the input once; see `Part.bind`."""
+        index = self._interpreter.get_input_details()[0]["index"]
+        with _silenced_stderr():
+            self._interpreter.resize_tensor_input(index, values.shape)
+            self._interpreter.allocate_tensors()
+        self._interpreter.set_tensor(index, values)
+        invoke: Callable[[], object] = self._interpreter.invoke
+        return invoke
+
+    def outputs(self) -> list[Tensor]:
+        """Return the outputs; see `Part.outputs`."""
+        return list(map(_tensor, self._interpreter.get_output_details()))
+
+
 _SILENCED = threading.Lock()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ai_edge_litert.interpreter import Interpreter
 
-from .interpreter import InterpreterSession
+from .interpreter import InterpreterPart, InterpreterSession
 
 if TYPE_CHECKING:
     from ..bundle import File
@@ -17,3 +17,8 @@ def load(
 ) -> InterpreterSession:
     """Load a model from its bytes. `path` is unused: a `.tflite` file holds all its weights."""
     return InterpreterSession(Interpreter, content, name=name, threads=threads)
+
+
+def load_part(content: bytes) -> InterpreterPart:
+    """Load a part of a model; see `registry.load_part`."""
+    return InterpreterPart(Interpreter, content)

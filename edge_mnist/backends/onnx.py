@@ -16,6 +16,8 @@ from .onnx_file import has_external_data, quantization
 from .session import NotSupportedError, Tensor, check_one_input, choose_output, first_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy import generic
     from numpy.typing import NDArray
 
@@ -143,9 +145,44 @@ class OnnxSession:
         )
 
 
+class OnnxPart:
+    """A part of an `.onnx` model, with any outputs; see `session.Part`."""
+
+    def __init__(self, content: bytes) -> None:
+        self._session = onnxruntime.InferenceSession(
+            content, _options(1), providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+        self._results: list[OrtValue] = []
+
+    def bind(self, values: NDArray[generic]) -> Callable[[], object]:
+        """Set the input once; see `Part.bind`."""
+        (argument,) = self._session.get_inputs()
+        self._names = [output.name for output in self._session.get_outputs()]
+        value = OrtValue.ortvalue_from_numpy(values)
+        self._results = self._session.run_with_ort_values(self._names, {argument.name: value})
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(argument.name, value)
+        for name, result in zip(self._names, self._results, strict=True):
+            binding.bind_ortvalue_output(name, result)
+        run = self._session.run_with_iobinding
+        return lambda: run(binding)
+
+    def outputs(self) -> list[Tensor]:
+        """Return the outputs; see `Part.outputs`."""
+        return [
+            Tensor(name, tuple(result.shape()), _DTYPES.get(result.data_type(), "unknown"))
+            for name, result in zip(self._names, self._results, strict=True)
+        ]
+
+
 def load(content: bytes, *, name: str, threads: int, path: File | None = None) -> OnnxSession:
     """Load a model from its bytes; from `path` if weights lie beside it."""
     return OnnxSession(content, name=name, threads=threads, path=path)
+
+
+def load_part(content: bytes) -> OnnxPart:
+    """Load a part of a model; see `registry.load_part`."""
+    return OnnxPart(content)
 
 
 def _raise_if_not_supported(error: Exception) -> None:

@@ -32,10 +32,20 @@ _FLOAT = 1
 _FORMATS = {_FLOAT: "<f", 2: "B", 3: "b"}
 
 
-class _Node(NamedTuple):
+class Node(NamedTuple):
+    """An operator of a graph.
+
+    Attributes:
+        op: ONNX's name of it, such as "Conv".
+        inputs: the tensors' names; "" for an optional one that is left out.
+        outputs: the tensors' names.
+        message: its bytes.
+    """
+
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    message: memoryview
 
 
 def quantization(content: bytes, name: str, *, output: bool) -> tuple[float, int] | None:
@@ -47,7 +57,7 @@ def quantization(content: bytes, name: str, *, output: bool) -> tuple[float, int
         output: whether it is an output of the graph.
     """
     try:
-        nodes, tensors = _graph(content)
+        nodes, tensors = read_graph(content)
         for _ in nodes:
             node = next((n for n in nodes if name in (n.outputs if output else n.inputs)), None)
             if node is None or node.op not in _MOVES:
@@ -77,14 +87,14 @@ def has_external_data(content: bytes) -> bool:
     if b"location" not in content:
         return False
     try:
-        tensors = _graph(content)[1].values()
+        tensors = read_graph(content)[1].values()
         return any(field == 14 and value == 1 for t in tensors for field, value in fields(t))
     except (ValueError, IndexError):
         return False
 
 
 def _node_quantization(
-    node: _Node, tensors: dict[str, memoryview], output: bool
+    node: Node, tensors: dict[str, memoryview], output: bool
 ) -> tuple[float, int] | None:
     position = _POSITIONS.get(node.op, (None, None))[output]
     if position is None or len(node.inputs) <= position:
@@ -96,9 +106,13 @@ def _node_quantization(
     return (float(scale), int(zero_point)) if scale and zero_point is not None else None
 
 
-def _graph(content: bytes) -> tuple[list[_Node], dict[str, memoryview]]:
-    """Return the nodes, and the constants' bytes by name."""
-    nodes: list[_Node] = []
+def read_graph(content: bytes) -> tuple[list[Node], dict[str, memoryview]]:
+    """Return the nodes in the file's order, and the constants' bytes by name.
+
+    Raises:
+        ValueError, IndexError: the file is broken.
+    """
+    nodes: list[Node] = []
     tensors: dict[str, memoryview] = {}
     graphs = (as_bytes(graph) for field, graph in fields(memoryview(content)) if field == 7)
     for part, value in (entry for graph in graphs for entry in fields(graph)):
@@ -112,12 +126,12 @@ def _graph(content: bytes) -> tuple[list[_Node], dict[str, memoryview]]:
     return nodes, tensors
 
 
-def _node(node: memoryview) -> _Node:
+def _node(node: memoryview) -> Node:
     parts: dict[int, list[str]] = {1: [], 2: [], 4: [""]}
     for field, value in fields(node):
         if field in parts:
             parts[field].append(bytes(as_bytes(value)).decode())
-    return _Node(parts[4][-1], tuple(parts[1]), tuple(parts[2]))
+    return Node(parts[4][-1], tuple(parts[1]), tuple(parts[2]), node)
 
 
 def _constant(node: memoryview) -> memoryview | None:

@@ -1,4 +1,4 @@
-"""Read protocol buffers: a message's bytes in, its fields out.
+"""Read protocol buffers: a message's bytes in, its fields out; and write a field.
 
 A message is a sequence of tags, each followed by a number or by a length and that many bytes:
 https://protobuf.dev/programming-guides/encoding/
@@ -39,6 +39,13 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         position += length
 
 
+def encode(number: int, value: int | bytes | memoryview) -> bytes:
+    """Return a field: an unsigned integer as a varint, other values with their length."""
+    if isinstance(value, int):
+        return _encode_varint(number << 3 | _VARINT) + _encode_varint(value)
+    return _encode_varint(number << 3 | _LENGTH) + _encode_varint(len(value)) + bytes(value)
+
+
 def as_bytes(value: int | memoryview) -> memoryview:
     """Return the bytes of a message or string; raise ValueError for a number."""
     if isinstance(value, int):
@@ -65,6 +72,14 @@ def integers(value: int | memoryview) -> Iterator[int]:
 
 def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 & 1 else value
+
+
+def _encode_varint(value: int) -> bytes:
+    parts = bytearray()
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*parts, value])
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:

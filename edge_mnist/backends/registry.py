@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import BackendError, ModelError
-from .session import NotSupportedError, Session, first_line
+from .session import NotSupportedError, Part, Session, first_line
 
 if TYPE_CHECKING:
     from ..bundle import File
@@ -133,14 +133,7 @@ def load(
         BackendError: the runtime is installed but cannot be imported.
         ModelError: the runtime does not accept the model.
     """
-    try:
-        backend = importlib.import_module(f"{__package__}.{runtime.backend}")
-    except (ImportError, AttributeError, OSError, RuntimeError) as error:
-        raise BackendError(
-            f"Expected {runtime.distribution} to import, got: {first_line(error)}; "
-            f"reinstall it with: {runtime.install}",
-            code="backend-import",
-        ) from error
+    backend = _import(runtime)
     try:
         session: Session = backend.load(content, name=name, threads=threads, path=path)
     except NotSupportedError as error:
@@ -150,6 +143,28 @@ def load(
             code="model-too-new",
         ) from error
     return session
+
+
+def load_part(runtime: Runtime, content: bytes) -> Part:
+    """Load a part of a model that the runtime has loaded as a whole; with one thread.
+
+    Raises:
+        BackendError: the runtime is installed but cannot be imported.
+        Exception: the runtime does not accept the part; each runtime has its own exceptions.
+    """
+    part: Part = _import(runtime).load_part(content)
+    return part
+
+
+def _import(runtime: Runtime) -> Any:
+    try:
+        return importlib.import_module(f"{__package__}.{runtime.backend}")
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        raise BackendError(
+            f"Expected {runtime.distribution} to import, got: {first_line(error)}; "
+            f"reinstall it with: {runtime.install}",
+            code="backend-import",
+        ) from error
 
 
 def _remedy(runtime: Runtime, error: NotSupportedError) -> str:

@@ -67,6 +67,18 @@ class Session(Protocol):
         ...
 
 
+class Part(Protocol):
+    """A loaded part of a model, with one input and any outputs. It is run to time it."""
+
+    def bind(self, values: NDArray[generic]) -> Callable[[], object]:
+        """Set the input once; return a function that runs the part on it."""
+        ...
+
+    def outputs(self) -> list[Tensor]:
+        """Return the outputs of the last run, with their shapes, in the file's order."""
+        ...
+
+
 class NotSupportedError(Exception):
     """The runtime lacks something that a file needs; `str` names it and its version.
 

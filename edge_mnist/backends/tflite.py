@@ -13,7 +13,7 @@ if int(np.__version__.split(".")[0]) >= 2:
 
 from tflite_runtime.interpreter import Interpreter
 
-from .interpreter import InterpreterSession
+from .interpreter import InterpreterPart, InterpreterSession
 
 if TYPE_CHECKING:
     from ..bundle import File
@@ -24,3 +24,8 @@ def load(
 ) -> InterpreterSession:
     """Load a model from its bytes. `path` is unused: a `.tflite` file holds all its weights."""
     return InterpreterSession(Interpreter, content, name=name, threads=threads)
+
+
+def load_part(content: bytes) -> InterpreterPart:
+    """Load a part of a model; see `registry.load_part`."""
+    return InterpreterPart(Interpreter, content)

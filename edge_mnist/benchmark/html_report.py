@@ -6,54 +6,34 @@ theme.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from importlib.resources import files
+from collections.abc import Iterator
 from typing import Any
 
-from . import plots
+from . import html_page, plots
+from .html_page import figure
 from .pareto import OBJECTIVES
-from .report_content import HEADER, cells, conditions, latency, remarks, row_name
+from .report_content import HEADER, cells, conditions, latency, models, remarks, row_name
 from .svg import escaped, tag
 
 
 def as_html(document: dict[str, Any]) -> str:
     """Return the page."""
     where = document["environment"]
-    items = "".join(tag("li", escaped(line)) for line in remarks(document))
-    style = (files(__package__) / "html_report.css").read_text(encoding="utf-8")
+    machine = f"{where['cpu']} · {where['cpus']} CPUs · {where['machine']} · {where['system']}"
+    title = f"Prediction latency of {models(document['results'])}"
     body = "".join(
         (
-            _header(document),
-            tag("ul", items, class_="remarks") if items else "",
+            html_page.header(title, machine, _cards(document["results"])),
+            html_page.remarks(remarks(document)),
             _table(document),
             tag("div", "".join(_figures(document)), class_="figures"),
-            _facts("Machine", _machine(document)),
-            _facts("Definitions", document["protocol"]["includes"].items()),
-            _facts("Model files", _models(document)),
+            html_page.facts("Machine", _machine(document)),
+            html_page.facts("Definitions", document["protocol"]["includes"].items()),
+            html_page.facts("Model files", _models(document)),
             tag("footer", f"edge-mnist {escaped(where['edge_mnist'])} · {escaped(where['date'])}"),
         )
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Prediction latency: {escaped(where['cpu'])}</title>"
-        f"<style>\n{style}</style></head>\n<body><main>{body}</main></body></html>\n"
-    )
-
-
-def _header(document: dict[str, Any]) -> str:
-    where = document["environment"]
-    machine = f"{where['cpu']} · {where['cpus']} CPUs · {where['machine']} · {where['system']}"
-    shown = "".join(
-        tag(
-            "div",
-            tag("span", title) + tag("b", escaped(value)) + tag("small", escaped(source)),
-            class_="card",
-        )
-        for title, value, source in _cards(document["results"])
-    )
-    content = tag("h1", "Prediction latency") + tag("p", escaped(machine))
-    return tag("header", content + tag("div", shown, class_="cards"))
+    return html_page.page(f"{title} on {where['cpu']}", body)
 
 
 def _cards(results: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
@@ -104,21 +84,21 @@ def _failed_row(row: dict[str, Any]) -> str:
 def _figures(document: dict[str, Any]) -> Iterator[str]:
     results = document["results"]
     counts = _span({row["predict_us"]["n"] for row in results})
-    yield _figure(
+    yield figure(
         "Latency distributions",
         plots.distributions(results),
         f"{counts} predictions a row. The line is the median, the ticks are p90, p99 and p99.9. "
         f"Heights are square roots of counts, to make the tail visible.",
     )
     yield _accuracy_figure(results)
-    yield _figure(
+    yield figure(
         "Stages of a prediction",
         plots.stages(results),
         f"Preprocess, invoke and postprocess: the calls that predict makes, timed separately. Each "
         f"includes one reading of the clock, {_span({row['timer_ns'] for row in results})} ns.",
     )
     sustained = document["protocol"]["duration_s"]
-    yield _figure(
+    yield figure(
         "Latency under sustained load" if sustained else "Latency over time",
         plots.over_time(results) + "".join(plots.sensors(document["evidence"]["groups"])),
         "Medians of predict in windows of equal length; the rows took turns."
@@ -129,7 +109,7 @@ def _figures(document: dict[str, Any]) -> Iterator[str]:
 def _accuracy_figure(results: list[dict[str, Any]]) -> str:
     scatter = plots.accuracy(results)
     data = ", ".join(sorted({row["accuracy_data"] for row in results if row["accuracy_data"]}))
-    return _figure(
+    return figure(
         "Accuracy against latency",
         scatter or tag("p", "No manifest states the accuracy of these files.", class_="empty"),
         f"Up and to the left is better. Filled: Pareto-best. Bars: 95 % interval of the median. "
@@ -142,17 +122,6 @@ def _accuracy_figure(results: list[dict[str, Any]]) -> str:
 def _span(values: set[int]) -> str:
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _figure(title: str, drawing: str, caption: str) -> str:
-    return tag("figure", tag("h2", title) + drawing + tag("figcaption", escaped(caption)))
-
-
-def _facts(title: str, facts: Iterable[tuple[Any, Any]]) -> str:
-    items = "".join(
-        tag("dt", escaped(str(name))) + tag("dd", escaped(str(value))) for name, value in facts
-    )
-    return tag("section", tag("h2", title) + tag("dl", items), class_="facts")
 
 
 def _machine(document: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -80,8 +80,8 @@ def accuracy(results: Sequence[Row]) -> str | None:
     if not known:
         return None
     limits = [p50_interval(row) for _, row in known]
-    x = _axis([v for pair in limits for v in pair], _LEFT + 6, _RIGHT - 10, margin=0.12)
-    y = _axis([100 * row["accuracy"] for _, row in known], 250, 34, margin=0.35, least=0.04)
+    x = svg.axis([v for pair in limits for v in pair], _LEFT + 6, _RIGHT - 10, margin=0.12)
+    y = svg.axis([100 * row["accuracy"] for _, row in known], 250, 34, margin=0.35, least=0.04)
     parts = [
         svg.x_axis(x, top=34, bottom=256, unit="µs a prediction, median"),
         svg.y_axis(y, left=_LEFT, right=_RIGHT, unit="accuracy, %"),
@@ -188,7 +188,7 @@ def _time_series(
     bottom = height - 46
     x = Scale(0, max(times_s) or 1, _LEFT, _RIGHT - 22)
     # The axis spans at least 10 % of the values, so that the noise of a steady row looks small.
-    y = _axis(values, bottom, 34, margin=0.1, least=0.1 * max(values))
+    y = svg.axis(values, bottom, 34, margin=0.1, least=0.1 * max(values))
     parts = [
         svg.x_axis(x, top=34, bottom=bottom, unit="seconds"),
         svg.y_axis(y, left=_LEFT, right=_RIGHT - 22, unit=unit),
@@ -217,15 +217,3 @@ def _spread(places: Sequence[float], bottom: float) -> list[float]:
     pushed_down = np.maximum.accumulate(np.asarray(places) - steps)
     moved: list[float] = (np.minimum(pushed_down, bottom - steps[-1]) + steps).tolist()
     return moved
-
-
-def _axis(
-    values: Sequence[float], start: float, end: float, *, margin: float, least: float = 0.0
-) -> Scale:
-    """Return a scale around values; logarithmic if the highest is over 5 times the lowest."""
-    low, high = min(values), max(values)
-    if low > 0 and high > 5 * low:
-        return Scale(low / 1.2, high * 1.2, start, end, log=True)
-    middle, half = (low + high) / 2, max(high - low, least, 1e-3 * high, 1e-9) / 2
-    half *= 1 + 2 * margin
-    return Scale(middle - half, middle + half, start, end)

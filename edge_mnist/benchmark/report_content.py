@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ..system.text_table import percent
@@ -52,6 +53,13 @@ def row_name(row: dict[str, Any]) -> str:
     """Return the name of a row outside of the table: file, backend, threads if several."""
     threads = f", {row['threads']} threads" if row["threads"] > 1 else ""
     return f"{row['label']} on {row['backend']}{threads}"
+
+
+def models(results: list[dict[str, Any]]) -> str:
+    """Return the names of the measured bundles, or files, each once; of paths their last parts."""
+    paths = (Path(row["model"]["bundle"]) for row in results)
+    parts = ([part for part in path.parts if part != path.anchor] for path in paths)
+    return ", ".join(dict.fromkeys("/".join(own[-2:]) for own in parts))
 
 
 def conditions(document: dict[str, Any]) -> dict[str, str | None]:

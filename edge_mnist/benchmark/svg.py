@@ -92,10 +92,27 @@ def titled(title: str, content: str, **attributes: object) -> str:
     return tag("g", tag("title", escaped(title)) + content, **attributes)
 
 
-def x_axis(scale: Scale, *, top: float, bottom: float, unit: str) -> str:
-    """Return vertical grid lines with their labels, and `unit` as the axis title."""
+def axis(
+    values: Sequence[float], start: float, end: float, *, margin: float, least: float = 0.0
+) -> Scale:
+    """Return a scale around values; logarithmic if the highest is over 5 times the lowest."""
+    low, high = min(values), max(values)
+    if low > 0 and high > 5 * low:
+        return Scale(low / 1.2, high * 1.2, start, end, log=True)
+    middle, half = (low + high) / 2, max(high - low, least, 1e-3 * high, 1e-9) / 2
+    half *= 1 + 2 * margin
+    return Scale(middle - half, middle + half, start, end)
+
+
+def x_axis(scale: Scale, *, top: float, bottom: float, unit: str, whole: bool = False) -> str:
+    """Return vertical grid lines with their labels, and `unit` as the axis title.
+
+    With `whole`, only whole numbers have one.
+    """
     parts = []
     for value in scale.ticks():
+        if whole and value != round(value):
+            continue
         x = scale(value)
         parts.append(line((x, top), (x, bottom), class_="grid"))
         parts.append(text(x, bottom + 17, f"{value:.10g}", anchor="middle", class_="tick"))
@@ -105,7 +122,7 @@ def x_axis(scale: Scale, *, top: float, bottom: float, unit: str) -> str:
 
 def y_axis(scale: Scale, *, left: float, right: float, unit: str) -> str:
     """Return horizontal grid lines with their labels, and `unit` as the axis title."""
-    parts = [text(left - 46, scale.end - 12, unit, class_="axis")]
+    parts = [text(left - 46, scale.end - 17, unit, class_="axis")]
     for value in scale.ticks():
         y = scale(value)
         parts.append(line((left, y), (right, y), class_="grid"))

@@ -183,7 +183,7 @@ def _peak_rss_mb() -> float | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)
 
 
-def _answer_stream() -> IO[str]:
+def answer_stream() -> IO[str]:
     """Return standard output for answers, and send to standard error what a runtime prints."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -194,7 +194,7 @@ def main() -> None:
     """Answer requests until standard input ends."""
     # Ctrl-C reaches every process of the terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = _answer_stream()
+    answers = answer_stream()
 
     def answer(content: dict[str, Any]) -> None:
         answers.write(json.dumps(content) + "\n")

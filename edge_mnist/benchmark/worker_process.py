@@ -21,20 +21,22 @@ _TIMEOUT_S = 300.0
 
 
 class WorkerProcess:
-    """A running `worker`.
+    """A running worker.
 
     Args:
         name: the job's name, for the error message.
+        module: the module that the process runs: `worker`, or one of another room that also
+            answers a line of JSON with a line of JSON.
 
     Raises:
         ModelError: the process cannot be started.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, module: str = worker.__name__) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", worker.__name__],
+                [sys.executable, "-P", "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,

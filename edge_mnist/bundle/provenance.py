@@ -12,7 +12,7 @@ from ..system.version import __version__
 from .manifest import MANIFEST, SHIPPED, Artifact, read_bundle, sha256
 
 # The first part of the names of drawn data sets: synthetic-train, synthetic-test.
-_DRAWN = "synthetic-"
+DRAWN = "synthetic-"
 
 
 class Provenance(NamedTuple):
@@ -36,6 +36,11 @@ class Provenance(NamedTuple):
     accuracy_data: str | None = None
 
     @property
+    def drawn(self) -> bool:
+        """Whether the model saw only drawn digits."""
+        return self.trained_on is not None and self.trained_on.startswith(DRAWN)
+
+    @property
     def line(self) -> str:
         """The origin in one line; a model that saw only drawn digits is called that."""
         if self.manifest_sha256 is None:
@@ -44,10 +49,8 @@ class Provenance(NamedTuple):
         if self.trained_on is None:
             parts.append("training data not stated")
         else:
-            drawn = self.trained_on.startswith(_DRAWN)
-            parts.append(
-                f"trained on {self.trained_on}{' (drawn digits, not MNIST)' if drawn else ''}"
-            )
+            drawn = " (drawn digits, not MNIST)" if self.drawn else ""
+            parts.append(f"trained on {self.trained_on}{drawn}")
         if self.accuracy is not None:
             parts.append(f"{percent(self.accuracy)} on {self.accuracy_data}")
         return ", ".join(parts)
@@ -88,6 +91,92 @@ def model_json(artifacts: Sequence[Artifact]) -> dict[str, Any]:
         "trained_on": origin.trained_on,
         "edge_mnist": __version__,
     }
+
+
+def statements(artifact: Artifact) -> list[tuple[str, str]]:
+    """Return what a manifest states of a file's origin, as names and texts; for tables and pages.
+
+    Raises:
+        BundleError: a file without a manifest cannot be read.
+    """
+    origin = provenance(artifact)
+    manifest: Mapping[str, Any] = {}
+    if origin.manifest_sha256 is not None:
+        manifest = read_bundle(artifact.path.parent).manifest
+    architecture = _text(manifest, "architecture", "name")
+    parameters = _value(manifest, "architecture", "parameters")
+    if architecture and isinstance(parameters, int):
+        architecture += f", {parameters:,} parameters in Keras"
+    teacher = _text(manifest, "training", "recipe", "teacher")
+    found = {
+        "model": origin.line,
+        "architecture": architecture,
+        "training data": _data(manifest),
+        "training": ", ".join(_recipe(manifest)),
+        "distilled from": teacher and f"a model of SHA-256 {teacher}",
+        "exported for": _text(manifest, "target"),
+        "tools": ", ".join(f"{tool} {version}" for tool, version in _tools(manifest)),
+        "manifest": origin.manifest_sha256 and f"SHA-256 {origin.manifest_sha256}",
+        "file": f"{artifact.name}, SHA-256 {artifact.sha256 or sha256(artifact.read())}",
+    }
+    return [(key, value) for key, value in found.items() if value]
+
+
+def file_entries(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
+    """Return name, format, precision, size and stated accuracy of each file.
+
+    Raises:
+        BundleError: a file without a manifest cannot be read.
+    """
+    return [
+        {
+            "file": artifact.name,
+            "format": artifact.format,
+            "precision": artifact.precision,
+            "size_bytes": artifact.size_bytes or len(artifact.read()),
+            "accuracy": provenance(artifact).accuracy,
+        }
+        for artifact in artifacts
+    ]
+
+
+def _data(manifest: Mapping[str, Any]) -> str | None:
+    """Return the training data: name, number of images and hash; drawn digits are called that."""
+    name = _text(manifest, "training", "data", "name")
+    if name is None:
+        return None
+    parts = [f"{name}{' (drawn digits, not MNIST)' if name.startswith(DRAWN) else ''}"]
+    if isinstance(images := _value(manifest, "training", "data", "images"), int):
+        parts.append(f"{images:,} images")
+    if digest := _text(manifest, "training", "data", "sha256"):
+        parts.append(f"SHA-256 {digest}")
+    return ", ".join(parts)
+
+
+def _recipe(manifest: Mapping[str, Any]) -> list[str]:
+    names = {"seed": "seed", "epochs": "epochs", "batch_size": "batch size"}
+    names |= {"learning_rate": "learning rate", "optimizer": "optimizer", "backend": "in"}
+    values = {key: _value(manifest, "training", "recipe", key) for key in names}
+    return [f"{name} {values[key]}" for key, name in names.items() if values[key] is not None]
+
+
+def _tools(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    tools = manifest.get("tools")
+    names = (
+        [str(name) for name in tools if str(name).isprintable()]
+        if isinstance(tools, Mapping)
+        else []
+    )
+    known = [(name, _text(manifest, "tools", name)) for name in names[:20]]
+    return [(name, version) for name, version in known if version is not None]
+
+
+def _value(manifest: Mapping[str, Any], *keys: str) -> str | int | float | None:
+    """Return a name or number from the manifest; None unless it is one."""
+    value: Any = manifest
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, int | float) else _text(manifest, *keys)
 
 
 def _accuracy(manifest: Mapping[str, Any], file: str) -> tuple[float | None, str | None]:

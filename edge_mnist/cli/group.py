@@ -16,10 +16,12 @@ from .compare import compare
 from .doctor import doctor
 from .evaluate import evaluate
 from .host import HOST_COMMANDS, load_host_command
+from .inspect import inspect
 from .predict import predict
+from .report import report
 from .serve import serve
 
-DEVICE_COMMANDS = (evaluate, predict, benchmark, compare, serve, doctor)
+DEVICE_COMMANDS = (evaluate, predict, inspect, benchmark, compare, report, serve, doctor)
 # The message of the system's loader, whichever package raises it.
 _MISSING_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 

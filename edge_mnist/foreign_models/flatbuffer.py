@@ -37,12 +37,12 @@ class Table:
 
     def number(self, field: int, format: str, default: int = 0) -> int:
         """Return an integer; `format` is the one of `struct`."""
-        at = self._position(field, struct.calcsize(format))
+        at = self.position(field, struct.calcsize(format))
         return default if at is None else int(_unpack(self.content, format, at)[0])
 
     def real(self, field: int) -> float:
         """Return a float32."""
-        at = self._position(field, 4)
+        at = self.position(field, 4)
         return 0.0 if at is None else float(_unpack(self.content, "f", at)[0])
 
     def numbers(self, field: int, format: str) -> tuple[int, ...]:
@@ -62,7 +62,7 @@ class Table:
 
     def table(self, field: int) -> Table | None:
         """Return a table, or None where there is none."""
-        at = self._position(field, 4)
+        at = self.position(field, 4)
         return None if at is None else _table(self.content, _follow(self.content, at))
 
     def tables(self, field: int) -> list[Table]:
@@ -75,7 +75,7 @@ class Table:
 
     def span(self, field: int, item_size: int) -> tuple[int, int]:
         """Return where the items of a vector start, and their count; 0 and 0 without one."""
-        at = self._position(field, 4)
+        at = self.position(field, 4)
         if at is None:
             return 0, 0
         at = _follow(self.content, at)
@@ -84,7 +84,7 @@ class Table:
             raise Malformed(f"{count} items at byte {at}, past the end")
         return at + 4, count
 
-    def _position(self, field: int, width: int) -> int | None:
+    def position(self, field: int, width: int) -> int | None:
         """Return where a field of `width` bytes is; None where it has its default."""
         offset = self.fields[field] if field < len(self.fields) else 0
         if offset and not 4 <= offset <= self.size - width:

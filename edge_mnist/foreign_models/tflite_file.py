@@ -31,7 +31,7 @@ class Tensor:
     Attributes:
         index: its position among the tensors of its graph.
         type: TensorType's number.
-        constant: whether the file holds its values.
+        size_bytes: the bytes of its values in the file; 0 if the file holds none.
         variable: whether it keeps its values from one run to the next.
         dimension: the axis along which several scales apply.
         integers: the values of a short INT32 constant, such as a shape.
@@ -40,7 +40,7 @@ class Tensor:
     index: int
     shape: tuple[int, ...]
     type: int
-    constant: bool
+    size_bytes: int
     variable: bool
     scales: tuple[float, ...]
     zero_points: tuple[int, ...]
@@ -50,6 +50,11 @@ class Tensor:
     @property
     def elements(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def constant(self) -> bool:
+        """Whether the file holds its values."""
+        return self.size_bytes > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +188,7 @@ class _Reader:
             index,
             shape,
             kind,
-            size > 0,
+            size,
             bool(table.number(5, "B")),
             *self._quantization(table.table(4)),
             struct.unpack_from(f"<{size // 4}i", self._content, start) if short else None,

@@ -196,6 +196,7 @@ def test_the_page_is_well_formed_and_loads_nothing(measured: Measured) -> None:
     assert page.open == []
     assert not re.search(r"https?:|//\w|url\(|@import|<script|<link|<img|NaN|inf\b|None", text)
     assert {name for _, name, _ in page.attributes}.isdisjoint({"href", "src", "onload", "style"})
+    assert "<h1>Prediction latency of tests/bundle</h1>" in text
     drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert len(drawings) >= 4
     for drawing in drawings:

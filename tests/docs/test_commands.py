@@ -27,6 +27,7 @@ DOCUMENTS = {
     "docs/how-to/foreign-model.md": SLOW,
     "docs/how-to/photographs.md": SLOW,
     "docs/how-to/benchmark.md": SLOW,
+    "docs/how-to/inspect.md": SLOW,
     "docs/reference/json.md": SLOW,
     "docs/reference/python.md": (),
 }

@@ -1,0 +1,1 @@
+"""A model in; its layers, the cost of each, and a page about the model out."""
