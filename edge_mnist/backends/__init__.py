@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from .registry import RUNTIMES, Runtime, get, installed, load
+from .registry import RUNTIMES, Runtime, get, inspect, installed, load
 from .session import NotSupportedError, Session, Tensor
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Session",
     "Tensor",
     "get",
+    "inspect",
     "installed",
     "load",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ai_edge_litert.interpreter import Interpreter
@@ -17,3 +18,9 @@ def load(
 ) -> InterpreterSession:
     """Load a model from its bytes. `path` is unused: a `.tflite` file holds all its weights."""
     return InterpreterSession(Interpreter, content, name=name, threads=threads)
+
+
+def load_inspectable(content: bytes, *, name: str) -> InterpreterSession:
+    """Load a model that keeps every tensor of a run, for `InterpreterSession.tensor`; slower."""
+    keeping = partial(Interpreter, experimental_preserve_all_tensors=True)
+    return InterpreterSession(keeping, content, name=name, threads=1)

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import BackendError, ModelError
-from .session import NotSupportedError, Session, first_line
+from .session import InspectableSession, NotSupportedError, Session, first_line
 
 if TYPE_CHECKING:
     from ..bundle import File
@@ -147,6 +147,20 @@ def load(
             code="model-too-new",
         ) from error
     return session
+
+
+def inspect(runtime: Runtime, content: bytes, *, name: str) -> InspectableSession | None:
+    """Load a model so that the tensors between its layers can be read after a run.
+
+    It is slower than a session of `load`, which runs several layers as one. The file has been
+    loaded by `load` before.
+
+    Returns:
+        The session; None if the runtime cannot keep these tensors.
+    """
+    backend = importlib.import_module(f"{__package__}.{runtime.backend}")
+    load_inspectable = getattr(backend, "load_inspectable", None)
+    return None if load_inspectable is None else load_inspectable(content, name=name)
 
 
 def _remedy(runtime: Runtime, error: NotSupportedError) -> str:
