@@ -21,6 +21,9 @@ def load(
 
 
 def load_inspectable(content: bytes, *, name: str) -> InterpreterSession:
-    """Load a model that keeps every tensor of a run, for `InterpreterSession.tensor`; slower."""
+    """Load a model that keeps every tensor of a run, for `InterpreterSession.tensor`; slower.
+
+    tflite-runtime 2.14 has the same option, but an int8 softmax still overwrites its input.
+    """
     keeping = partial(Interpreter, experimental_preserve_all_tensors=True)
     return InterpreterSession(keeping, content, name=name, threads=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ..backends import Runtime
 from ..backends.selection import pairs
@@ -102,11 +104,13 @@ def load_models(source: ModelSource) -> LoadedModels:
 
 
 def _load_warm(artifact: Artifact, runtime: Runtime) -> TimedClassifier:
-    """Load one and predict a drawn stroke, so that no request waits for the first prediction."""
+    """Load one and read a drawn stroke, so that no request waits for what is loaded late."""
     classifier = TimedClassifier.from_artifact(artifact, runtime)
     picture = np.zeros((60, 40), np.uint8)
     picture[10:50, 18:22] = 255
-    classifier.see(picture)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    classifier.detect(file.getvalue())
     return classifier
 
 

@@ -18,7 +18,7 @@ const recent = new Map(), ended = { at: 0, asked: 0 };
 function median(key, value) {
   const values = [...(recent.get(key) ?? []), value].slice(-RECENT);
   recent.set(key, values);
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
+  return [...values].sort((a, b) => a - b)[values.length >> 1];
 }
 
 const readNewest = newestOnly(async () => {
@@ -251,6 +251,7 @@ function drawUnits(canvas, { shown, values }) {
   }
 }
 
+addEventListener("resize", () => last?.layers && !paper.empty && showLayers(last.layers));
 $("clear").addEventListener("click", () => paper.clear());
 $("undo").addEventListener("click", () => paper.undo());
 paper.draw();
