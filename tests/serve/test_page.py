@@ -301,6 +301,7 @@ PROJECTOR = {"viewport": {"width": 1920, "height": 1080}, "color_scheme": "light
 SHOWN_ON = {
     "projector": PROJECTOR,
     "projector-dark": {**PROJECTOR, "color_scheme": "dark"},
+    "old-projector": {"viewport": {"width": 1024, "height": 768}, "color_scheme": "light"},
     "laptop": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
     "phone": PHONE,
 }
