@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from .registry import RUNTIMES, Runtime, get, installed, load, load_part
+from .registry import RUNTIMES, Runtime, get, installed, load, load_inspectable, load_part
 from .session import NotSupportedError, Part, Session, Tensor
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "get",
     "installed",
     "load",
+    "load_inspectable",
     "load_part",
 ]
 

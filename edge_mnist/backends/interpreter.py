@@ -97,6 +97,14 @@ class InterpreterSession:
 
         return np.zeros(shape, self.input.dtype), run
 
+    def tensor(self, index: int) -> NDArray[generic]:
+        """Return a tensor of the last run as it is in the model, by its index in the file.
+
+        Only a session of `registry.load_inspectable` keeps the tensors between the layers.
+        """
+        values: NDArray[generic] = self._interpreter.get_tensor(index)
+        return values
+
 
 class InterpreterPart:
     """A part of a `.tflite` model, with any outputs; see `session.Part`."""

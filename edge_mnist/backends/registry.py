@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import BackendError, ModelError
-from .session import NotSupportedError, Part, Session, first_line
+from .session import InspectableSession, NotSupportedError, Part, Session, first_line
 
 if TYPE_CHECKING:
     from ..bundle import File
@@ -165,6 +165,20 @@ def _import(runtime: Runtime) -> Any:
             f"reinstall it with: {runtime.install}",
             code="backend-import",
         ) from error
+
+
+def load_inspectable(runtime: Runtime, content: bytes, *, name: str) -> InspectableSession | None:
+    """Load a model so that the tensors between its layers can be read after a run.
+
+    It is slower than a session of `load`, which runs several layers as one. The file has been
+    loaded by `load` before.
+
+    Returns:
+        The session; None if the runtime cannot keep these tensors.
+    """
+    backend = importlib.import_module(f"{__package__}.{runtime.backend}")
+    load = getattr(backend, "load_inspectable", None)
+    return None if load is None else load(content, name=name)
 
 
 def _remedy(runtime: Runtime, error: NotSupportedError) -> str:

@@ -79,6 +79,14 @@ class Part(Protocol):
         ...
 
 
+class InspectableSession(Session, Protocol):
+    """A session that keeps the tensors between the layers."""
+
+    def tensor(self, index: int) -> NDArray[generic]:
+        """Return a tensor of the last run as it is in the model, by its index in the file."""
+        ...
+
+
 class NotSupportedError(Exception):
     """The runtime lacks something that a file needs; `str` names it and its version.
 

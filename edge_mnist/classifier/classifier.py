@@ -80,11 +80,11 @@ class Classifier(LoadedModel):
     def detect(self, image: Picture) -> Detection:
         """Read the digit in a picture as `predict` does, and return the model's input with it."""
         try:
-            pixels = self._preprocess(image)
+            pixels, has_neighbours = self._preprocess(image)
         except NoDigitError as error:
             zeros = np.zeros(len(self.labels), np.float32)
             return Detection(Prediction(None, 0.0, zeros, None, error.reason), None)
-        return Detection(self.predict(pixels), pixels)
+        return Detection(self.predict(pixels), pixels, None, has_neighbours)
 
     see = detect  # its name until 0.1
 
@@ -166,13 +166,13 @@ class Classifier(LoadedModel):
             return Prediction(None, confidence, values, None, reason)
         return Prediction(digit, confidence, values, spec.labels[digit])
 
-    def _preprocess(self, image: Picture) -> NDArray[np.uint8]:
+    def _preprocess(self, image: Picture) -> tuple[NDArray[np.uint8], bool]:
         if _is_uint8(image) and image.shape in (self._shape, (*self._shape, 1)):
-            return image.reshape(self._shape)
+            return image.reshape(self._shape), False
         # Imported late: Pillow is needed only for pictures.
-        from ..vision.preprocess import preprocess
+        from ..vision.preprocess import extract_digit
 
-        return preprocess(image, self.spec)
+        return extract_digit(image, self.spec)
 
 
 def _is_uint8(image: Picture) -> TypeGuard[NDArray[np.uint8]]:

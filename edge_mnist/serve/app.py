@@ -27,6 +27,11 @@ _PAGE_FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/demo": ("demo.html", "text/html"),
+    "/demo.css": ("demo.css", "text/css"),
+    "/demo.js": ("demo.js", "text/javascript"),
+    "/paper.js": ("paper.js", "text/javascript"),
+    "/server.js": ("server.js", "text/javascript"),
     "/api": ("api.html", "text/html"),
     "/api.js": ("api.js", "text/javascript"),
 }
@@ -66,7 +71,7 @@ def _routes(service: Service) -> list[BaseRoute]:
         "/v2/health/live": service.v2_ready,
         "/v2/health/ready": service.v2_ready,
     }
-    post: dict[str, Handler] = {"/v1/predict": service.predict}
+    post: dict[str, Handler] = {"/v1/predict": service.predict, "/v1/demo": service.demo}
     for model in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
         get |= {model: service.v2_model, f"{model}/ready": service.v2_ready}
         post[f"{model}/infer"] = service.v2_infer

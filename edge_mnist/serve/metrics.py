@@ -10,6 +10,8 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 
+from .stage_times import StageTimes
+
 # The format that `generate_latest` writes: Prometheus text format 0.0.4.
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -40,6 +42,8 @@ class Metrics:
         histogram = partial(Histogram, registry=self._registry, buckets=_BUCKETS_S)
         self.requests = counter("edge_mnist_requests_total", "Requests answered.", ["code"])
         self.images = counter("edge_mnist_images_total", "Images classified.", ["model"])
+        stages = counter("edge_mnist_stage_seconds_total", "Time in each stage.", ["stage"])
+        self._stage_seconds = {stage: stages.labels(stage=stage) for stage in StageTimes.STAGES}
         self.reloads = counter("edge_mnist_reloads_total", "Reloads.", ["result"])
         self.request_bytes = counter("edge_mnist_request_bytes_total", "Bytes of bodies read.")
         for name, help, value in (
@@ -54,6 +58,11 @@ class Metrics:
         self.predict_seconds = histogram(
             "edge_mnist_predict_seconds", "Time in the queue and in a worker thread."
         )
+
+    def add_stages(self, times: StageTimes) -> None:
+        """Add the times of a request's stages."""
+        for stage, counter in self._stage_seconds.items():
+            counter.inc(getattr(times, f"{stage}_ns") / 1e9)
 
     def text(self) -> bytes:
         """Return all metrics in the format `MEDIA_TYPE`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ..backends import Runtime
 from ..backends.selection import pairs
 from ..bundle import MODELS, Artifact, find_artifacts, newest_bundle
 from ..bundle.model_spec import Scaling
 from ..bundle.provenance import model_json, provenance
-from ..classifier import Classifier, choose
+from ..classifier import choose
 from ..errors import ModelError
 from .problem_details import RequestError
+from .stage_times import TimedClassifier
 
 DEFAULT_NAME = "default"
 
@@ -38,7 +41,7 @@ class LoadedModels:
 
     bundle: str  # Name of the bundle's folder or of the file.
     model: Mapping[str, Any]  # Origin and hashes of its files, as `evaluate --json` has them.
-    by_name: Mapping[str, Classifier]  # The default is the first.
+    by_name: Mapping[str, TimedClassifier]  # The default is the first.
     load_errors: tuple[str, ...] = ()  # A message for each file that a runtime refused.
 
     @property
@@ -51,7 +54,7 @@ class LoadedModels:
         """The default model's bundle, training data and accuracy, in one line."""
         return provenance(self.by_name[self.names[0]].artifact).line
 
-    def get(self, name: str | None) -> tuple[str, Classifier]:
+    def get(self, name: str | None) -> tuple[str, TimedClassifier]:
         """Return a model's own name and its classifier; None and "default" mean the default.
 
         Raises:
@@ -100,12 +103,14 @@ def load_models(source: ModelSource) -> LoadedModels:
     return LoadedModels(bundle, model, loaded, tuple(errors))
 
 
-def _load_warm(artifact: Artifact, runtime: Runtime) -> Classifier:
-    """Load one and predict a drawn stroke, so that no request waits for the first prediction."""
-    classifier = Classifier.from_artifact(artifact, runtime)
+def _load_warm(artifact: Artifact, runtime: Runtime) -> TimedClassifier:
+    """Load one and read a drawn stroke, so that no request waits for what is loaded late."""
+    classifier = TimedClassifier.from_artifact(artifact, runtime)
     picture = np.zeros((60, 40), np.uint8)
     picture[10:50, 18:22] = 255
-    classifier.see(picture)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    classifier.detect(file.getvalue())
     return classifier
 
 
@@ -114,7 +119,7 @@ def _model_name(artifact: Artifact, runtime: Runtime) -> str:
     return f"{artifact.name}-{runtime.backend}"
 
 
-def _model_json(name: str, classifier: Classifier) -> dict[str, Any]:
+def _model_json(name: str, classifier: TimedClassifier) -> dict[str, Any]:
     artifact, spec = classifier.artifact, classifier.spec
     origin = provenance(artifact)
     return {

@@ -16,11 +16,14 @@ from ..classifier import Classifier
 from ..errors import EdgeMnistError
 from . import inference_protocol, metrics, predict_api
 from .benchmark_panel import read_panel
+from .demonstration import Demonstration
+from .json_images import malformed
 from .log import log_line
 from .models import ModelSource, load_models
 from .problem_details import RequestError
 from .request_body import MemoryBudget, read_body
 from .settings import Settings
+from .stage_times import StageTimes
 from .worker_queue import WorkerQueue
 
 Result = TypeVar("Result")
@@ -36,6 +39,7 @@ class Service:
     def __init__(self, source: ModelSource, settings: Settings) -> None:
         self._source = source
         self.models = load_models(source)
+        self._demonstration = Demonstration(self.models)
         self.settings = settings
         self.limits = settings.limits
         self.queue = WorkerQueue(settings.limits)
@@ -52,6 +56,7 @@ class Service:
             self.metrics.reloads.labels(result="failed").inc()
             log_line(f"edge-mnist: warning: kept the models as they were: {error}")
         else:
+            self._demonstration = Demonstration(self.models)
             self.metrics.reloads.labels(result="done").inc()
             log_line(f"Reloaded {self.models.bundle}: {', '.join(self.models.names)}")
             log_line(f"Model: {self.models.origin}")
@@ -74,17 +79,44 @@ class Service:
             "multi_digit": _boolean(request, "many"),
             "model_input": _boolean(request, "seen"),
         }
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = _media_type(request)
 
-        def work(content: bytes) -> tuple[int, Response]:
+        def work(content: bytes) -> tuple[int, StageTimes, Response]:
+            start = time.perf_counter_ns()
             images = predict_api.read_images(
                 content, media_type, classifier.spec.shape, self.limits
             )
-            document = {"model": name, **predict_api.predict(classifier, images, **options)}
-            return len(images), JSONResponse(document)
+            document, times = predict_api.predict(classifier, images, **options)
+            total_us = round((time.perf_counter_ns() - start) / 1000, 1)
+            return (
+                len(images),
+                times,
+                JSONResponse({"model": name, "total_us": total_us, **document}),
+            )
 
-        count, response = await self._process_body(request, work)
+        count, times, response = await self._process_body(request, work)
         self.metrics.images.labels(model=name).inc(count)
+        self.metrics.add_stages(times)
+        return response
+
+    async def demo(self, request: Request) -> Response:
+        """`POST /v1/demo`."""
+        demonstration, media_type = self._demonstration, _media_type(request)
+        shape = next(iter(self.models.by_name.values())).spec.shape
+
+        def work(content: bytes) -> tuple[StageTimes, Response]:
+            start = time.perf_counter_ns()
+            images = predict_api.read_images(content, media_type, shape, self.limits)
+            if len(images) != 1:
+                raise malformed("Expected one picture", str(len(images)))
+            document, times = demonstration.read(images[0])
+            total_us = round((time.perf_counter_ns() - start) / 1000, 1)
+            return times, JSONResponse({**document, "total_us": total_us})
+
+        times, response = await self._process_body(request, work)
+        for name in demonstration.names:
+            self.metrics.images.labels(model=name).inc()
+        self.metrics.add_stages(times)
         return response
 
     async def model(self, _: Request) -> Response:
@@ -148,6 +180,10 @@ class Service:
                 code="request-version",
             )
         return self.models.get(request.path_params.get("name"))
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _boolean(request: Request, name: str) -> bool:

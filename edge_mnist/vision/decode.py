@@ -16,7 +16,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError
 
-Picture = str | PathLike[str] | bytes | Image.Image | NDArray[np.generic]
+
+class Page(NamedTuple):
+    """A picture of searchable size: an L or RGB image, and how many times larger it was."""
+
+    image: Image.Image
+    scale: float
+
+
+Picture = str | PathLike[str] | bytes | Image.Image | NDArray[np.generic] | Page
 
 PICTURE_SUFFIXES = frozenset(
     (
@@ -43,19 +51,16 @@ _MIN_SIDE = 7
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
-class Page(NamedTuple):
-    """A picture of searchable size: an L or RGB image, and how many times larger it was."""
-
-    image: Image.Image
-    scale: float
-
-
 def open_page(picture: Picture) -> Page:
     """Return a picture reduced to the size that the search for digits needs.
+
+    A page is returned as it is, so that a caller can decode first and search later.
 
     Raises:
         ImageError: the picture cannot be read, or is too large.
     """
+    if isinstance(picture, Page):
+        return picture
     image, original_side = _open(picture, target_side=_PAGE_SIDE)
     image = to_eight_bits(_reduce(image))
     image = image.convert("L" if image.mode in ("1", "L") else "RGB")

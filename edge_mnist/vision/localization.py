@@ -6,7 +6,7 @@ edges: shadows are soft, tables touch the picture's border, specks are short.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -33,6 +33,9 @@ _SAME_DIGIT = 0.5
 _MAX_STROKE_WIDTH = 0.42
 # Stroke length in longer sides of the digit. Of 6,000 digits of MNIST the longest has 3.6.
 _MAX_STROKE_LENGTH = 4.2
+# A neighbour overlaps the digit's height by this share of the taller of both, and has at least this
+# share of its score.
+_MIN_ROW_OVERLAP, _MIN_NEIGHBOUR_SCORE = 0.5, 0.1
 # A digit smaller than this share of the picture is a speck among more than so many others.
 _MAX_SPECKS, _MAX_SPECK_SIDE = 12, 0.06
 
@@ -54,10 +57,14 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A digit's foreground (h, w) in [0, 1], cut out closely, and its box in pixels of the page."""
+    """A digit's foreground (h, w) in [0, 1], cut out closely, and its box in pixels of the page.
+
+    `locate_digit` also says whether other marks of its size stand in its row.
+    """
 
     foreground: Floats
     box: Box
+    has_neighbours: bool = False
 
     @property
     def aspect(self) -> float:
@@ -85,7 +92,20 @@ def locate_digit(page: Image.Image) -> Candidate:
     if candidate.longer_side < _SMALL_DIGIT * max(page.size) / side:
         candidate = _locate_again(page, candidate, dark=hypothesis.dark)
     _check_stroke_length(candidate.foreground)
-    return candidate
+    return replace(candidate, has_neighbours=_has_neighbours(hypothesis, members))
+
+
+def _has_neighbours(hypothesis: Hypothesis, members: Ints) -> bool:
+    """Whether another component beside the digit is of its height, in its row and as clear."""
+    boxes, scores = hypothesis.components.boxes, hypothesis.scores
+    left, top = boxes[members, :2].min(axis=0)
+    right, bottom = boxes[members, 2:].max(axis=0)
+    heights = boxes[:, 3] - boxes[:, 1]
+    overlap = np.minimum(boxes[:, 3], bottom) - np.maximum(boxes[:, 1], top)
+    beside = (boxes[:, 0] >= right) | (boxes[:, 2] <= left)
+    beside &= overlap > _MIN_ROW_OVERLAP * np.maximum(heights, bottom - top)
+    beside &= scores > _MIN_NEIGHBOUR_SCORE * scores[members].max()
+    return bool(beside.any())
 
 
 def _locate_again(page: Image.Image, candidate: Candidate, *, dark: bool) -> Candidate:

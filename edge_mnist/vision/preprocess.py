@@ -44,11 +44,16 @@ def preprocess(picture: Picture, spec: ModelSpec | None = None) -> Grey:
         ImageError: the picture cannot be read, or is too large.
         NoDigitError: the model reads digits, and the picture holds none.
     """
+    return extract_digit(picture, spec)[0]
+
+
+def extract_digit(picture: Picture, spec: ModelSpec | None = None) -> tuple[Grey, bool]:
+    """Return what `preprocess` does, and whether the picture seems to hold more digits."""
     if spec is not None and not spec.digits:
         image = to_eight_bits(open_picture(picture)).convert("L" if spec.channels == 1 else "RGB")
-        return _resize(image, spec.height, spec.width)
-    mnist = picture if _is_mnist_array(picture) else _extract_digit(picture)
-    return mnist if spec is None else fit(mnist[np.newaxis], spec)[0]
+        return _resize(image, spec.height, spec.width), False
+    mnist, more = (picture, False) if _is_mnist_array(picture) else _extract_digit(picture)
+    return mnist if spec is None else fit(mnist[np.newaxis], spec)[0], more
 
 
 def fit(images: Grey, spec: ModelSpec) -> Grey:
@@ -83,14 +88,15 @@ def _is_mnist_array(picture: Picture) -> TypeGuard[Grey]:
     return picture.shape == (MNIST_SIDE, MNIST_SIDE) and picture.dtype == np.uint8
 
 
-def _extract_digit(picture: Picture) -> Grey:
-    """Return the digit of a picture as an MNIST image, (28, 28)."""
+def _extract_digit(picture: Picture) -> tuple[Grey, bool]:
+    """Return the digit of a picture as an MNIST image, (28, 28), and whether there are more."""
     image = open_page(picture).image
     if image.size == (MNIST_SIDE, MNIST_SIDE):
         grey = _light_on_dark(np.asarray(image.convert("L")))
         if grey is not None and _has_mnist_layout(grey):
-            return grey  # Fitting it again would only blur it.
-    return normalize(locate_digit(image).foreground)
+            return grey, False  # Fitting it again would only blur it.
+    digit = locate_digit(image)
+    return normalize(digit.foreground), digit.has_neighbours
 
 
 def _light_on_dark(grey: Grey) -> Grey | None:

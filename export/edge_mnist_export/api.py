@@ -180,7 +180,8 @@ def export(
         DataError: the data is missing or malformed, or does not fit the model.
         OutputError: `out` holds something, or cannot be written.
     """
-    from . import hub_folder, pipeline
+    from . import pipeline
+    from .bundles import hub_folder
 
     progress = Progress(quiet=quiet)
     wanted = {"float32": True, "float16": float16, "dynamic": dynamic, "int8": int8}

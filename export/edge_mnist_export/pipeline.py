@@ -19,8 +19,8 @@ from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.datasets import Source, Split
 from edge_mnist.system.progress import Progress
 
-from . import bundle_writer
-from .bundle_writer import BundleWriter
+from .bundles import bundle_writer
+from .bundles.bundle_writer import BundleWriter
 from .conversion import source_model as source_models
 from .conversion import spec_inference
 from .conversion.converter import ConvertedFile, Make, Report, convert_for, load_converter

@@ -32,7 +32,7 @@ def test_h_is_help(cli: Cli, command: list[str]) -> None:
 def test_every_help_ends_with_examples_that_parse(name: str) -> None:
     text = (command_of(name) if name else group).epilog or ""
     examples = re.findall(r"^  edge-mnist (.+)$", text, re.MULTILINE)
-    assert 1 <= len(examples) <= 2, text
+    assert 1 <= len(examples) <= 3, text
     for example in examples:
         used, *arguments = shlex.split(example)
         assert used == name or not name

@@ -29,6 +29,7 @@ def test_the_manifest_describes_every_file(bundle: Path, manifest: dict[str, obj
     assert [(entry["precision"], entry["format"]) for entry in entries] == FILES
     assert {path.name for path in bundle.iterdir()} == {
         "manifest.json",
+        "config.toml",
         *(entry["file"] for entry in entries),
     }
     for entry in entries:
@@ -110,7 +111,7 @@ def test_a_file_that_fails_the_gate_leaves_the_others(
     assert "model-float32.tflite" not in error_line(done)
     manifest = json.loads((out / "manifest.json").read_text())
     (entry,) = manifest["artifacts"]
-    assert {path.name for path in out.iterdir()} == {"manifest.json", entry["file"]}
+    assert {path.name for path in out.iterdir()} == {"manifest.json", "config.toml", entry["file"]}
     (failed,) = manifest["failed"]
     assert failed["file"] == "model-int8.tflite"
     assert failed["reasons"][0].startswith("dropped ")
@@ -137,6 +138,7 @@ def test_if_no_file_passes_the_gate_nothing_is_written(
             find(str(digits), own=True),
             tmp_path / "b",
             options,
+            settings={},
             progress=Progress(quiet=True),
             show=shown.append,
         )
@@ -166,7 +168,8 @@ def test_only_the_requested_files_are_written(host: Cli, run: Path, tmp_path: Pa
     out = host("export", "--format", "onnx", cwd=tmp_path).stdout
     bundle = taken.with_name("bundle-2")
     assert out.endswith(f"Wrote {bundle.relative_to(tmp_path)}\n")
-    assert {path.name for path in bundle.iterdir()} == {"manifest.json", "model-float32.onnx"}
+    names = {"manifest.json", "config.toml", "model-float32.onnx"}
+    assert {path.name for path in bundle.iterdir()} == names
     assert "synthetic-test, 10,000 images" in out
     done = host("export", "--out", taken, cwd=tmp_path, status=2)
     assert_error(done, "output-exists", "the")

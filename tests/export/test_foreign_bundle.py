@@ -20,7 +20,7 @@ from edge_mnist.bundle import find_artifacts
 from edge_mnist.bundle.model_spec import ModelSpec, Scaling, spec_from_manifest
 from edge_mnist.bundle.provenance import provenance
 from edge_mnist.evaluation.foreign_scaling import training_sample
-from edge_mnist_export.bundle_writer import input_entry
+from edge_mnist_export.bundles.bundle_writer import input_entry
 from tests.conftest import REPOSITORY, WHOLE, Cli
 from tests.errors import assert_error, error_line
 

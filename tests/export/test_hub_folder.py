@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_mnist import Classifier
-from edge_mnist_export import hub_folder
+from edge_mnist_export.bundles import hub_folder
 from tests.conftest import WHOLE, Cli, drawn_bundle
 from tests.docs.blocks import read_blocks
 from tests.errors import assert_error, raises

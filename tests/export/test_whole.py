@@ -24,7 +24,7 @@ def test_quickstart_reads_mnist_and_int8_loses_nothing(quickstarted: Path, mnist
 
 def test_quickstart_creates_all_files_and_prints_all_reports(cli: Cli, quickstarted: Path) -> None:
     (run,) = (quickstarted / "runs").iterdir()
-    created = {"model.keras", "run.json", "history.csv", "curves.png", "bundle"}
+    created = {"model.keras", "run.json", "history.csv", "curves.png", "config.toml", "bundle"}
     assert {path.name for path in run.iterdir()} == created
     stdout = (quickstarted / "stdout").read_text()
     for figure in ("test accuracy", "int8       tflite", "Confusion of model-int8", "p50 µs"):

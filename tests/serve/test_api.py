@@ -80,6 +80,38 @@ def test_arrays_base64_and_raw_pixels_say_the_same(
     assert [row["digit"] for row in rows] == [3, 8]
 
 
+@pytest.mark.parametrize("query", ["", "?many=true"])
+def test_the_stages_are_timed_apart(server: Server, query: str) -> None:
+    small = server.ask(
+        f"/v1/predict{query}", (DIGITS / "7.png").read_bytes(), type="image/png"
+    ).json
+    stages = [small[f"{stage}_us"] for stage in ("decode", "preprocess", "model")]
+    assert min(stages) > 0
+    # The stages add up to the latency, but for the calls between them; the rest is parsing.
+    assert 0.8 * small["latency_us"] < sum(stages) <= small["latency_us"] + 1
+    assert small["latency_us"] <= small["total_us"]
+    # Finding a digit in a picture takes far longer than reading it.
+    assert small["model_us"] < small["preprocess_us"]
+
+
+def test_a_larger_picture_takes_longer_to_decode_only(server: Server) -> None:
+    with Image.open(DIGITS / "7.png") as picture:
+        file = io.BytesIO()
+        picture.convert("RGB").resize((4000, 4000)).save(file, "PNG")
+    small, large = (
+        server.ask("/v1/predict", content, type="image/png").json
+        for content in ((DIGITS / "7.png").read_bytes(), file.getvalue())
+    )
+    assert large["decode_us"] > 20 * small["decode_us"]
+    assert large["predictions"][0]["digit"] == 7
+
+
+def test_pixels_need_no_decoding(server: Server, images: tuple[Any, Any]) -> None:
+    answer = server.ask("/v1/predict", body(image=images[0][3].tolist())).json
+    assert answer["decode_us"] + answer["preprocess_us"] < answer["latency_us"]
+    assert answer["model_us"] > 0.3 * answer["latency_us"]
+
+
 def test_several_digits_in_a_row(server: Server, check: Any) -> None:
     page = Image.new("L", (1200, 320), 255)
     for place, digit in enumerate((2, 0, 5)):

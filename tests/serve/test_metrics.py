@@ -9,6 +9,7 @@ from tests.serve.conftest import DIGITS, Server
 FAMILIES = {
     "edge_mnist_requests": "counter",
     "edge_mnist_images": "counter",
+    "edge_mnist_stage_seconds": "counter",
     "edge_mnist_reloads": "counter",
     "edge_mnist_request_bytes": "counter",
     "edge_mnist_queue_depth": "gauge",
@@ -59,6 +60,10 @@ def test_counts_of_a_good_and_a_bad_request(server: Server) -> None:
     # Only predictions that succeed are timed.
     assert rise["edge_mnist_predict_seconds_count"] == 1
     assert rise["edge_mnist_request_seconds_count"] == 3
+    stages = [
+        rise[f"edge_mnist_stage_seconds_total/{s}"] for s in ("decode", "preprocess", "model")
+    ]
+    assert min(stages) > 0 and sum(stages) < rise["edge_mnist_predict_seconds_sum"]
     assert 0 < rise["edge_mnist_predict_seconds_sum"] < rise["edge_mnist_request_seconds_sum"]
     assert after["edge_mnist_queue_depth"] == after["edge_mnist_held_bytes"] == 0
     assert 10e6 < after["edge_mnist_peak_memory_bytes"] < 10e9

@@ -25,6 +25,7 @@ ZEROS = {
 # By path of openapi.json: the path and body of a request, and its media type.
 REQUESTS: dict[str, tuple[str, bytes | None, str]] = {
     "/v1/predict": ("/v1/predict?many=true&seen=true", SEVEN, "image/png"),
+    "/v1/demo": ("/v1/demo", SEVEN, "image/png"),
     "/v1/model": ("/v1/model", None, ""),
     "/v1/benchmark": ("/v1/benchmark", None, ""),
     "/healthz": ("/healthz", None, ""),
@@ -78,7 +79,7 @@ def test_its_paths_and_methods_are_the_routes(document: Any) -> None:
     routes: Any = build_app(service).routes
     service.queue.close()
     # Left out: files of the page, the document itself, and the optional version of a model.
-    page = {"/", "/api", "/openapi.json"}
+    page = {"/", "/api", "/demo", "/openapi.json"}
     served = {
         (route.path, method.lower())
         for route in routes

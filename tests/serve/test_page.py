@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_mnist.datasets import pen
-from tests.conftest import drawn_bundle
+from tests.conftest import WHOLE, drawn_bundle
 from tests.serve.conftest import DIGITS, Server, Start
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of group test")
@@ -51,7 +51,7 @@ def show(browser: Any) -> Iterator[Open]:
     """Open a page; at the end there is no console message and no request to another host."""
     contexts, complaints, hosts = [], [], set()
 
-    def opened(address: str, device: dict[str, Any] = DESKTOP) -> Any:
+    def opened(address: str, device: dict[str, Any] = DESKTOP, ready: str = "#model option") -> Any:
         context = browser.new_context(**device, permissions=["clipboard-read", "clipboard-write"])
         contexts.append(context)
         page = context.new_page()
@@ -59,7 +59,7 @@ def show(browser: Any) -> Iterator[Open]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
         page.goto(address)
-        page.locator("#model option").first.wait_for(state="attached")
+        page.locator(ready).first.wait_for(state="attached")
         return page
 
     opened.complaints = complaints  # type: ignore[attr-defined]
@@ -109,6 +109,12 @@ def with_finger(page: Any, lines: list[list[tuple[float, float]]]) -> None:
     session.detach()
 
 
+def duration_us(page: Any, stage: str) -> float:
+    """Return a time that the page shows, in microseconds."""
+    value, unit = page.locator(f"#{stage}-time").inner_text().split()
+    return float(value) * {"µs": 1, "ms": 1000}[unit]
+
+
 def settled(page: Any) -> str:
     """Return the digit on the page when no request is under way."""
     page.locator("#answer:not([aria-busy=true])").wait_for()
@@ -130,7 +136,8 @@ def test_every_digit_drawn_is_read(server: Server, show: Open, device: str, tmp_
         assert "%" in page.locator("#sure").inner_text()
         best = page.locator("#bars tr.best")
         assert best.locator("th").inner_text() == read[-1]
-        assert float(page.locator("#latency").inner_text().split()[0]) > 0
+        times = {s: duration_us(page, s) for s in ("decode", "preprocess", "model", "total")}
+        assert 0 < times["model"] < times["preprocess"] < times["total"]
     picture = Path(os.environ.get("EDGE_MNIST_SCREENSHOTS", tmp_path)) / f"{device}.png"
     page.screenshot(path=picture, full_page=True)
     assert read == list("0123456789")
@@ -288,6 +295,134 @@ def test_the_token_comes_with_the_address_or_is_asked_for(start: Start, show: Op
     context.close()
 
 
+# ----- The demonstration -------------------------------------------------------------------------
+
+PROJECTOR = {"viewport": {"width": 1920, "height": 1080}, "color_scheme": "light"}
+SHOWN_ON = {
+    "projector": PROJECTOR,
+    "projector-dark": {**PROJECTOR, "color_scheme": "dark"},
+    "old-projector": {"viewport": {"width": 1024, "height": 768}, "color_scheme": "light"},
+    "laptop": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+    "phone": PHONE,
+}
+
+
+def show_demo(show: Open, server: Server, device: dict[str, Any]) -> Any:
+    return show(f"{server.address}demo", device, ready="#bars tbody tr")
+
+
+def tiles(page: Any) -> list[str]:
+    """Return the pictures of the layers."""
+    canvases = "[...document.querySelectorAll('#layers canvas')].map(one => one.toDataURL())"
+    return list(page.evaluate(canvases))
+
+
+@pytest.mark.parametrize("device", SHOWN_ON)
+def test_the_demonstration_shows_two_precisions_and_the_layers(
+    server: Server, show: Open, device: str
+) -> None:
+    page = show_demo(show, server, SHOWN_ON[device])
+    assert page.locator("#left b").inner_text() == "float32"
+    assert page.locator("#right b").inner_text() == "int8"
+    assert page.locator("#digit").inner_text() == "–"
+    seen = []
+    for digit in (3, 8):
+        page.locator("#clear").click()
+        page.locator("#paper").scroll_into_view_if_needed()
+        (with_finger if device == "phone" else with_mouse)(page, strokes(digit))
+        assert settled(page) == str(digit)
+        assert page.locator("#sure").inner_text().endswith("%")
+        assert page.locator("#agreement").inner_text().startswith(f"✓ Both read {digit}, ")
+        row = page.locator("#bars tr.best")
+        assert row.locator("th").inner_text() == str(digit)
+        # Both bars fill most of their cell.
+        for cell in row.locator("td:has(.bar)").all():
+            width = cell.bounding_box()["width"]
+            assert cell.locator(".bar").bounding_box()["width"] > 0.5 * width > 20
+        assert all("µs" in cost or "ms" in cost for cost in page.locator(".cost").all_inner_texts())
+        seen.append(tiles(page))
+    assert len(seen[0]) == len(seen[1]) == 5
+    assert all(one != other for one, other in zip(*seen, strict=True))
+    if folder := os.environ.get("EDGE_MNIST_SCREENSHOTS"):
+        path = Path(folder) / f"demo-{device}.png"
+        page.screenshot(path=path, full_page=device == "phone")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # On a projector nobody scrolls.
+    fits = page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    assert fits or device == "phone"
+    page.locator("#clear").click()
+    assert settled(page) == "–"
+    assert tiles(page)[0] not in (seen[0][0], seen[1][0])
+
+
+def test_the_demonstration_sends_one_request_at_a_time(server: Server, show: Open) -> None:
+    page = show_demo(show, server, PROJECTOR)
+    settled(page)
+    flying, most, answered = 0, 0, 0
+
+    def begin(_: Any) -> None:
+        nonlocal flying, most
+        flying += 1
+        most = max(most, flying)
+
+    def end(_: Any) -> None:
+        nonlocal flying, answered
+        flying -= 1
+        answered += 1
+
+    page.on("request", begin)
+    page.on("requestfinished", end)
+    with_mouse(page, strokes(2))
+    assert settled(page) == "2"
+    points = sum(map(len, strokes(2)))
+    assert most == 1 and 1 <= answered < points
+    # The rate is counted while drawing.
+    assert "answers per second" in page.locator("#speed").inner_text()
+
+
+def test_the_demonstration_with_keys_and_reduced_motion(server: Server, show: Open) -> None:
+    page = show_demo(show, server, {**PROJECTOR, "reduced_motion": "reduce"})
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "paper"
+    page.keyboard.press("Space")
+    for _ in range(14):
+        page.keyboard.press("ArrowDown")
+    assert settled(page) == "1"
+    transition = "getComputedStyle(document.querySelector('.bar')).transitionDuration"
+    assert page.evaluate(transition) == "0s"
+    page.keyboard.press("Delete")
+    assert settled(page) == "–"
+
+
+def test_the_demonstration_says_what_it_cannot_show(start: Start, show: Open) -> None:
+    page = show_demo(show, start(), PROJECTOR)
+    assert page.locator("#left b").inner_text() == "ONNX Runtime"
+    assert "edge-mnist export --int8" in page.locator("#models-note").inner_text()
+    single = show_demo(show, start("--model", WHOLE / "model-int8.onnx"), PROJECTOR)
+    with_mouse(single, strokes(6))
+    assert settled(single) == "6"
+    assert not single.locator("#left").is_visible()
+    assert "LiteRT" in single.locator("#layers").inner_text()
+    for shown in (page, single):
+        assert shown.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+def test_the_demonstration_takes_the_token_and_shows_errors(start: Start, show: Open) -> None:
+    one = start("--host", "0.0.0.0")
+    page = show(
+        f"http://127.0.0.1:{one.port}/demo#{one.address.partition('#')[2]}", ready="#bars tbody tr"
+    )
+    with_mouse(page, strokes(7))
+    assert settled(page) == "7"
+    assert "#" not in page.url
+    one.stop()
+    page.locator("#clear").click()
+    page.locator("#alert").wait_for()
+    assert page.locator("#alert").inner_text() == "The server does not answer."
+    # The browser itself logs the refused connection.
+    show.complaints.clear()  # type: ignore[attr-defined]
+
+
 def test_the_page_of_the_api(server: Server, browser: Any) -> None:
     page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
     complaints: list[str] = []
@@ -296,7 +431,7 @@ def test_the_page_of_the_api(server: Server, browser: Any) -> None:
     page.goto(f"{server.address}api")
     page.locator("#paths details").first.click()
     assert "/v1/predict – Read the digits in pictures." in page.locator("#paths").inner_text()
-    assert page.locator("#paths details").count() == 11
+    assert page.locator("#paths details").count() == 12
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     if folder := os.environ.get("EDGE_MNIST_SCREENSHOTS"):
         page.screenshot(path=Path(folder) / "api.png", full_page=True)

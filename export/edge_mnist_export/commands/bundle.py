@@ -74,7 +74,7 @@ def bundle(
     from edge_mnist.evaluation.text_report import accuracy_table
     from edge_mnist.system.files import check_free
 
-    from .. import foreign_bundle, hub_folder
+    from ..bundles import foreign_bundle, hub_folder
 
     if scale and len(scale) != 1:
         raise click.UsageError("Expected one number for --scale; --mean takes one a channel.")

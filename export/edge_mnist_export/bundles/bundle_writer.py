@@ -15,9 +15,9 @@ from edge_mnist.bundle.model_spec import ModelSpec, Scaling
 from edge_mnist.system.files import new_folder
 from edge_mnist.system.version import __version__
 
-from .conversion.converter import ConvertedFile
-from .frameworks import tool_versions
-from .verification.gate import VerifiedFile
+from ..conversion.converter import ConvertedFile
+from ..frameworks import tool_versions
+from ..verification.gate import VerifiedFile
 
 # Distributions whose versions the manifest states.
 _CONVERTERS = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxslim")

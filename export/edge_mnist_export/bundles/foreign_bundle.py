@@ -27,10 +27,10 @@ from edge_mnist.evaluation.accuracy import check_classes, classify
 from edge_mnist.evaluation.foreign_scaling import ForeignScaling, find_scaling, training_sample
 from edge_mnist.system.progress import Progress
 
+from ..conversion import label_order
+from ..conversion.converter import requirements
 from . import bundle_writer
 from .bundle_writer import BundleWriter
-from .conversion import label_order
-from .conversion.converter import requirements
 
 # Greatest difference of a probability between a file in a bundle and the same file alone. Both are
 # the same computation, but the manifest's range may round a scaling in its last bit.
