@@ -1,12 +1,13 @@
 """A Keras model and its data in, a verified bundle out.
 
-The stages: load, infer the model's spec, calibrate int8, convert, verify, gate, write.
+The stages: load, infer the model's spec, trace, calibrate int8, convert, verify, gate, write.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,9 @@ def export(
     with bundle_writer.new_bundle(out) as bundle:
         model = load(source_model, data_source, report=progress.warn)
         reference = parity.reference(model.keras, model.test, model.spec.scaling)
-        int8 = calibrate(model, options, report=progress.line)
-        converted = convert(model, int8, options, progress=progress)
+        with traced(model, options) as graphs:
+            int8 = calibrate(model, graphs, options, report=progress.line)
+            converted = convert(model, graphs, int8, options, progress=progress)
         verified = verify(converted, model.spec, reference, bundle)
         show(parity.text(verified, reference))
         failed = gate.judge(verified, options.gate)
@@ -168,7 +170,20 @@ def load(source_model: SourceModel, data_source: Source, *, report: Report) -> L
     return LoadedModel(source_model, model, spec, *hold_out(train), test)
 
 
-def calibrate(model: LoadedModel, options: ExportOptions, *, report: Report) -> Int8Plan | None:
+@contextlib.contextmanager
+def traced(model: LoadedModel, options: ExportOptions) -> Iterator[Mapping[str, Any]]:
+    """Yield the model's graph in each format, from which every precision is made."""
+    with contextlib.ExitStack() as stack:
+        graphs = {}
+        for format in options.formats:
+            with converting(f"model-float32.{format}"):
+                graphs[format] = stack.enter_context(load_converter(format).trace(model.keras))
+        yield graphs
+
+
+def calibrate(
+    model: LoadedModel, graphs: Mapping[str, Any], options: ExportOptions, *, report: Report
+) -> Int8Plan | None:
     """Measure activations, then choose the int8 scheme by its error on validation images."""
     if "int8" not in options.precisions:
         return None
@@ -176,10 +191,10 @@ def calibrate(model: LoadedModel, options: ExportOptions, *, report: Report) -> 
     report(f"Measuring activations on {len(images)} images of {model.calibration.name}")
     inputs = as_input(images, model.spec.scaling)
     quantizers = {}
-    for format in options.formats:
-        converter = load_converter(format)
+    for format, graph in graphs.items():
+        quantizer = load_converter(format).Quantizer
         with converting(f"model-int8.{format}"):
-            quantizers[format] = converter.Quantizer(model.keras, inputs, counts, model.spec.range)
+            quantizers[format] = quantizer(graph, inputs, counts, model.spec.range)
     with converting("an int8 file"):
         found = search.search_schemes(
             quantizers, model.validation, model.predict, model.spec, counts
@@ -198,15 +213,20 @@ def calibrate(model: LoadedModel, options: ExportOptions, *, report: Report) -> 
 
 
 def convert(
-    model: LoadedModel, int8: Int8Plan | None, options: ExportOptions, *, progress: Progress
+    model: LoadedModel,
+    graphs: Mapping[str, Any],
+    int8: Int8Plan | None,
+    options: ExportOptions,
+    *,
+    progress: Progress,
 ) -> list[ConvertedFile]:
     """Convert the model to every format and precision."""
     files = []
-    for format in options.formats:
+    for format, graph in graphs.items():
         converter = load_converter(format)
         for precision in options.precisions:
             progress.line(f"Converting to {precision} {format}")
-            make: Make = functools.partial(converter.convert, model.keras, precision=precision)
+            make: Make = functools.partial(converter.convert, graph, precision=precision)
             if int8 and precision == "int8":
                 make = functools.partial(int8.quantizers[format].quantize, int8.scheme)
             file = convert_for(options.target, format, precision, make, report=progress.warn)

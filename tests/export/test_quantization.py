@@ -184,7 +184,10 @@ def test_a_scheme_gives_both_formats_the_same_scales(run: Path) -> None:
 
     model = keras.saving.load_model(run / "model.keras", compile=False)
     images = load(find("synthetic"), "train", limit=40).images[..., np.newaxis] / np.float32(255)
-    quantizers = [to.Quantizer(model, images, (20, 40), (0.0, 1.0)) for to in (to_tflite, to_onnx)]
+    quantizers = []
+    for to in (to_tflite, to_onnx):
+        with to.trace(model) as graph:
+            quantizers.append(to.Quantizer(graph, images, (20, 40), (0.0, 1.0)))
     for scheme in (Scheme(40), Scheme(40, "percentile", per_channel=False), Scheme(20, "entropy")):
         tflite, onnx_file = (quantizer.quantize(scheme) for quantizer in quantizers)
         interpreter = Interpreter(model_content=tflite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,22 +29,29 @@ class Converter(Protocol):
     def FALLBACKS(self) -> Mapping[str, str]:  # noqa: N802, a constant of the modules
         """The effect of `compatible=True`, by precision."""
 
-    def convert(self, model: Any, *, precision: str, compatible: bool = False) -> bytes:
-        """Return a file with input `image` and output `probabilities`.
+    def trace(self, model: Any) -> AbstractContextManager[Any]:
+        """Yield the float32 graph of a model, from which every precision is made.
 
         Args:
             model: a Keras model from images (n, h, w, c) to probabilities (n, classes).
+        """
+
+    def convert(self, graph: Any, *, precision: str, compatible: bool = False) -> bytes:
+        """Return a file with input `image` and output `probabilities`.
+
+        Args:
+            graph: from `trace`.
             precision: float32, float16 or dynamic.
             compatible: apply the fallback of `FALLBACKS`, so that older runtimes load the file.
         """
 
     def Quantizer(  # noqa: N802, a class of the modules
-        self, model: Any, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
+        self, graph: Any, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
     ) -> Quantizer:
-        """Convert the float model and measure its activations.
+        """Measure the activations of the float model.
 
         Args:
-            model: a Keras model from images (n, h, w, c) to probabilities (n, classes).
+            graph: from `trace`.
             images: calibration images (n, h, w, c), as the model takes them.
             counts: the numbers of images that schemes may ask for.
             input_range: the values that pixels 0 and 255 become.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +17,34 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edge_mnist.bundle.model_spec import ModelSpec
 
-from .onnx_graph import quiet_conversion, serialize, trace
+from . import onnx_graph
+from .onnx_graph import quiet_conversion, serialize
 from .onnx_needs import needs, requirements
 from .onnx_quantizer import Quantizer
 
-__all__ = ["FALLBACKS", "Quantizer", "convert", "finish", "needs", "requirements"]
+__all__ = ["FALLBACKS", "Quantizer", "convert", "finish", "needs", "requirements", "trace"]
 
 # There is no more compatible form of an ONNX file; see `tflite.FALLBACKS`.
 FALLBACKS: dict[str, str] = {}
 
 
-def convert(model: Any, *, precision: str, compatible: bool = False) -> bytes:
+@contextlib.contextmanager
+def trace(model: Any) -> Iterator[onnx.ModelProto]:
+    """Yield the float32 graph; see `converter.Converter`."""
+    with quiet_conversion():
+        graph = onnx_graph.trace(model)
+    yield graph
+
+
+def convert(graph: onnx.ModelProto, *, precision: str, compatible: bool = False) -> bytes:
     """Return an ONNX model of an open batch; see `converter.Converter`.
 
     float16 computes in float16 between float32 input and output; dynamic has int8 weights in the
     dense layers and float activations. `compatible` has no effect.
     """
     with quiet_conversion():
-        return serialize(_CONVERTERS[precision](trace(model)))
+        # The converters of the precisions change their argument.
+        return serialize(_CONVERTERS[precision](copy.deepcopy(graph)))
 
 
 def _float16(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +21,7 @@ from edge_mnist.errors import ModelError
 
 from ..quantization.ranges import Range, Run, observe
 from ..quantization.search import Scheme
-from .onnx_graph import quiet_conversion, serialize, trace
+from .onnx_graph import quiet_conversion, serialize
 
 # TFLite's quantization of a softmax, so that both formats round probabilities equally.
 _SOFTMAX = {"scale": np.array(1 / 256, np.float32), "zero_point": np.array(0, np.uint8)}
@@ -36,11 +35,14 @@ class Quantizer:
     """A Keras model that can be quantized by any scheme, to integers only, uint8 in and out."""
 
     def __init__(
-        self, model: Any, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
+        self,
+        graph: onnx.ModelProto,
+        images: NDArray[np.float32],
+        counts: Sequence[int],
+        input_range: Range,
     ) -> None:
-        """Convert the float model and measure its activations; see `converter.Converter`."""
-        with quiet_conversion():
-            self._float = trace(model)
+        """Measure the activations of the float model; see `converter.Converter`."""
+        self._float = graph
         self._input_range = input_range
         self._statistics = observe(_run_all_values(self._float), images, counts)
 

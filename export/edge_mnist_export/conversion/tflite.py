@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -25,7 +26,7 @@ from . import tflite_file
 from .tflite_metadata import BUFFER, metadata, with_labels
 from .tflite_needs import needs, requirements
 
-__all__ = ["FALLBACKS", "Quantizer", "convert", "finish", "needs", "requirements"]
+__all__ = ["FALLBACKS", "Quantizer", "convert", "finish", "needs", "requirements", "trace"]
 
 # The effect of `compatible=True`, by precision. Per-channel weights of a dense layer need
 # FULLY_CONNECTED version 12, which no release of tflite-runtime has. On MNIST's 10,000 test images
@@ -34,7 +35,28 @@ __all__ = ["FALLBACKS", "Quantizer", "convert", "finish", "needs", "requirements
 FALLBACKS = {"dynamic": "one scale for all weights of a dense layer"}
 
 
-def convert(model: Any, *, precision: str, compatible: bool = False) -> bytes:
+@contextlib.contextmanager
+def trace(model: Any) -> Iterator[str]:
+    """Yield the folder of a SavedModel with one signature of batch 1.
+
+    ExportArchive freezes the variables. `from_concrete_functions` on a Keras 3 model leaves
+    READ_VARIABLE operators: the file converts but cannot run.
+    """
+    shape = (1, *model.inputs[0].shape[1:])
+    with tempfile.TemporaryDirectory() as folder:
+        with quiet():
+            archive = keras.export.ExportArchive()
+            archive.track(model)
+            archive.add_endpoint(
+                "serve",
+                lambda image: {"probabilities": model(image, training=False)},
+                input_signature=[keras.InputSpec(shape=shape, dtype="float32", name="image")],
+            )
+            archive.write_out(folder, verbose=False)
+        yield folder
+
+
+def convert(graph: str, *, precision: str, compatible: bool = False) -> bytes:
     """Return a TFLite model of batch 1; see `converter.Converter`.
 
     float16 has float16 weights; dynamic has int8 weights and float activations.
@@ -47,7 +69,7 @@ def convert(model: Any, *, precision: str, compatible: bool = False) -> bytes:
             converter.target_spec.supported_types = [tf.float16]
 
     with quiet():
-        content = _convert(model, set_precision, per_channel_dense=not compatible)
+        content = _convert(graph, set_precision, per_channel_dense=not compatible)
         return tflite_file.name_tensors(content)
 
 
@@ -59,7 +81,7 @@ class Quantizer:
     """
 
     def __init__(
-        self, model: Any, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
+        self, graph: str, images: NDArray[np.float32], counts: Sequence[int], input_range: Range
     ) -> None:
         """Convert the float model and measure its activations; see `converter.Converter`."""
 
@@ -71,7 +93,7 @@ class Quantizer:
             converter._experimental_calibrate_only = True
 
         with quiet():
-            self._float = _convert(model, calibrate_only)
+            self._float = _convert(graph, calibrate_only)
         self._input_range = input_range
         self._statistics = observe(_run_all_tensors(self._float), images, counts)
 
@@ -100,33 +122,14 @@ class Quantizer:
 
 
 def _convert(
-    model: Any, setting: Callable[[Any], None], *, per_channel_dense: bool = True
+    graph: str, setting: Callable[[Any], None], *, per_channel_dense: bool = True
 ) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        _save(model, folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
-        setting(converter)
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = (
-            not per_channel_dense
-        )
-        return bytes(converter.convert())
-
-
-def _save(model: Any, folder: str) -> None:
-    """Write a SavedModel with one signature of batch 1.
-
-    ExportArchive freezes the variables. `from_concrete_functions` on a Keras 3 model leaves
-    READ_VARIABLE operators: the file converts but cannot run.
-    """
-    shape = (1, *model.inputs[0].shape[1:])
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(
-        "serve",
-        lambda image: {"probabilities": model(image, training=False)},
-        input_signature=[keras.InputSpec(shape=shape, dtype="float32", name="image")],
+    converter = tf.lite.TFLiteConverter.from_saved_model(graph, signature_keys=["serve"])
+    setting(converter)
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = (
+        not per_channel_dense
     )
-    archive.write_out(folder, verbose=False)
+    return bytes(converter.convert())
 
 
 def _run_all_tensors(content: bytes) -> Run:

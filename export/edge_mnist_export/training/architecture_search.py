@@ -82,7 +82,8 @@ def _export_untrained(arch: str, spec: ModelSpec) -> bytes:
     model = architectures.build(arch, shape=spec.size, classes=len(spec.labels))
     # All weights differ, as trained ones do: a file stores equal tensors only once.
     model.set_weights([rng.uniform(0.1, 1, weight.shape) for weight in model.get_weights()])
-    quantizer = tflite.Quantizer(model, as_input(images), (_CALIBRATION_IMAGES,), spec.range)
+    with tflite.trace(model) as graph:
+        quantizer = tflite.Quantizer(graph, as_input(images), (_CALIBRATION_IMAGES,), spec.range)
     return tflite.finish(quantizer.quantize(Scheme(_CALIBRATION_IMAGES)), spec)
 
 
