@@ -23,7 +23,9 @@ SYSTEMS = {
     "Debian 13": ("trixie", "main"),
     "Ubuntu 24.04": ("noble", "main,universe"),
 }
-PACKAGES = "python3,python3-venv,ca-certificates"
+PACKAGES = "apt,base-files,base-passwd,coreutils,dash,python3,python3-venv,ca-certificates"
+# Debian 13's /bin is a link that no package holds.
+MERGE_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
 LIMIT_S = 300
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -37,8 +39,10 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         pytest.skip("needs mmdebstrap: apt-get install mmdebstrap")
     root = tmp_path_factory.mktemp("system") / "root"
     suite, components = SYSTEMS[request.param]
-    options = ("--quiet", "--variant=apt", f"--components={components}", f"--include={PACKAGES}")
-    command = ["mmdebstrap", *options, suite, root]
+    # Unpacked, not configured, which takes half the time and is enough for README's commands.
+    options = ("--quiet", "--variant=extract", f"--components={components}")
+    command = ["mmdebstrap", *options, f"--include={PACKAGES}", f"--hook-dir={MERGE_USR}"]
+    command += [suite, str(root)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason"])[-1]
