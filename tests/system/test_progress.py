@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,7 +105,7 @@ def test_the_remaining_time_is_of_the_speed_since_the_start() -> None:
 
 
 @pytest.mark.train
-def test_a_training_run_moves_within_an_epoch(tmp_path: Path) -> None:
+def test_training_moves_within_an_epoch_and_export_through_its_steps(tmp_path: Path) -> None:
     options = (*TINY, "--limit", "9000", "--out", tmp_path / "run")
     received = on_terminal(COMMAND, "train", *options)
     steps = {part.split("%")[0] for part in received.split("\r") if "epoch 1/2" in part}
@@ -114,6 +115,12 @@ def test_a_training_run_moves_within_an_epoch(tmp_path: Path) -> None:
     lines = shown_at_the_end(received)
     assert lines[:2] == ["Loading data: synthetic", "Loading TensorFlow"]
     assert [line.split("  ")[0] for line in lines[4:]] == ["epoch 1/2", "epoch 2/2", ""]
+    received = on_terminal(
+        *(COMMAND, "export", tmp_path / "run", "--format", "tflite", "--out", tmp_path / "bundle")
+    )
+    for step in ("load", "trace", "float32 tflite", "verify"):
+        assert re.search(rf"Exporting \[#*-*\] \d+%.*  {step}", received), step
+    assert not any("Exporting" in line for line in shown_at_the_end(received))
 
 
 @pytest.mark.slow
