@@ -11,6 +11,7 @@ import click
 
 from .. import __version__
 from ..errors import EdgeMnistError
+from ..system.verbosity import is_verbose, set_verbose
 from .benchmark import benchmark
 from .compare import compare
 from .doctor import doctor
@@ -26,6 +27,21 @@ DEVICE_COMMANDS = (evaluate, predict, inspect, benchmark, compare, report, serve
 _MISSING_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 
 
+def _set_verbose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        set_verbose()
+
+
+_VERBOSE = click.Option(
+    ["-v", "--verbose"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_set_verbose,
+    help="Also what libraries print, and the traceback of an error.",
+)
+
+
 class _Commands(click.Group):
     """The device commands, and the host commands if their package is installed."""
 
@@ -34,8 +50,12 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in HOST_COMMANDS:
-            return load_host_command(cmd_name)
-        return super().get_command(ctx, cmd_name)
+            command: click.Command | None = load_host_command(cmd_name)
+        else:
+            command = super().get_command(ctx, cmd_name)
+        if command and _VERBOSE not in command.params:
+            command.params.append(_VERBOSE)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -97,6 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str, status: int) -> None:
+    if is_verbose() and sys.exc_info()[0] is not None:
+        import traceback
+
+        traceback.print_exc()
     click.echo(f"edge-mnist: error: {' '.join(message.split())}", err=True)
     sys.exit(status)
 

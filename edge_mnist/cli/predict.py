@@ -18,6 +18,7 @@ from .options import (
     latest_option,
     load_classifier,
     model_option,
+    quiet_option,
     scaling_options,
 )
 
@@ -49,6 +50,7 @@ _MANY = 20
     help="Write the model's inputs, as PNG.",
 )
 @json_option(help="One line of JSON for each image.")
+@quiet_option
 def predict(
     images: tuple[str, ...],
     model: str | None,
@@ -58,6 +60,7 @@ def predict(
     many: bool,
     save_to: Path | None,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Read the digit in each IMAGE: files, folders of pictures, or - for standard input.
 
@@ -72,7 +75,7 @@ def predict(
     names = [name for name, _ in pictures if name != "-"]
     folder = ModelInputFolder(save_to, names) if save_to else None
     unreadable = 0
-    progress = Progress()
+    progress = Progress(quiet=quiet)
     # Lines on a terminal show by themselves how far the command is.
     hidden = len(pictures) < _MANY or sys.stdout.isatty()
     with progress.through(pictures, len(pictures), "Reading", hidden=hidden) as counted:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     help="Allow a page of another origin, such as https://example.org.",
 )
 @click.option("--benchmark", type=FILE, help="A file of `benchmark --json`.  [default: newest]")
-@click.option("--quiet", is_flag=True, help="Log no requests.")
+@click.option("-q", "--quiet", is_flag=True, help="Log no requests.")
 def serve(
     model: str | None,
     latest: bool,

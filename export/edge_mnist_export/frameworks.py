@@ -14,19 +14,23 @@ from importlib.metadata import version
 from edge_mnist.errors import EdgeMnistError, HostError, ModelError
 from edge_mnist.system.info import cpu_model, usable_cpus
 from edge_mnist.system.progress import Progress
+from edge_mnist.system.verbosity import is_verbose
 
 _BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
 
 
 @contextlib.contextmanager
 def quiet(*, show_on_error: bool = False) -> Iterator[None]:
-    """Discard what native code writes to stderr.
+    """Discard what native code writes to stderr, unless the user asked for details.
 
     TensorFlow's C++ writes to file descriptor 2 before it reads any logging option.
 
     Args:
         show_on_error: write the discarded text to stderr if the body raises.
     """
+    if is_verbose():
+        yield
+        return
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as discarded:
@@ -96,7 +100,7 @@ def load_keras(backend: str, progress: Progress | None = None) -> None:
     if progress and backend not in sys.modules:
         progress.line(f"Loading {_BACKENDS[backend]}")
     os.environ["KERAS_BACKEND"] = backend
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if is_verbose() else "3")
     with quiet(show_on_error=True):
         importlib.import_module(backend)
         loaded = importlib.import_module("keras").config.backend()

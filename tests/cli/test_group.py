@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from edge_mnist.cli import cli as group
-from tests.conftest import Cli
+from tests.conftest import REPOSITORY, Cli
 from tests.errors import error_line
 
+COMMAND = Path(sys.executable).with_name("edge-mnist")
+DIGITS = REPOSITORY / "examples" / "digits"
 COMMANDS = group.list_commands(click.Context(group))
 
 
@@ -38,6 +43,19 @@ def test_every_help_ends_with_examples_that_parse(name: str) -> None:
         assert used == name or not name
         # Parses, converts and checks every argument, as a real call does.
         command_of(used).make_context(used, arguments, parent=click.Context(group))
+
+
+def test_verbose_adds_the_traceback_and_quiet_takes_the_bar(cli: Cli, tmp_path: Path) -> None:
+    missing = tmp_path / "none.png"
+    plain = cli("predict", missing, status=2)
+    assert "Traceback" not in plain.stderr
+    for option in ("-v", "--verbose"):
+        command = [COMMAND, "predict", option, missing]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "Traceback (most recent call last)" in done.stderr
+        assert done.stderr.splitlines()[-1] == plain.stderr.splitlines()[-1]
+    assert cli("predict", "-q", DIGITS / "7.png").stdout == f"{DIGITS / '7.png'}: 7 (99.22 %)\n"
 
 
 @pytest.mark.parametrize(
