@@ -126,31 +126,36 @@ def install(pip: Path) -> Install:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(together: Path) -> Path:
     """The device package's wheel, alone in its folder."""
     sources = ("pyproject.toml", "README.md", "LICENSE", "edge_mnist")
-    return _build(REPOSITORY, sources, tmp_path_factory)
+    return _build(REPOSITORY, sources, together / "wheel")
 
 
 @pytest.fixture(scope="session")
-def host_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def host_wheel(together: Path) -> Path:
     """The host package's wheel, alone in its folder."""
     sources = ("pyproject.toml", "README.md", "LICENSE", "edge_mnist_export")
-    return _build(REPOSITORY / "export", sources, tmp_path_factory)
+    return _build(REPOSITORY / "export", sources, together / "host-wheel")
 
 
-def _build(root: Path, sources: Sequence[str], temporary: pytest.TempPathFactory) -> Path:
-    """Build a wheel from a copy of what it is built from."""
-    source, out = temporary.mktemp("source"), temporary.mktemp("wheel")
-    for name in sources:
-        copy = shutil.copytree if (root / name).is_dir() else shutil.copy
-        copy(root / name, source / name)
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", out, source],
-        check=True,
-        capture_output=True,
-    )
-    return next(out.glob("*.whl"))
+def _build(root: Path, sources: Sequence[str], folder: Path) -> Path:
+    """Build a wheel, once for all processes, from a copy of what it is built from."""
+
+    def build(folder: Path) -> None:
+        source, out = folder.with_suffix(".source"), folder.with_suffix(".out")
+        source.mkdir()
+        for name in sources:
+            copy = shutil.copytree if (root / name).is_dir() else shutil.copy
+            copy(root / name, source / name)
+        subprocess.run(
+            [sys.executable, "-m", "build", "--wheel", "--outdir", out, source],
+            check=True,
+            capture_output=True,
+        )
+        out.rename(folder)
+
+    return next(once(folder, build).glob("*.whl"))
 
 
 @pytest.fixture(scope="session")

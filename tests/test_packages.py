@@ -57,7 +57,8 @@ def test_every_link_of_a_description_is_absolute_and_leads_to_a_file(metadata: M
         assert target.startswith("https://"), target
         base = PICTURES if picture else f"{ADDRESS}/blob/main/"
         if target.startswith((ADDRESS, PICTURES)):
-            assert (REPOSITORY / target.removeprefix(base)).exists(), target
+            path = target.removeprefix(base).partition("#")[0]
+            assert (REPOSITORY / path).exists(), target
 
 
 def test_the_repository_has_one_address() -> None:
