@@ -60,8 +60,8 @@ def outputs(notebook: nbformat.NotebookNode) -> Iterator[nbformat.NotebookNode]:
         yield from cell.get("outputs", ())
 
 
-def printed(notebook: nbformat.NotebookNode) -> str:
-    return "".join(output.text for output in outputs(notebook) if output.get("name") == "stdout")
+def printed(notebook: nbformat.NotebookNode, stream: str = "stdout") -> str:
+    return "".join(output.text for output in outputs(notebook) if output.get("name") == stream)
 
 
 def shown(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
@@ -72,10 +72,11 @@ def shown(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
 
 @pytest.mark.train
 def test_train_and_export(folder: Path) -> None:
-    notebook = execute("train_and_export.ipynb", folder, DATA="synthetic", LIMIT=8000, EPOCHS=3)
+    notebook = execute("train_and_export.ipynb", folder, DATA="synthetic", LIMIT=6000, EPOCHS=3)
     text = printed(notebook)
     # Progress is no error: notebooks colour stderr.
     assert "epoch 3/3" in text and "Converting to int8 tflite" in text
+    assert not re.search(r"(INFO|WARNING):(tensorflow|absl)", text + printed(notebook, "stderr"))
     (run_html, bundle_html) = shown(notebook, "text/html")
     assert "test accuracy" in run_html and "data:image/png" in run_html
     accuracy = re.search(r"The int8 file reads (\S+)% of synthetic-test", text)
