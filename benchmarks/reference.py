@@ -19,7 +19,7 @@ from edge_mnist.benchmark.statistics import format_rounded
 from edge_mnist.system.files import write_atomically
 
 FOLDER = Path(__file__).with_name("reference")
-_KEPT = ("file", "sha256", "backend", "runtime", "threads", "accuracy", "size_bytes")
+_KEPT = ("file", "sha256", "backend", "runtime", "threads", "batch", "accuracy", "size_bytes")
 _MEASURED = ("import_ms", "load_ms", "first_us", "predict_us", "peak_rss_mb", "tainted")
 _ENVIRONMENT = ("date", "edge_mnist", "python", "numpy", "system", "cpu", "cpu_features", "cpus")
 

@@ -8,18 +8,20 @@ from typing import Any
 
 from ..system.text_table import percent
 
-_HEADER = ("file", "size (bytes)", "accuracy", "agreement")
+_HEADER = ("size (bytes)", "accuracy", "agreement")
+# Notebooks align a table's cells to the right: good for figures only.
+_LEFT = 'style="text-align: left"'
 
 
 def bundle_html(folder: str, manifest: Mapping[str, Any]) -> str:
     """Return the folder, the training data and a table of the files, as HTML."""
     rows = "".join(_row(entry) for entry in manifest["artifacts"])
     failed = "".join(
-        f"<tr><td>{escape(str(entry['file']))}</td><td colspan=3>failed: "
+        f"<tr><td {_LEFT}>{escape(str(entry['file']))}</td><td colspan=3 {_LEFT}>failed: "
         f"{escape('; '.join(map(str, entry['reasons'])))}</td></tr>"
         for entry in manifest.get("failed", ())
     )
-    header = "".join(f"<th>{name}</th>" for name in _HEADER)
+    header = f"<th {_LEFT}>file</th>" + "".join(f"<th>{name}</th>" for name in _HEADER)
     return (
         f"<p>{escape(folder)}{escape(_origin(manifest))}</p>"
         f"<table><thead><tr>{header}</tr></thead><tbody>{rows}{failed}</tbody></table>"
@@ -39,8 +41,8 @@ def _origin(manifest: Mapping[str, Any]) -> str:
 def _row(entry: dict[str, Any]) -> str:
     figures = (entry.get("accuracy"), entry.get("agreement"))
     cells = (
-        escape(str(entry["file"])),
         f"{entry['size_bytes']:,}",
         *("" if figure is None else percent(figure) for figure in figures),
     )
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    file = f"<td {_LEFT}>{escape(str(entry['file']))}</td>"
+    return f"<tr>{file}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

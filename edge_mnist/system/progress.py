@@ -20,6 +20,8 @@ Item = TypeVar("Item")
 class Progress:
     """Writes progress on stderr, without escape sequences.
 
+    In a notebook it writes on stdout: notebooks colour stderr as an error.
+
     Args:
         quiet: write warnings only.
     """
@@ -116,5 +118,8 @@ def _columns() -> int:
 
 
 def _write(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    # The kernels of Jupyter, Colab and VS Code have such a stream.
+    in_notebook = type(sys.stderr).__module__ == "ipykernel.iostream"
+    stream = sys.stdout if in_notebook else sys.stderr
+    stream.write(text)
+    stream.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -21,9 +22,12 @@ _BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
 
 @contextlib.contextmanager
 def quiet(*, show_on_error: bool = False) -> Iterator[None]:
-    """Discard what native code writes to stderr, unless the user asked for details.
+    """Discard what native code writes to stderr, and what Python logs below an error.
 
-    TensorFlow's C++ writes to file descriptor 2 before it reads any logging option.
+    Nothing is discarded if the user asked for details.
+
+    TensorFlow's C++ writes to file descriptor 2 before it reads any logging option. In a notebook,
+    Python's stderr is not that descriptor.
 
     Args:
         show_on_error: write the discarded text to stderr if the body raises.
@@ -32,7 +36,8 @@ def quiet(*, show_on_error: bool = False) -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    stderr = os.dup(2)
+    stderr, disabled = os.dup(2), logging.root.manager.disable
+    logging.disable(logging.WARNING)
     with tempfile.TemporaryFile() as discarded:
         os.dup2(discarded.fileno(), 2)
         try:
@@ -43,6 +48,7 @@ def quiet(*, show_on_error: bool = False) -> Iterator[None]:
                 os.write(stderr, discarded.read())
             raise
         finally:
+            logging.disable(disabled)
             os.dup2(stderr, 2)
             os.close(stderr)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge_mnist import Classifier, EdgeMnistError, backends
+from edge_mnist.benchmark.compare import compare
 from edge_mnist.datasets import synthetic
 from tests.conftest import WHOLE
 
@@ -116,3 +117,11 @@ def test_each_board_has_its_own_reference_file(reference: Any) -> None:
     lines = reference.comparison(now, {**kept, "results": kept["results"][1:]})
     assert lines[0].endswith("no reference")
     assert all(line.endswith("ratio 1.00; another model") for line in lines[1:])
+
+
+def test_compare_reads_every_reference_file() -> None:
+    files = list((FOLDER / "reference").glob("*.json"))
+    assert files
+    for file in files:
+        rows = json.loads(file.read_text(encoding="utf-8"))["results"]
+        assert [change.ratio for change in compare(file, file).changes] == [1.0] * len(rows)

@@ -21,6 +21,7 @@ def draw(history: list[dict[str, float]], title: str, path: Path) -> None:
             values = [row[prefix + metric] * factor for row in history]
             axes.plot(epochs, values, "o-", label=split)
         axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
