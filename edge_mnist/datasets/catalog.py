@@ -39,6 +39,13 @@ def find(
     """
     if isinstance(data, Mapping):
         return Source("own", None, seed, data)
+    if not isinstance(data, str | Path):
+        raise DataError(
+            f"Expected data to be auto, mnist, synthetic, a path, or a mapping with the arrays "
+            f"x_train, y_train, x_test and y_test, got {type(data).__name__}; put the arrays into "
+            f"a dict.",
+            code="data-kind",
+        )
     if data == "synthetic":
         return Source("synthetic", None, seed)
     from . import mnist
