@@ -141,6 +141,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "data with --data.",
     ),
     "data-npz": ("Expected an .npz of plain arrays, got {}: {}; write it with numpy.savez.",),
+    "data-own": (
+        "Expected data in {}: a subfolder of pictures for each class, or four IDX files under "
+        "MNIST's names, got neither; check the path.",
+    ),
     "data-path": (
         "Expected a folder or file of MNIST, got {}, which does not exist; check the path, or "
         "give auto, mnist or synthetic to --data",

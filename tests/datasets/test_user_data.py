@@ -140,3 +140,10 @@ def test_data_of_another_type_is_named(data: object) -> None:
 def test_images_without_pixels_are_named() -> None:
     with raises("data-images", "(25, 0, 5, 3)"):
         image_shape(find({"images": images(25)[:, :0], "labels": np.arange(25)}))
+
+
+def test_a_folder_without_data_names_what_it_may_hold(tmp_path: Path) -> None:
+    with raises("data-own", "a subfolder of pictures for each class", str(tmp_path)):
+        find(tmp_path, own=True)
+    with raises("data-incomplete"):
+        find(tmp_path)

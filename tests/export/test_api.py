@@ -228,6 +228,18 @@ def test_images_too_small_for_the_convolutions_are_named(tmp_path: Path) -> None
         edge_mnist_export.train(recipe="standard", data=data, quiet=True)
 
 
+@pytest.mark.slow
+def test_bad_test_images_are_found_before_the_training(tmp_path: Path) -> None:
+    images, labels = np.zeros((300, 28, 28), np.uint8), np.arange(300) % 3
+    data = {"x_train": images, "y_train": labels, "x_test": images[:, :9], "y_test": labels}
+    with raises("data-images", "(300, 9, 28, 1)"):
+        edge_mnist_export.train("pico", data=data, out=tmp_path / "run", quiet=True)
+    with raises("data-few", "got 11 in own-arrays-train"):
+        few = {name: array[:11] for name, array in {**data, "x_test": images}.items()}
+        edge_mnist_export.train("pico", data=few, out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_saved_model_without_a_signature_is_named(tmp_path: Path) -> None:
     import tensorflow as tf
 

@@ -257,5 +257,7 @@ def _own_data(options: RunOptions, source: Source, shape: Shape) -> dict[str, An
             f"got {len(train.images)} in {train.name}; add some.",
             code="data-few",
         )
+    # A broken test picture is better found now than after the training.
+    datasets.load(source, "test", shape=shape)
     sizes = dict(zip(("height", "width", "channels"), shape, strict=True))
     return {"data_sha256": train.sha256, **sizes, "classes": len(train.classes)}
