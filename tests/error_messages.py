@@ -302,7 +302,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "model-kind": ("Expected a run, a path or a Keras model, got {}.",),
     "model-labels": (
         "Expected an output of {} {}, got shape {} in {}.",
-        "Expected the labels 0, 1, … to evaluate on digits, got {}, … in {}.",
+        "Expected the labels 0, 1, … to evaluate on digits, got {}, … in {}; give the model's own "
+        "data with --data.",
     ),
     "model-labels-form": (
         "Expected --labels one-hot with an augmented recipe, whose images without a digit have "
