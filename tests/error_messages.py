@@ -68,6 +68,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "data-arrays": (
         "Expected x_train, y_train, x_test and y_test, or images and labels, in {}, got {}; "
         "rename the arrays.",
+        "Expected {} to be an array, got rows of different lengths; make all images equal in size.",
     ),
     "data-benchmark-rows": (
         "Expected rows of the same file, backend, threads and batch in {} and {}, got none in "
@@ -77,12 +78,19 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a benchmark file of schema {} (edge-mnist benchmark --json FILE), got {}: {}.",
     ),
     "data-benchmark-unreadable": ("Expected a benchmark file at {}, got: {}.",),
+    "data-classes": (
+        "Expected two or more classes in {}, each with a name of its own, got {} for labels of "
+        "0 to {}; check labels and classes.",
+    ),
     "data-content": (
         "Expected MNIST's {} in {}, got {}; replace the file with a fresh download",
         "Expected an IDX file of bytes at {}, got {}; replace the file with a fresh download",
     ),
     "data-duration": ("Expected a duration of 1s to 168h such as 30s, 10m or 1h, got {}.",),
     "data-empty": ("Expected images for {} in {}, got none; add some.",),
+    "data-few": (
+        "Expected at least {} training images, one of them for validation, got {} in {}; add some.",
+    ),
     "data-folders": (
         "Expected one folder of pictures per class in {}, got {} such folders; give each of two "
         "or more classes a folder.",
@@ -94,12 +102,16 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "data-images": (
         "Expected images (n, h, w), (n, h, w, 1) or (n, h, w, 3) in {}, got {}; convert them.",
         "Expected images of shape (n, {}) for this model in {}, got {}; resize them.",
-        "Expected uint8 pixels, or floats in [0, 1], in {}, got {} from {} to {}; convert them.",
+        "Expected uint8 pixels, or floats in [0, 1], in {}, got {}{}; convert them.",
     ),
     "data-incomplete": (
         "Expected {} (plain or .gz) or mnist.npz in {}, got no {}; check the path, or put the "
         "files there",
         "Expected {} beside each other, got {} without {}; put the files in one folder",
+    ),
+    "data-kind": (
+        "Expected data to be auto, mnist, synthetic, a path, or a mapping with the arrays "
+        "x_train, y_train, x_test and y_test, got {}; put the arrays into a dict.",
     ),
     "data-label-count": (
         "Expected {} labels, one for each output of the model in its order, got {} ({}) in "
@@ -119,6 +131,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected labels of 0 to {} in {}, got {} to {}; number the classes from 0.",
         "Expected as many labels as images in {}, got {} images and {} labels; give one label "
         "per image.",
+        "Expected labels of 0 to {} in {}, got {} as the greatest; number the classes from 0.",
         "Expected labels (n,) of integers, or one-hot (n, classes), in {}, got {} {}; convert "
         "them.",
     ),
@@ -128,6 +141,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "data with --data.",
     ),
     "data-npz": ("Expected an .npz of plain arrays, got {}: {}; write it with numpy.savez.",),
+    "data-own": (
+        "Expected data in {}: a subfolder of pictures for each class, or four IDX files under "
+        "MNIST's names, got neither; check the path.",
+    ),
     "data-path": (
         "Expected a folder or file of MNIST, got {}, which does not exist; check the path, or "
         "give auto, mnist or synthetic to --data",
@@ -285,7 +302,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "model-kind": ("Expected a run, a path or a Keras model, got {}.",),
     "model-labels": (
         "Expected an output of {} {}, got shape {} in {}.",
-        "Expected the labels 0, 1, … to evaluate on digits, got {}, … in {}.",
+        "Expected the labels 0, 1, … to evaluate on digits, got {}, … in {}; give the model's "
+        "own data with --data.",
     ),
     "model-labels-form": (
         "Expected --labels one-hot with an augmented recipe, whose images without a digit have "
@@ -395,11 +413,14 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "model-worker-start": ("Expected to start a process for {}, got: {}.",),
     "no-digit": ("Expected a digit, got {}; write it larger or darker, or come closer.",),
     "output-exists": (
-        "Expected a new or empty folder, got {}, which holds something; choose another with "
-        "--out, or delete it.",
+        "Expected a new or empty folder, got {}, which holds something; choose another with {}, "
+        "or delete it.",
     ),
     "output-folder": (
         "Expected a folder for the preprocessed pictures, got the file {}; choose another.",
+    ),
+    "output-hub-place": (
+        "Expected a folder for the Hub outside the bundle {}, got {}; choose another with --hf.",
     ),
     "output-is-a-folder": ("Expected a file to write, got the folder {}; add a file name.",),
     "output-is-input": (

@@ -39,6 +39,13 @@ def find(
     """
     if isinstance(data, Mapping):
         return Source("own", None, seed, data)
+    if not isinstance(data, str | Path):
+        raise DataError(
+            f"Expected data to be auto, mnist, synthetic, a path, or a mapping with the arrays "
+            f"x_train, y_train, x_test and y_test, got {type(data).__name__}; put the arrays into "
+            f"a dict.",
+            code="data-kind",
+        )
     if data == "synthetic":
         return Source("synthetic", None, seed)
     from . import mnist
@@ -56,13 +63,20 @@ def find(
 
 
 def _find_at(path: Path, splits: Sequence[SplitName], seed: int, own: bool) -> Source:
-    from . import mnist, user_data
+    from . import idx, mnist, user_data
 
     try:
         return Source("mnist", mnist.find_at(path, splits), seed)
     except DataError:
         if own and user_data.is_user_data(path):
             return Source("own", path, seed)
+        files = [*idx.find_spellings(path, idx.ALL_FILES), *path.glob("*.npz")]
+        if own and path.is_dir() and not files:
+            raise DataError(
+                f"Expected data in {path}: a subfolder of pictures for each class, or four IDX "
+                f"files under MNIST's names, got neither; check the path.",
+                code="data-own",
+            ) from None
         raise
 
 

@@ -29,6 +29,7 @@ from .split import SplitName
 Shape = tuple[int, int, int]
 Arrays = Mapping[str, NDArray[Any]]
 _TEST_EVERY = 5  # data without a split: every fifth image is for testing
+_MAX_CLASSES = 10_000
 _DEFAULT_SIZE = (28, 28)  # pixels
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")  # of Pillow
 # Classes of data sets that come without their names, by the SHA-256 of the bytes of `y_test`.
@@ -101,7 +102,7 @@ def image_shape(data: Path | Arrays) -> Shape:
     shape = arrays[key].shape[1:]
     if len(shape) == 2:
         shape = (*shape, 1)
-    if len(shape) != 3 or shape[2] not in (1, 3):
+    if len(shape) != 3 or shape[2] not in (1, 3) or 0 in shape:
         raise DataError(
             f"Expected images (n, h, w), (n, h, w, 1) or (n, h, w, 3) in {path}, got "
             f"{arrays[key].shape}; convert them.",
@@ -113,10 +114,21 @@ def image_shape(data: Path | Arrays) -> Shape:
 def _read(data: Path | Arrays) -> tuple[Path, Arrays | None]:
     """Return a path for messages, and the arrays; None for a folder per class."""
     if isinstance(data, Mapping):
-        return Path("arrays"), {name: np.asarray(array) for name, array in data.items()}
+        return Path("arrays"), {str(name): _as_array(name, array) for name, array in data.items()}
     if data.suffix == ".npz" and not data.is_dir():
         return data, _read_npz(data)
     return data, idx_folder.load(data) if idx_folder.is_idx_folder(data) else None
+
+
+def _as_array(name: str, values: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise DataError(
+            f"Expected {name} to be an array, got rows of different lengths; make all images equal "
+            f"in size.",
+            code="data-arrays",
+        ) from error
 
 
 def _select(arrays: Arrays, path: Path, split: SplitName, shape: Shape) -> UserData:
@@ -136,8 +148,29 @@ def _select(arrays: Arrays, path: Path, split: SplitName, shape: Shape) -> UserD
             f"{len(labels)} labels; give one label per image.",
             code="data-labels",
         )
-    names = arrays.get("classes", _known_classes(arrays) or np.arange(count))
-    return UserData(_as_pixels(images[chosen], shape, path), labels[chosen], tuple(map(str, names)))
+    names = _class_names(arrays, count, path)
+    return UserData(_as_pixels(images[chosen], shape, path), labels[chosen], names)
+
+
+def _class_names(arrays: Arrays, count: int, path: Path) -> tuple[str, ...]:
+    """Return the names of `count` classes or more."""
+    if not 0 < count <= _MAX_CLASSES:
+        raise DataError(
+            f"Expected labels of 0 to {_MAX_CLASSES - 1} in {path}, got {count - 1} as the "
+            f"greatest; number the classes from 0.",
+            code="data-labels",
+        )
+    if "classes" not in arrays:
+        names = tuple(_known_classes(arrays) or map(str, range(count)))
+    else:
+        names = tuple(map(str, arrays["classes"].flat))
+    if len(names) < max(count, 2) or len(set(names)) < len(names):
+        raise DataError(
+            f"Expected two or more classes in {path}, each with a name of its own, got "
+            f"{', '.join(names)} for labels of 0 to {count - 1}; check labels and classes.",
+            code="data-classes",
+        )
+    return names
 
 
 def _known_classes(arrays: Arrays) -> Sequence[str] | None:
@@ -193,9 +226,12 @@ def _as_pixels(images: NDArray[Any], shape: Shape, path: Path) -> NDArray[np.uin
     if images.dtype.kind == "f" and images.size and images.min() >= 0 and images.max() <= 1:
         images = np.rint(images * 255).astype(np.uint8)
     if images.dtype != np.uint8:
+        span = ""
+        if images.size and images.dtype.kind in "biuf":
+            span = f" from {images.min():g} to {images.max():g}"
         raise DataError(
-            f"Expected uint8 pixels, or floats in [0, 1], in {path}, got {images.dtype} from "
-            f"{images.min():g} to {images.max():g}; convert them.",
+            f"Expected uint8 pixels, or floats in [0, 1], in {path}, got {images.dtype}{span}; "
+            f"convert them.",
             code="data-images",
         )
     return images

@@ -105,7 +105,8 @@ def classify(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.fl
     if spec.labels != tuple(map(str, range(len(spec.labels)))):
         raise ModelError(
             f"Expected the labels 0, 1, … to evaluate on digits, got "
-            f"{', '.join(spec.labels[:3])}, … in {classifier.artifact.name}.",
+            f"{', '.join(spec.labels[:3])}, … in {classifier.artifact.name}; give the "
+            f"model's own data with --data.",
             code="model-labels",
         )
     if spec.shape == images.shape[1:]:

@@ -64,8 +64,8 @@ def check_writable(path: Path) -> None:
         raise _cannot_write(path, error) from error
 
 
-def check_free(folder: Path) -> None:
-    """Check that `folder` is absent or empty, and can be created.
+def check_free(folder: Path, *, option: str = "--out") -> None:
+    """Check that `folder`, the value of an option, is absent or empty, and can be created.
 
     Raises:
         OutputError: it holds something, is a file, or cannot be written to.
@@ -79,7 +79,7 @@ def check_free(folder: Path) -> None:
         if folder.is_dir() and any(folder.iterdir()):
             raise OutputError(
                 f"Expected a new or empty folder, got {folder}, which holds something; "
-                f"choose another with --out, or delete it.",
+                f"choose another with {option}, or delete it.",
                 code="output-exists",
             )
         existing = next(

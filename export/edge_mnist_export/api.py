@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from edge_mnist.bundle import Bundle, read_bundle
 from edge_mnist.bundle.model_spec import Scaling
-from edge_mnist.errors import DataError, ModelError
+from edge_mnist.errors import DataError, GateError, ModelError
 from edge_mnist.system.files import check_free
 from edge_mnist.system.progress import Progress
 
+from . import arguments
 from .conversion.targets import TARGETS, Target
 from .runs import Run, find_folder, locked
 from .verification.gate import Gate
@@ -89,6 +90,7 @@ def train(
     """
     from .frameworks import keras_backend
 
+    folder = None if out is None else arguments.path("out", out)
     backend = keras_backend()
     progress = Progress(quiet=quiet)
     progress.line(f"Loading data: {'arrays' if isinstance(data, Mapping) else data}")
@@ -110,7 +112,7 @@ def train(
         backend=backend,
     )
     planned = plan(options, progress)
-    folder = find_folder(planned.recipe, None if out is None else Path(out))
+    folder = find_folder(planned.recipe, folder)
     from .frameworks import load_keras
 
     load_keras(backend, progress)
@@ -185,13 +187,19 @@ def export(
 
     progress = Progress(quiet=quiet)
     wanted = {"float32": True, "float16": float16, "dynamic": dynamic, "int8": int8}
+    batch = None if batch is None else arguments.integer("batch", batch, 1, 4096)
+    max_drop = arguments.number("max_drop", max_drop, 0)
+    min_agreement = arguments.number("min_agreement", min_agreement, 0, 100)
+    input_range = None if input_range is None else _checked_range(input_range)
+    labels = None if labels is None else _checked_labels(labels)
+    hub = None if hf is None else arguments.path("hf", hf)
     with _found(model) as source_model:
         source_model = replace(source_model, labels=_labels(labels, source_model))
         if input_range:
             source_model = replace(source_model, scaling=Scaling.between(*input_range))
         folder = (
-            Path(out)
-            if out
+            arguments.path("out", out)
+            if out is not None
             else new_bundle_path(Path() if _in_memory(model) else source_model.path.parent)
         )
         progress.line("Loading TensorFlow and the data")
@@ -202,8 +210,9 @@ def export(
             target=_target(target),
             gate=Gate(max_drop, min_agreement),
         )
-        for place in (folder, *([Path(hf)] if hf else [])):
-            check_free(place)  # Before MNIST is downloaded.
+        check_free(folder)  # Before MNIST is downloaded.
+        if hub:
+            hub_folder.check_place(hub, folder)
         source = _data(data, model, source_model)
         settings = {
             "run": _argument(model, source_model),
@@ -219,19 +228,24 @@ def export(
             "input-range": None if input_range is None else ",".join(map(repr, input_range)),
             "labels": None if labels is None else ",".join(labels),
         }
-        pipeline.export(
-            source_model,
-            source,
-            folder,
-            options,
-            settings=settings,
-            progress=progress,
-            show=show or (lambda table: None),
-        )
-        if hf:
+        try:
+            pipeline.export(
+                source_model,
+                source,
+                folder,
+                options,
+                settings=settings,
+                progress=progress,
+                show=show or (lambda table: None),
+            )
+        except GateError:
+            if hub:
+                progress.warn(f"{hub} is not written, because a file failed the gate")
+            raise
+        if hub:
             # A user's own model file stays private.
             keras = source_model.path if source_model.weights_sha256 else None
-            hub_folder.write(folder, Path(hf), keras=keras)
+            hub_folder.write(folder, hub, keras=keras)
     return read_bundle(folder)
 
 
@@ -267,6 +281,23 @@ def _argument(model: Any, source_model: SourceModel) -> str | None:
     return str(named.path if isinstance(named, Run) else named)
 
 
+def _checked_range(value: Any) -> tuple[float, float]:
+    expected = "two finite numbers, the lower first"
+    parts = arguments.items("input_range", value, expected)
+    numbers = tuple(arguments.number("input_range", part) for part in parts)
+    if len(numbers) != 2 or numbers[0] >= numbers[1]:
+        raise arguments.error("input_range", expected, value)
+    return numbers[0], numbers[1]
+
+
+def _checked_labels(value: Any) -> tuple[str, ...]:
+    expected = "a list of different names"
+    names = arguments.items("labels", value, expected)
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise arguments.error("labels", expected, value)
+    return tuple(map(str, names))
+
+
 def _labels(labels: Sequence[str] | None, source_model: SourceModel) -> tuple[str, ...] | None:
     return source_model.labels if labels is None else tuple(labels)
 
@@ -286,7 +317,7 @@ def _data(data: Data | None, model: Any, source_model: SourceModel) -> Source:
 
 
 def _target(name: str) -> Target:
-    if name not in TARGETS:
+    if not isinstance(name, str) or name not in TARGETS:
         raise ModelError(
             f"Expected a target of {', '.join(TARGETS)}, got {name!r}.", code="model-target-unknown"
         )
@@ -297,6 +328,9 @@ def _formats(
     formats: Sequence[str] | None, target: Target, batch: int | None, progress: Progress
 ) -> tuple[str, ...]:
     """Return the formats asked for, or all that the target loads; report the others."""
+    if formats is not None:
+        asked = arguments.items("formats", formats, "a list of tflite, onnx or both")
+        formats = tuple(arguments.choice("formats", name, ("tflite", "onnx")) for name in asked)
     for format in {"tflite", "onnx"} - set(target.formats):
         if formats and format in formats:
             raise ModelError(

@@ -108,3 +108,42 @@ def test_arrays_in_memory_are_data_too() -> None:
         image_shape(find({"images": images(25)[..., :2], "labels": np.arange(25)}))
     with raises("data-arrays", "got nothing"):
         image_shape(find({}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ({"labels": np.zeros(25, int)}, "data-classes", "two or more classes"),
+        ({"labels": np.arange(25) * 10**9}, "data-labels", "got 24000000000 as the greatest"),
+        ({"classes": np.array(list("abcda"))}, "data-classes", "a name of its own, got a, b, c"),
+        ({"classes": np.array(list("abc"))}, "data-classes", "got a, b, c for labels of 0 to 4"),
+        ({"classes": np.array("abc")}, "data-classes", "got abc for labels of 0 to 4"),
+        ({"images": [[[1, 2]], [[3]]]}, "data-arrays", "rows of different lengths"),
+        ({"images": images(25).astype(str)}, "data-images", "got <U3; convert them"),
+        ({"images": images(25) * np.float32(np.nan)}, "data-images", "float32 from nan to nan"),
+    ],
+)
+def test_bad_arrays_in_memory_are_named(
+    changes: dict[str, np.ndarray], code: str, message: str
+) -> None:
+    arrays = {"images": images(25), "labels": np.arange(25) % 5, **changes}
+    with raises(code, message):
+        load(find(arrays), "train", shape=SHAPE)
+
+
+@pytest.mark.parametrize("data", [None, 3, images(2), (images(2), [0, 1]), [images(2)]])
+def test_data_of_another_type_is_named(data: object) -> None:
+    with raises("data-kind", f"got {type(data).__name__}; put the arrays into a dict"):
+        find(data)  # type: ignore[arg-type]
+
+
+def test_images_without_pixels_are_named() -> None:
+    with raises("data-images", "(25, 0, 5, 3)"):
+        image_shape(find({"images": images(25)[:, :0], "labels": np.arange(25)}))
+
+
+def test_a_folder_without_data_names_what_it_may_hold(tmp_path: Path) -> None:
+    with raises("data-own", "a subfolder of pictures for each class", str(tmp_path)):
+        find(tmp_path, own=True)
+    with raises("data-incomplete"):
+        find(tmp_path)

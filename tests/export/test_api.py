@@ -14,6 +14,7 @@ import pytest
 import edge_mnist_export
 from edge_mnist import Classifier
 from edge_mnist.datasets import synthetic
+from edge_mnist_export.training.run_options import RunOptions
 from tests.conftest import Cli
 from tests.errors import error_line, raises
 from tests.export.conftest import TINY
@@ -151,11 +152,69 @@ def test_what_cannot_be_exported_is_named(tmp_path: Path) -> None:
         ({"epochs": 0}, "epochs to be 1 to "),
         ({"limit": 7}, "limit to be 120 to "),
         ({"size": (28, 28)}, "size to be height, width, and 1 or 3 channels, got (28, 28)"),
+        ({"size": 28}, "size to be height, width, and 1 or 3 channels, got 28"),
+        ({"epochs": True}, "epochs to be 1 to 1000000, got True"),
+        ({"epochs": 1.0}, "epochs to be 1 to 1000000, got 1.0"),
+        ({"seed": "many"}, "seed to be 0 to 4294967295, got 'many'"),
+        ({"seed": None}, "seed to be 0 to 4294967295, got None"),
+        ({"limit": "200"}, "limit to be 120 to "),
+        ({"activation": None}, "activation to be relu, sigmoid, tanh, got None"),
+        ({"max_bytes": "10KB"}, "max_bytes to be 1 to "),
+        ({"max_us": float("nan")}, "max_us to be a number of at least 0, got nan"),
+        ({"out": 3}, "out to be a path, got 3"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict[str, Any], message: str) -> None:
     with raises("model-option", message):
         edge_mnist_export.train(data="synthetic", quiet=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"out": 3}, "out to be a path, got 3"),
+        ({"hf": True}, "hf to be a path, got True"),
+        ({"formats": "tflite"}, "formats to be a list of tflite, onnx or both, got 'tflite'"),
+        ({"formats": ["tf"]}, "formats to be tflite, onnx, got 'tf'"),
+        ({"batch": 0}, "batch to be 1 to 4096, got 0"),
+        ({"batch": "4"}, "batch to be 1 to 4096, got '4'"),
+        ({"max_drop": float("nan")}, "max_drop to be a number of at least 0, got nan"),
+        ({"max_drop": None}, "max_drop to be a number of at least 0, got None"),
+        ({"min_agreement": 900}, "min_agreement to be 0 to 100, got 900"),
+        ({"input_range": (0,)}, "input_range to be two finite numbers, the lower first, got (0,)"),
+        ({"input_range": "0,1"}, "two finite numbers, the lower first, got '0,1'"),
+        ({"input_range": (1, 0)}, "two finite numbers, the lower first, got (1, 0)"),
+        ({"labels": "a,b"}, "labels to be a list of different names, got 'a,b'"),
+        ({"labels": ["a", "a"]}, "labels to be a list of different names, got ['a', 'a']"),
+        ({"labels": [0, 1]}, "labels to be a list of different names, got [0, 1]"),
+    ],
+)
+def test_a_wrong_argument_of_export_is_named(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with raises("model-option", message):
+        edge_mnist_export.export(_any_keras_file(tmp_path), quiet=True, **options)
+
+
+def test_integers_of_numpy_are_integers() -> None:
+    options = RunOptions(epochs=np.int64(2), seed=np.uint32(2**31), size=tuple(np.array([9, 8, 3])))
+    assert (options.epochs, options.seed, options.size) == (2, 2**31, (9, 8, 3))
+    assert {type(value) for value in (options.epochs, options.seed, *(options.size or ()))} == {int}
+
+
+@pytest.mark.slow
+def test_wrong_callbacks_are_named(tmp_path: Path) -> None:
+    for callbacks in (None, print, [3]):
+        with raises("model-option", "callbacks to be a list of keras.callbacks.Callback, got"):
+            edge_mnist_export.train(
+                "pico",
+                data="synthetic",
+                limit=200,
+                callbacks=callbacks,  # type: ignore[arg-type]
+                out=tmp_path / "run",
+                quiet=True,
+            )
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -167,6 +226,18 @@ def test_images_too_small_for_the_convolutions_are_named(tmp_path: Path) -> None
     assert not (tmp_path / "run").exists()
     with raises("data-recipe", "Expected --recipe plain"):
         edge_mnist_export.train(recipe="standard", data=data, quiet=True)
+
+
+@pytest.mark.slow
+def test_bad_test_images_are_found_before_the_training(tmp_path: Path) -> None:
+    images, labels = np.zeros((300, 28, 28), np.uint8), np.arange(300) % 3
+    data = {"x_train": images, "y_train": labels, "x_test": images[:, :9], "y_test": labels}
+    with raises("data-images", "(300, 9, 28, 1)"):
+        edge_mnist_export.train("pico", data=data, out=tmp_path / "run", quiet=True)
+    with raises("data-few", "got 11 in own-arrays-train"):
+        few = {name: array[:11] for name, array in {**data, "x_test": images}.items()}
+        edge_mnist_export.train("pico", data=few, out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_saved_model_without_a_signature_is_named(tmp_path: Path) -> None:
@@ -211,12 +282,22 @@ def test_a_configuration_repeats_a_run(host: Cli, tmp_path: Path) -> None:
         ("[train]\nepoch = 3", "got 'epoch'; did you mean epochs?"),
         ("[train]\nepochs = 0", "0 is not in the range x>=1"),
         ("[train", "expected a TOML file"),
+        ("train = 3", "expected a table [train]"),
+        ("[[train]]", "expected a table [train]"),
+        ("[train.epochs]\na = 1", "expected epochs to be a string, a number, or a list of these"),
+        ("[train]\nseed = 1979-05-27", "expected seed to be a string, a number"),
+        ("[train]\nepochs = true", "expected epochs to be a string, a number"),
+        ("[train]\nepochs = 2.5", "'2.5' is not a valid integer"),
+        ('[train]\nquiet = "yes"', "expected quiet to be true or false, got 'yes'"),
+        ("[train]\nquiet = 2", "expected quiet to be true or false, got 2"),
+        ("[train]\nmax-latency-us = nan", "expected a number, got nan"),
+        ("\ufeff[train]\nepochs = 0", "0 is not in the range x>=1"),
     ],
 )
 def test_a_bad_configuration_is_one_line(
     host: Cli, tmp_path: Path, text: str, message: str
 ) -> None:
-    (tmp_path / "c.toml").write_text(text)
+    (tmp_path / "c.toml").write_text(text, "utf-8")
     done = host("train", "--config", "c.toml", cwd=tmp_path, status=2)
     assert message in error_line(done)
     assert not (tmp_path / "runs").exists()

@@ -143,6 +143,29 @@ def test_a_run_brings_its_keras_model(host: Cli, run: Path, tmp_path: Path) -> N
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize(
+    ("out", "hf"), [("b", "b"), ("b", "b/hub"), ("b/out", "b"), ("b", "x/../b")]
+)
+def test_a_place_inside_the_bundle_is_refused_before_the_work(
+    host: Cli, digits: Path, tmp_path: Path, out: str, hf: str
+) -> None:
+    shutil.copyfile(WHOLE / "model-float32.onnx", tmp_path / "mine.onnx")
+    done = host(
+        *("bundle", "mine.onnx", "--data", digits, "--out", out, "--hf", hf),
+        cwd=tmp_path,
+        status=2,
+    )
+    assert_error(done, "output-hub-place", "with --hf")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.onnx"}
+
+
+def test_a_hub_folder_that_holds_something_names_its_option(tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "mine").touch()
+    with raises("output-exists", "another with --hf"):
+        hub_folder.check_place(tmp_path / "hub", tmp_path / "bundle")
+
+
 def test_a_changed_file_is_not_passed_on(tmp_path: Path) -> None:
     shutil.copytree(WHOLE, tmp_path / "b")
     file = tmp_path / "b" / "model-int8.onnx"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -405,6 +406,35 @@ def test_the_demonstration_says_what_it_cannot_show(start: Start, show: Open) ->
     assert "LiteRT" in single.locator("#layers").inner_text()
     for shown in (page, single):
         assert shown.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [*("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal"), *"ABC", "Ankle boot"],
+        ["x" * 150 + str(digit) for digit in range(10)],
+    ],
+    ids=["fashion", "long"],
+)
+def test_the_demonstration_has_room_for_names(
+    start: Start, show: Open, tmp_path: Path, names: list[str]
+) -> None:
+    shutil.copytree(WHOLE, tmp_path / "b")
+    manifest = tmp_path / "b" / "manifest.json"
+    document = json.loads(manifest.read_text("utf-8"))
+    document["labels"] = names
+    del document["refusal"]  # Every drawing gets a name.
+    manifest.write_text(json.dumps(document), "utf-8")
+    page = show_demo(show, start("--model", tmp_path / "b"), PROJECTOR)
+    with_mouse(page, strokes(8))
+    assert settled(page) in names
+    for axis in ("Width", "Height"):
+        assert page.evaluate(f"document.documentElement.scroll{axis} <= inner{axis}"), axis
+    # A name is not drawn over the bars.
+    assert page.evaluate(
+        "[...document.querySelectorAll('#bars tbody th')].every(th => getComputedStyle(th).overflow"
+        " === 'hidden' || th.scrollWidth <= th.clientWidth)"
+    )
 
 
 def test_the_demonstration_takes_the_token_and_shows_errors(start: Start, show: Open) -> None:

@@ -58,6 +58,7 @@ function show(found) {
   const one = found.models.at(-1).prediction, seen = found.input && !paper.empty;
   const label = one.label ?? found.labels[one.digit] ?? "";
   set("digit", !seen ? "–" : label || "?");
+  $("digit").style.setProperty("--length", seen ? label.length || 1 : 1);
   $("digit").className = seen ? "" : "empty";
   set("sure", paper.empty ? "Nothing drawn yet." : label ? percent(one.confidence) : `No digit: ${one.reason}`);
   $("sure").className = seen && label ? "" : "words";
@@ -96,6 +97,8 @@ function showComparison(found, seen) {
   showHead($("right"), two, same);
   if (one) showHead($("left"), one, same);
   const body = $("bars").tBodies[0];
+  // Names of classes need more room than digits.
+  $("bars").classList.toggle("names", labels.some((label) => label.length > 2));
   if (body.rows.length !== labels.length) body.replaceChildren(...labels.map(barRow));
   [...body.rows].forEach((row, place) => {
     row.className = seen && two.prediction.digit === place ? "best" : "";

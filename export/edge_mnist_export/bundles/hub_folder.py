@@ -16,7 +16,8 @@ from typing import Any
 
 from edge_mnist.bundle import MANIFEST, read_bundle
 from edge_mnist.bundle.model_spec import ModelSpec, spec_from_manifest
-from edge_mnist.system.files import new_folder
+from edge_mnist.errors import OutputError
+from edge_mnist.system.files import check_free, new_folder
 from edge_mnist.system.text_table import percent
 
 CARD = "README.md"
@@ -28,6 +29,22 @@ _DATA = {
     "mnist": ("ylecun/mnist", "MNIST"),
     "synthetic": ("synthetic", "digits drawn by edge-mnist, not MNIST"),
 }
+
+
+def check_place(out: Path, bundle: Path) -> None:
+    """Check, before the work begins, that the folder can be written beside the bundle.
+
+    Raises:
+        OutputError: it holds something, cannot be written, or one of both is inside the other.
+    """
+    places = out.resolve(), bundle.resolve()
+    if places[0].is_relative_to(places[1]) or places[1].is_relative_to(places[0]):
+        raise OutputError(
+            f"Expected a folder for the Hub outside the bundle {bundle}, got {out}; choose another "
+            f"with --hf.",
+            code="output-hub-place",
+        )
+    check_free(out, option="--hf")
 
 
 def write(bundle: Path, out: Path, *, keras: Path | None = None) -> None:

@@ -81,8 +81,9 @@ def bundle(
     scaling = Scaling.given(scale[0] if scale else None, mean, std)
     artifact = foreign_bundle.find(model, scaling=scaling)
     out = out or model.with_suffix("")
-    for folder in filter(None, (out, hf)):
-        check_free(folder)  # Before MNIST is downloaded.
+    check_free(out)  # Before MNIST is downloaded.
+    if hf:
+        hub_folder.check_place(hf, out)
     source = datasets.find(data, own=True)
     progress = Progress(quiet=quiet)
     results = foreign_bundle.bundle(artifact, source, out, labels=labels, progress=progress)

@@ -22,28 +22,41 @@ def _read_config(context: click.Context, parameter: click.Parameter, value: Path
         return
     name = str(context.command.name)
     try:
-        table = tomllib.loads(value.read_text("utf-8"))[name]
-    except (OSError, ValueError) as error:
+        # Windows' editors begin a file with a byte order mark.
+        table = tomllib.loads(value.read_text("utf-8-sig")).get(name)
+    except (OSError, ValueError, RecursionError) as error:
         raise click.BadParameter(f"expected a TOML file, got {value}: {error}.") from error
-    except KeyError as error:
-        raise click.BadParameter(f"expected a table [{name}] in {value}, got none.") from error
-    names = {
-        option.lstrip("-"): str(one.name)
+    if not isinstance(table, dict):
+        raise click.BadParameter(f"expected a table [{name}] in {value}, got none.")
+    options = {
+        option.lstrip("-"): one
         for one in context.command.params
         for option in one.opts
         if one is not parameter
     }
     for key in table:
-        if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
+        if key not in options:
+            near = difflib.get_close_matches(key, options, n=1)
             hint = f"; did you mean {near[0]}?" if near else "."
             raise click.BadParameter(f"expected options of {name} in {value}, got {key!r}{hint}")
-    context.default_map = {names[key]: _as_text(option) for key, option in table.items()}
+    context.default_map = {
+        str(options[key].name): _as_typed(key, options[key], option)
+        for key, option in table.items()
+    }
 
 
-def _as_text(option: Any) -> Any:
-    """Return a list as the command line takes it: [0, 1] as "0,1"."""
-    return ",".join(map(str, option)) if isinstance(option, list) else option
+def _as_typed(key: str, parameter: click.Parameter, option: Any) -> Any:
+    """Return an option as the command line takes it: [0, 1] as "0,1"."""
+    flag = bool(getattr(parameter, "is_flag", False))
+    parts = option if isinstance(option, list) and not flag else [option]
+    if flag != isinstance(option, bool) or not all(_is_plain(part) for part in parts):
+        expected = "true or false" if flag else "a string, a number, or a list of these"
+        raise click.BadParameter(f"expected {key} to be {expected}, got {option!r}.")
+    return option if flag else ",".join(map(str, parts))
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
 
 
 config_option = click.option(
@@ -124,8 +137,10 @@ def labels(
     return tuple(names)
 
 
-def not_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
+def not_nan(
+    context: click.Context, parameter: click.Parameter, value: float | None
+) -> float | None:
     """Reject nan, which every range check of click accepts."""
-    if math.isnan(value):
+    if value is not None and math.isnan(value):
         raise click.BadParameter("expected a number, got nan.")
     return value

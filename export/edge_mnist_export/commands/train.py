@@ -9,7 +9,7 @@ import click
 
 from .. import api
 from ..training import recipes
-from .options import PATH, config_option, quiet_option
+from .options import PATH, config_option, not_nan, quiet_option
 
 
 def _bytes(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -59,6 +59,7 @@ def _size(
 @click.option(
     "--max-latency-us",
     "max_us",
+    callback=not_nan,
     type=click.FloatRange(0, min_open=True),
     metavar="N",
     help="Choose the most accurate architecture within this latency (int8, LiteRT, one thread, "

@@ -17,7 +17,7 @@ from edge_mnist import Classifier, datasets
 from edge_mnist.system.progress import Progress
 from edge_mnist.system.version import __version__
 
-from .. import runs
+from .. import arguments, runs
 from ..conversion.source_model import weights_sha256
 from ..data.model_input import as_input
 from ..data.validation import hold_out
@@ -57,6 +57,7 @@ def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence
         KeyboardInterrupt: Ctrl-C was pressed. The finished epochs can be resumed.
     """
     recipe = plan.recipe
+    _check_callbacks(callbacks)
     _make_deterministic(recipe)
     data = _prepare(recipe, plan.source, plan.teacher)
     model, history = _start_or_resume(plan, data, out)
@@ -88,6 +89,12 @@ def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence
                 break
         hooks.on_train_end()
     return _finish(model, history, recipe, data, out)
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    valid = isinstance(callbacks, list | tuple)
+    if not valid or not all(isinstance(one, keras.callbacks.Callback) for one in callbacks):
+        raise arguments.error("callbacks", "a list of keras.callbacks.Callback", callbacks)
 
 
 def _callback_list(

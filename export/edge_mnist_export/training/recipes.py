@@ -45,6 +45,7 @@ RECIPES: dict[str, dict[str, Schedule]] = {
 NAMES = ("plain", "standard", "full")
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 LABELS = ("sparse", "one-hot")
+MIN_IMAGES = 12  # of data of one's own; a twelfth of them is for validation
 MIN_LIMIT = 120  # training images; a twelfth of them is for validation
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from edge_mnist.datasets import Source
 from edge_mnist.errors import DataError, ModelError
 from edge_mnist.system.progress import Progress
 
+from .. import arguments
 from ..frameworks import load_keras
 from ..runs import Recipe
 from . import distillation, recipes
 from .recipes import Schedule
 
 Shape = tuple[int, int, int]
+_MAX_SIDE = 10**4  # pixels of an image
 _CHOICES = {
     "arch": tuple(recipes.RECIPES),
     "recipe": recipes.NAMES,
@@ -29,10 +31,12 @@ _CHOICES = {
     "labels": recipes.LABELS,
 }
 _RANGES = {
-    "epochs": range(1, 10**6),
-    "seed": range(2**32),
-    "limit": range(recipes.MIN_LIMIT, 2**32),
+    "epochs": (1, 10**6),
+    "seed": (0, 2**32 - 1),
+    "limit": (recipes.MIN_LIMIT, 2**32),
+    "max_bytes": (1, 2**62),
 }
+_REQUIRED = ("activation", "seed")
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,17 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
-            _check(name, getattr(self, name), (None, *choices), ", ".join(choices))
-        for name, allowed in _RANGES.items():
-            _check(name, getattr(self, name), allowed, f"{allowed[0]} to {allowed[-1]}")
-        if self.size is not None and (len(self.size) != 3 or self.size[2] not in (1, 3)):
-            _check("size", self.size, (), "height, width, and 1 or 3 channels")
+            self._check(name, arguments.choice, choices)
+        for name, bounds in _RANGES.items():
+            self._check(name, arguments.integer, *bounds)
+        self._check("max_us", arguments.number, 0)
+        self._check("size", _checked_size)
+
+    def _check(self, name: str, check: Callable[..., Any], *bounds: Any) -> None:
+        """Replace a field by its checked value. Most may be None."""
+        value = getattr(self, name)
+        if value is not None or name in _REQUIRED:
+            object.__setattr__(self, name, check(name, value, *bounds))
 
     @property
     def limited(self) -> bool:
@@ -91,9 +101,13 @@ class TrainingPlan:
     settings: Mapping[str, Any]
 
 
-def _check(name: str, value: Any, allowed: Container[Any], text: str) -> None:
-    if value is not None and value not in allowed:
-        raise ModelError(f"Expected {name} to be {text}, got {value!r}.", code="model-option")
+def _checked_size(name: str, value: Any) -> Shape:
+    expected = "height, width, and 1 or 3 channels"
+    parts = arguments.items(name, value, expected)
+    if len(parts) != 3 or parts[2] not in (1, 3):
+        raise arguments.error(name, expected, value)
+    height, width = (arguments.integer(name, part, 1, _MAX_SIDE) for part in parts[:2])
+    return height, width, int(parts[2])
 
 
 def plan(options: RunOptions, progress: Progress) -> TrainingPlan:
@@ -237,5 +251,13 @@ def _recipe(
 def _own_data(options: RunOptions, source: Source, shape: Shape) -> dict[str, Any]:
     """Return the fields of a recipe in which a user's own data differs from MNIST."""
     train = datasets.load(source, "train", limit=options.limit, shape=shape)
+    if len(train.images) < recipes.MIN_IMAGES:
+        raise DataError(
+            f"Expected at least {recipes.MIN_IMAGES} training images, one of them for validation, "
+            f"got {len(train.images)} in {train.name}; add some.",
+            code="data-few",
+        )
+    # A broken test picture is better found now than after the training.
+    datasets.load(source, "test", shape=shape)
     sizes = dict(zip(("height", "width", "channels"), shape, strict=True))
     return {"data_sha256": train.sha256, **sizes, "classes": len(train.classes)}
