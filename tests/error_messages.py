@@ -30,9 +30,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected JSON in {}, got something else ({}); copy the bundle again.",
     ),
     "bundle-missing": (
+        "Expected a bundle (a folder with {}), got {}; make one with: edge-mnist export --int8",
         "Expected a bundle folder, a .tflite or an .onnx file, or one of the package ({}), got "
         "{}, which does not exist; make one with: edge-mnist export --int8",
-        "Expected a bundle (a folder with {}), got {}; make one with: edge-mnist export --int8",
+        "Expected a bundle (a folder with {}), got {}; give the bundle in it: {}",
     ),
     "bundle-path": ("Expected the path of a bundle, a .tflite or an .onnx file, got {} ({}).",),
     "bundle-run-damaged": (

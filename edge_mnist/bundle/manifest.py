@@ -249,11 +249,7 @@ def _parse(path: str) -> Mapping[str, Any]:
         with open(path, encoding="utf-8") as file:
             manifest = json.load(file)
     except FileNotFoundError as error:
-        raise BundleError(
-            f"Expected a bundle (a folder with {MANIFEST}), got {os.path.dirname(path)}; "
-            f"make one with: edge-mnist export --int8",
-            code="bundle-missing",
-        ) from error
+        raise _no_manifest(os.path.dirname(path)) from error
     except OSError as error:
         raise BundleError(
             f"Expected to read {path}, got: {error.strerror}.", code="bundle-unreadable"
@@ -272,6 +268,23 @@ def _parse(path: str) -> Mapping[str, Any]:
         )
     assert isinstance(manifest, dict)
     return manifest
+
+
+def _no_manifest(folder: str) -> BundleError:
+    from glob import escape, glob
+
+    inside = sorted(glob(os.path.join(escape(folder), "*", MANIFEST)))
+    if inside:
+        return BundleError(
+            f"Expected a bundle (a folder with {MANIFEST}), got {folder}; give the bundle in it: "
+            f"{os.path.dirname(inside[0])}",
+            code="bundle-missing",
+        )
+    return BundleError(
+        f"Expected a bundle (a folder with {MANIFEST}), got {folder}; make one with: edge-mnist "
+        f"export --int8",
+        code="bundle-missing",
+    )
 
 
 def _artifact(folder: File, entry: Mapping[str, Any], spec: ModelSpec) -> Artifact:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 )
 @click.argument("model", metavar="[MODEL]", required=False, type=click.Path())
 @latest_option
-@click.option("--data", default="auto", show_default=True, help="auto, mnist, synthetic or a path.")
+@click.option(
+    "--data", help="auto, mnist, synthetic or a path.  [default: the run's data, else auto]"
+)
 @click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
 @backend_option("all that are installed")
 @scaling_options
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 def report(
     model: str | None,
     latest: bool,
-    data: str,
+    data: str | None,
     limit: int | None,
     backend: str | None,
     scaling: Scaling | None,
@@ -65,6 +67,7 @@ def report(
     name_model(choose(subject.artifacts, backend=backend)[0])
     progress = Progress(quiet=quiet)
     with progress.bar("Measuring") as show:
+        data = data or subject.data or "auto"
         measured = measure(subject, data=data, limit=limit, backend=backend, show=show)
     write_atomically(file, as_html(measured))
     click.echo(f"Wrote {file}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 from dataclasses import dataclass
@@ -32,12 +33,14 @@ class Subject:
         artifacts: the files.
         history: the metrics of every epoch, as training wrote them; empty without a run.
         folder: the run's folder if one was given, else None.
+        data: the path of the data that the run was trained on; None if unknown, or drawn.
     """
 
     name: str
     artifacts: tuple[Artifact, ...]
     history: tuple[dict[str, float], ...]
     folder: Path | None
+    data: str | None = None
 
 
 def find_subject(
@@ -57,8 +60,12 @@ def find_subject(
         model = path = _newest_in(run)
     artifacts = find_artifacts(model, scaling=scaling)
     folder = artifacts[0].path.absolute().parent
-    history = _read_history(folder.parent) if _is_run(folder.parent) else ()
-    return Subject(_name(artifacts[0], folder), artifacts, history, run)
+    name = _name(artifacts[0], folder)
+    if not _is_run(folder.parent):
+        return Subject(name, artifacts, (), run)
+    return Subject(
+        name, artifacts, _read_history(folder.parent), run, _training_data(folder.parent)
+    )
 
 
 def _name(artifact: Artifact, folder: Path) -> str:
@@ -86,6 +93,15 @@ def _newest_in(run: Path) -> Path:
             code="bundle-run-unexported",
         )
     return max(found, key=lambda path: path.stat().st_mtime).parent
+
+
+def _training_data(run: Path) -> str | None:
+    """Return the path of the run's data if it is still there."""
+    try:
+        path = json.loads((run / _RECORD).read_text(encoding="utf-8"))["data"]["path"]
+        return path if Path(path).exists() else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # The report does without.
 
 
 def _read_history(run: Path) -> tuple[dict[str, float], ...]:

@@ -221,6 +221,15 @@ def test_own_labels_are_those_of_the_model(
     # Of the four test images of each class, the model misreads every dog.
     assert len(re.findall(r"<img [^>]*read as \w+, is dog", text)) == 4
     assert "20 images" in text
+    # A run knows its data.
+    shutil.copytree(bundle, tmp_path / "run" / "bundle")
+    record = {"data": {"name": "own", "path": str(data)}}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    cli("report", tmp_path / "run")
+    assert "20 images" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    # Other commands name the run's bundle.
+    done = cli("evaluate", tmp_path / "run", status=2)
+    assert_error(done, "bundle-missing", f"give the bundle in it: {tmp_path / 'run' / 'bundle'}")
 
 
 @pytest.mark.slow
