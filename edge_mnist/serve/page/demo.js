@@ -98,6 +98,9 @@ function showComparison(found, seen) {
   if (one) showHead($("left"), one, same);
   const body = $("bars").tBodies[0];
   // Names of classes need more room than digits.
+  if (labels.join("") !== "0123456789") {
+    document.querySelector("h1").textContent = "A neural network reads your drawing";
+  }
   $("bars").classList.toggle("names", labels.some((label) => label.length > 2));
   if (body.rows.length !== labels.length) body.replaceChildren(...labels.map(barRow));
   [...body.rows].forEach((row, place) => {
@@ -143,7 +146,7 @@ function barRow(label) {
 
 function showAgreement(found, seen) {
   const digits = found.models.map(({ prediction }) => prediction.label ?? found.labels[prediction.digit] ?? "no digit");
-  let text = "Probability of each digit";
+  let text = "Probability of each class";
   if (seen && found.agree) {
     const most = found.largest_difference;
     const near = most < 0.0005 ? "the same probabilities" : `probabilities within ${percent(most)}`;
