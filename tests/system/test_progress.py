@@ -161,7 +161,10 @@ def test_many_pictures_get_a_bar_and_warnings_stay_whole(tmp_path: Path) -> None
     assert shown_at_the_end(on_terminal(COMMAND, "predict", *few)) == [model, ""]
 
 
-@pytest.mark.parametrize("options", [["--data", "synthetic"], ["--data", "paper"]])
+@pytest.mark.parametrize(
+    "options",
+    [["--data", "synthetic"], pytest.param(["--data", "paper"], marks=pytest.mark.slow)],
+)
 def test_evaluate_shows_a_bar_unless_quiet(options: list[str]) -> None:
     command = (COMMAND, "evaluate", *options, "--limit", "30")
     received = on_terminal(*command)

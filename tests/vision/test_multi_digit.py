@@ -37,6 +37,7 @@ def test_many_gives_boxes_of_the_original_and_lines_from_the_top(
         assert y < top < bottom < y + 190
 
 
+@pytest.mark.slow
 def test_neighbours_are_seen_on_postcodes_and_not_beside_a_single_digit(
     digit: np.ndarray, classifier: Classifier
 ) -> None:
