@@ -84,6 +84,7 @@ def model_card(manifest: Manifest, *, name: str, keras: bool) -> str:
 
 
 def _metadata(manifest: Manifest, name: str, *, keras: bool) -> dict[str, Any]:
+    recipe = manifest.get("training", {}).get("recipe", {})
     identifier, title, split = _data(manifest["evaluation"]["data"])
     trained_on = _trained_on(manifest)
     metrics = [
@@ -97,8 +98,8 @@ def _metadata(manifest: Manifest, name: str, *, keras: bool) -> dict[str, Any]:
     }
     formats = dict.fromkeys(entry["format"] for entry in manifest["artifacts"])
     return {
-        # Of a model that came from elsewhere nobody here knows the licence.
-        "license": "mit" if "recipe" in manifest.get("training", {}) else "unknown",
+        # Of a model or images that came from elsewhere nobody here knows the licence.
+        "license": "unknown" if recipe.get("data", "own") == "own" else "mit",
         "library_name": "edge-mnist",
         "pipeline_tag": "image-classification",
         "tags": ["edge-mnist", *formats, *(["keras"] if keras else [])],
