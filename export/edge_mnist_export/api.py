@@ -194,7 +194,8 @@ def export(
     labels = None if labels is None else _checked_labels(labels)
     hub = None if hf is None else arguments.path("hf", hf)
     with _found(model) as source_model:
-        source_model = replace(source_model, labels=_labels(labels, source_model))
+        if labels:
+            source_model = replace(source_model, labels=labels)
         if input_range:
             source_model = replace(source_model, scaling=Scaling.between(*input_range))
         folder = (
@@ -298,22 +299,20 @@ def _checked_labels(value: Any) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
-def _labels(labels: Sequence[str] | None, source_model: SourceModel) -> tuple[str, ...] | None:
-    return source_model.labels if labels is None else tuple(labels)
-
-
 def _data(data: Data | None, model: Any, source_model: SourceModel) -> Source:
     from edge_mnist import datasets
 
-    if data is None and isinstance(model, Run) and model.source:
+    if data is not None:
+        return datasets.find(data, own=True)
+    if isinstance(model, Run) and model.source:
         return model.source
-    if data is None and source_model.data == "own":
+    if source_model.data == "own":
         raise DataError(
             f"Expected the data that {source_model.path} was trained on, got a run whose data was "
             f"in memory or is gone; give it with --data.",
             code="data-run",
         )
-    return datasets.find(data or source_model.data or "auto", own=True)
+    return datasets.find(source_model.data or "auto", own=True)
 
 
 def _target(name: str) -> Target:
