@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import GateError, ModelError
+from ..errors import GateError
 from .options import (
     backend_option,
     find_model,
@@ -145,18 +145,10 @@ def _evaluations(
     pairs: Sequence[tuple[Artifact, Runtime]], split: Split, progress: Progress
 ) -> list[Evaluation]:
     """Evaluate every pair, and warn of those that cannot be loaded; raise if none can."""
-    from ..evaluation import evaluate
+    from ..evaluation.accuracy import evaluate_all
 
-    results, failures = [], []
     with progress.bar("Evaluating") as show:
-        for number, (artifact, runtime) in enumerate(pairs):
-            show(number / len(pairs), f"{artifact.name} on {runtime.backend}")
-            try:
-                results.append(evaluate(artifact, runtime, split))
-            except ModelError as error:
-                failures.append(error)
-    if not results:
-        raise failures[0]
+        results, failures = evaluate_all(pairs, split, show)
     for failure in failures:
         click.echo(f"edge-mnist: warning: {failure}", err=True)
     return results

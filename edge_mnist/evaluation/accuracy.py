@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..datasets import Split
+    from ..system.progress import Show
 
 # Images that are resized at once: a model of another size may take large ones.
 _CHUNK = 500
@@ -147,3 +148,25 @@ def confusion_matrix(
     cells = labels.astype(np.intp) * classes + digits.astype(np.intp)
     counts = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
     return counts.astype(np.int64)
+
+
+def evaluate_all(
+    pairs: Sequence[tuple[Artifact, Runtime]], split: Split, show: Show
+) -> tuple[list[Evaluation], list[ModelError]]:
+    """Return the results of all pairs, and the errors of those that cannot be run.
+
+    `show` takes the fraction that is done, in [0, 1], and the current step.
+
+    Raises:
+        ModelError: none can be run.
+    """
+    results, failures = [], []
+    for number, (artifact, runtime) in enumerate(pairs):
+        show(number / len(pairs), f"{artifact.name} on {runtime.backend}")
+        try:
+            results.append(evaluate(artifact, runtime, split))
+        except ModelError as error:
+            failures.append(error)
+    if not results:
+        raise failures[0]
+    return results, failures

@@ -17,7 +17,8 @@ from ..bundle import Artifact
 from ..classifier import Classifier
 from ..datasets import Split
 from ..errors import ModelError
-from ..evaluation import Evaluation, evaluate
+from ..evaluation import Evaluation
+from ..evaluation.accuracy import evaluate_all
 from ..evaluation.calibration import Bin, accuracy_interval, reliability
 from ..evaluation.foreign_scaling import settle_scalings
 from .inspect import inspect
@@ -127,15 +128,7 @@ def _evaluate(
     jobs: Sequence[tuple[Artifact, Runtime]], split: Split, show: Show
 ) -> tuple[list[Evaluation], list[str]]:
     """Return the results, and a sentence for each file that cannot be run; raise if none can."""
-    results, failures = [], []
-    for number, (artifact, runtime) in enumerate(jobs):
-        show(number / len(jobs), f"evaluate {artifact.name} on {runtime.backend}")
-        try:
-            results.append(evaluate(artifact, runtime, split))
-        except ModelError as error:
-            failures.append(error)
-    if not results:
-        raise failures[0]
+    results, failures = evaluate_all(jobs, split, lambda done, step: show(done, f"evaluate {step}"))
     return results, [f"Not evaluated: {failure}" for failure in failures]
 
 
