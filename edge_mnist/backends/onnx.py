@@ -12,7 +12,7 @@ from onnxruntime import OrtValue
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ..errors import ModelError
-from .onnx_file import has_external_data, quantization
+from ..model_files.onnx_file import has_external_data, quantization
 from .session import NotSupportedError, Tensor, check_one_input, choose_output, first_line
 
 if TYPE_CHECKING:

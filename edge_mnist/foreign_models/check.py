@@ -11,7 +11,7 @@ from pathlib import Path
 from ..backends import Runtime
 from ..errors import ModelError
 from . import onnx_check, sandbox, tflite_check
-from .malformed import Malformed
+from ..model_files.malformed import Malformed
 
 _FORMAT_NAMES = {"tflite": "TFLite", "onnx": "ONNX"}
 

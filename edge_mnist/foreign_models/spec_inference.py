@@ -167,7 +167,7 @@ def labels_of(content: bytes, format: str) -> tuple[str, ...]:
     if format == "tflite":
         from .tflite_labels import labels
     else:
-        from ..backends.onnx_file import labels
+        from ..model_files.onnx_file import labels
     return labels(content)
 
 

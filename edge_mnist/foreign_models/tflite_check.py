@@ -6,8 +6,8 @@ operator does not write over another's weights.
 
 from __future__ import annotations
 
-from .malformed import Malformed
-from .tflite_file import Graph, read
+from ..model_files.malformed import Malformed
+from ..model_files.tflite_file import Graph, read
 from .tflite_operators import check_transposed_convolution, is_known_safe
 
 

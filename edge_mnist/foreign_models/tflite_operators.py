@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from .malformed import Malformed
-from .tflite_file import Operator, Tensor
+from ..model_files.malformed import Malformed
+from ..model_files.tflite_file import Operator, Tensor
 
 Tensors = tuple[Tensor, ...]
 Rule = Callable[[Operator, Tensors, Tensor], bool]

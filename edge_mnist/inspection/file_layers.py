@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..bundle import Artifact
 from ..errors import ModelError
-from ..foreign_models.malformed import Malformed
+from ..model_files.malformed import Malformed
 from . import onnx_layers, tflite_layers
 from .layer import Layer
 

@@ -1,6 +1,6 @@
 """The bytes of a `.tflite` file in; its layers, and its first layers as a file of their own, out.
 
-The field numbers are those of TensorFlow's schema.fbs, as in `foreign_models.tflite_file`.
+The field numbers are those of TensorFlow's schema.fbs, as in `model_files.tflite_file`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..foreign_models.flatbuffer import root
-from ..foreign_models.malformed import Malformed
-from ..foreign_models.tflite_file import Graph, Operator, Tensor, read
+from ..model_files.flatbuffer import root
+from ..model_files.malformed import Malformed
+from ..model_files.tflite_file import Graph, Operator, Tensor, read
 from .layer import Layer, Values
-from .operator_names import tflite_name, word
+from ..model_files.operator_names import tflite_name, word
 
 # TensorType, by its number.
 _TYPES = (

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from .. import backends
 from ..backends.session import InspectableSession
 from ..classifier import Classifier
-from ..foreign_models.malformed import Malformed
-from ..foreign_models.tflite_file import Tensor, read
+from ..model_files.malformed import Malformed
+from ..model_files.tflite_file import Tensor, read
 
 # BuiltinOperator's numbers of the layers that are shown.
 _KINDS = {3: "convolution", 4: "depthwise convolution", 9: "dense"}

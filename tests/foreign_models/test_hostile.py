@@ -22,8 +22,8 @@ from PIL import Image
 
 from edge_mnist import BundleError, Classifier, ImageError, backends
 from edge_mnist.foreign_models import check, sandbox, tflite_check
-from edge_mnist.foreign_models.flatbuffer import root
-from edge_mnist.foreign_models.malformed import Malformed
+from edge_mnist.model_files.flatbuffer import root
+from edge_mnist.model_files.malformed import Malformed
 from tests.conftest import REPOSITORY, WHOLE
 from tests.errors import error_line, raises
 from tests.foreign_models.hostile import campaign

@@ -10,7 +10,7 @@ import pytest
 
 from edge_mnist import Classifier
 from edge_mnist.foreign_models import onnx_check
-from edge_mnist.foreign_models.malformed import Malformed, TooLarge
+from edge_mnist.model_files.malformed import Malformed, TooLarge
 from tests.conftest import WHOLE
 from tests.errors import raises
 from tests.foreign_models.mutation import varint

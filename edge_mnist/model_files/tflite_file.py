@@ -31,6 +31,7 @@ class Tensor:
     Attributes:
         index: its position among the tensors of its graph.
         type: TensorType's number.
+        start: where its values begin in the file.
         size_bytes: the bytes of its values in the file; 0 if the file holds none.
         variable: whether it keeps its values from one run to the next.
         dimension: the axis along which several scales apply.
@@ -40,6 +41,7 @@ class Tensor:
     index: int
     shape: tuple[int, ...]
     type: int
+    start: int
     size_bytes: int
     variable: bool
     scales: tuple[float, ...]
@@ -188,6 +190,7 @@ class _Reader:
             index,
             shape,
             kind,
+            start,
             size,
             bool(table.number(5, "B")),
             *self._quantization(table.table(4)),
