@@ -22,12 +22,18 @@ class Runtime(NamedTuple):
         module: the module to import.
         distribution: the package on PyPI.
         format: the file format it runs, "tflite" or "onnx".
+        int8_only: whether it runs only full int8 files.
     """
 
     backend: str
     module: str
     distribution: str
     format: str
+    int8_only: bool = False
+
+    def runs(self, format: str, precision: str) -> bool:
+        """Return whether it runs files of this format and precision, "unknown" among them."""
+        return self.format == format and (not self.int8_only or precision in ("int8", "unknown"))
 
     @property
     def installed(self) -> bool:
@@ -68,13 +74,14 @@ class Runtime(NamedTuple):
             return "?"  # for example onnxruntime-gpu
 
 
-# In order of preference where several can run a file.
+# In order of preference where several can run a file. numpy is always there, and the slowest.
 RUNTIMES = {
     runtime.backend: runtime
     for runtime in (
         Runtime("litert", "ai_edge_litert", "ai-edge-litert", "tflite"),
         Runtime("tflite", "tflite_runtime", "tflite-runtime", "tflite"),
         Runtime("onnx", "onnxruntime", "onnxruntime", "onnx"),
+        Runtime("numpy", "numpy", "numpy", "tflite", int8_only=True),
     )
 }
 
@@ -100,18 +107,19 @@ def get(backend: str) -> Runtime:
     return runtime
 
 
-def installed(format: str | None = None) -> list[Runtime]:
+def installed(format: str | None = None, precision: str = "unknown") -> list[Runtime]:
     """Return the usable runtimes, the preferred one first.
 
     tflite-runtime is left out under numpy 2, where it cannot be imported.
 
     Args:
         format: only runtimes of this format, "tflite" or "onnx"; None for all.
+        precision: only runtimes of this precision; "unknown" for all.
     """
     return [
         runtime
         for runtime in RUNTIMES.values()
-        if format in (None, runtime.format)
+        if (format is None or runtime.runs(format, precision))
         and runtime.installed
         and not (runtime.backend == "tflite" and _numpy_major() >= 2)
     ]
@@ -187,6 +195,10 @@ def _remedy(runtime: Runtime, error: NotSupportedError) -> str:
         return "give the file that went into the Edge TPU compiler."
     if error.custom:
         return "no release has that: export the model again without it"
+    if runtime.int8_only:
+        usable = [other for other in (RUNTIMES["litert"], RUNTIMES["tflite"]) if not other.no_wheel]
+        again = "export it again with: edge-mnist export --int8"
+        return f"install a runtime with: {usable[0].install}" if usable else again
     again = f"edge-mnist export --target raspberry-pi-{64 if _is_64_bit() else 32}"
     if runtime.backend != "tflite":
         upgrade = f"pip install --upgrade {runtime.distribution}"

@@ -16,7 +16,7 @@ def choose(
 
     Args:
         artifacts: files of one bundle, or one file.
-        backend: "litert", "tflite" or "onnx"; None for any.
+        backend: "litert", "tflite", "onnx" or "numpy"; None for any, numpy last.
         precision: "int8", "dynamic", "float16" or "float32"; None for any.
 
     Raises:
@@ -30,11 +30,15 @@ def choose(
         raise ModelError(
             f"Expected a {precision} file in the bundle, got only {has}.", code="model-precision"
         )
-    for artifact in sorted(wanted, key=_preference):
-        for runtime in runtimes:
-            if runtime.format == artifact.format:
-                return artifact, runtime
-    raise _no_runtime(sorted({a.format for a in wanted}), get(backend) if backend else None)
+    fit = [
+        (artifact, runtime)
+        for artifact in sorted(wanted, key=_preference)
+        for runtime in runtimes
+        if runtime.runs(artifact.format, artifact.precision)
+    ]
+    if fit:
+        return min(fit, key=lambda pair: pair[1].int8_only)
+    raise _no_runtime(wanted, get(backend) if backend else None)
 
 
 def pairs(artifacts: Sequence[Artifact], backend: str | None) -> Iterator[tuple[Artifact, Runtime]]:
@@ -45,7 +49,7 @@ def pairs(artifacts: Sequence[Artifact], backend: str | None) -> Iterator[tuple[
     """
     choose(artifacts, backend=backend)
     for artifact in artifacts:
-        for runtime in installed(artifact.format):
+        for runtime in installed(artifact.format, artifact.precision):
             if backend in (None, runtime.backend):
                 yield artifact, runtime
 
@@ -55,15 +59,25 @@ def _preference(artifact: Artifact) -> int:
     return PRECISIONS.index(artifact.precision) if known else len(PRECISIONS)
 
 
-def _no_runtime(formats: Sequence[str], wanted: Runtime | None) -> BackendError | ModelError:
+def _no_runtime(
+    artifacts: Sequence[Artifact], wanted: Runtime | None
+) -> BackendError | ModelError:
+    formats = sorted({artifact.format for artifact in artifacts})
     listed = ", .".join(formats)
+    if wanted and wanted.int8_only and wanted.format in formats:
+        return ModelError(
+            f"Expected an int8 file for backend {wanted.backend!r}, got only "
+            f"{', '.join(sorted({a.precision for a in artifacts}))}; choose another backend or "
+            f"export with --int8.",
+            code="model-precision",
+        )
     if wanted:
         return ModelError(
             f"Expected a .{wanted.format} file for backend {wanted.backend!r}, got only "
             f".{listed}; choose another backend or export that format.",
             code="model-format",
         )
-    fit = [runtime for runtime in RUNTIMES.values() if runtime.format in formats]
+    fit = [r for r in RUNTIMES.values() if r.format in formats and not r.int8_only]
     install = " or: ".join(runtime.install for runtime in fit if not runtime.no_wheel)
     return BackendError(
         f"Expected a runtime for .{listed} files, got none installed; "

@@ -34,7 +34,7 @@ class Classifier(LoadedModel):
     Args:
         model: a bundle folder, a `.tflite` or an `.onnx` file; "edge" or "nano" for a bundle that
             ships with the package; None for "edge".
-        backend: "litert", "tflite" or "onnx"; None for the best one installed.
+        backend: "litert", "tflite", "onnx" or "numpy"; None for the best one installed.
         precision: "int8", "dynamic", "float16" or "float32"; None for the best in the bundle.
         threads: threads that the runtime may use.
         scale: for a foreign file, a pixel in [0, 255] becomes `(pixel * scale - mean) / std`.

@@ -29,7 +29,7 @@ class LoadedModel:
 
     Attributes:
         artifact: the model file.
-        backend: the runtime's name, "litert", "tflite" or "onnx".
+        backend: the runtime's name, "litert", "tflite", "onnx" or "numpy".
         session: the runtime's session.
         spec: what the model takes and answers.
         scaling_from: where the scaling of pixels comes from: "manifest", "given" by the caller,

@@ -112,6 +112,7 @@ def _evaluate_files(
     from ..bundle.provenance import model_json
     from ..classifier import Classifier
     from ..evaluation.foreign_scaling import settle_scalings
+    from ..evaluation.output_bytes import compare_outputs, not_as_recorded
     from ..evaluation.text_report import evaluation_json, evaluation_text
 
     source = datasets.find(data, splits=("test",), own=True)
@@ -121,9 +122,16 @@ def _evaluate_files(
     results = _evaluations(every, split, progress)
     preferred = (best[0].path, best[1].backend)
     shown = next((r for r in results if (r.artifact.path, r.backend) == preferred), results[0])
+    outputs = compare_outputs(results, artifacts, split)
+    for line in not_as_recorded(outputs, len(split.images)):
+        click.echo(f"edge-mnist: warning: {line}", err=True)
     origin = model_json(artifacts)
-    document = evaluation_json(split.name, results, scalings=scalings, model=origin)
-    return document, evaluation_text(split.name, results, shown=shown, scalings=scalings)
+    document = evaluation_json(
+        split.name, results, scalings=scalings, outputs=outputs, model=origin
+    )
+    return document, evaluation_text(
+        split.name, results, shown=shown, scalings=scalings, outputs=outputs
+    )
 
 
 def _check_accuracies(document: Mapping[str, Any], min_accuracy: float) -> None:

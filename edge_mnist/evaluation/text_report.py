@@ -8,12 +8,22 @@ from typing import Any
 from ..system.text_table import percent, table
 from .accuracy import Evaluation
 from .foreign_scaling import ForeignScaling
+from .output_bytes import Outputs
+
+# By file name and runtime, from `compare_outputs`.
+Compared = Mapping[tuple[str, str], Outputs]
 
 
-def accuracy_table(results: Sequence[Evaluation]) -> str:
+def accuracy_table(results: Sequence[Evaluation], outputs: Compared) -> str:
     """Return one row for each file and runtime."""
+    header = ("file", "backend", "accuracy", "errors")
     rows = [[r.artifact.name, r.backend, percent(r.accuracy), str(r.errors)] for r in results]
-    return table(("file", "backend", "accuracy", "errors"), rows)
+    if not outputs:
+        return table(header, rows)
+    for row in rows:
+        found = outputs.get((row[0], row[1]))
+        row.append("–" if found is None else found.text)
+    return table((*header, "outputs"), rows)
 
 
 def confusion_table(result: Evaluation) -> str:
@@ -28,6 +38,7 @@ def evaluation_text(
     *,
     shown: Evaluation,
     scalings: Sequence[ForeignScaling] = (),
+    outputs: Compared | None = None,
 ) -> str:
     """Return the accuracy of every file, and the confusion matrix of one.
 
@@ -36,9 +47,10 @@ def evaluation_text(
         results: one evaluation for each file and runtime.
         shown: the evaluation whose confusion matrix is shown.
         scalings: how the scalings of foreign files are known.
+        outputs: how the outputs of int8 files compare with the written arithmetic.
     """
     parts = [f"{data}, {results[0].images:,} images", *(scaling.text for scaling in scalings)]
-    parts.append(accuracy_table(results))
+    parts.append(accuracy_table(results, outputs or {}))
     parts.append(
         f"Confusion of {shown.artifact.name} on {shown.backend} on {data}\n"
         f"(rows: the true label; columns: the label read)"
@@ -52,10 +64,12 @@ def evaluation_json(
     results: Sequence[Evaluation],
     *,
     scalings: Sequence[ForeignScaling],
+    outputs: Compared,
     model: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the document of `evaluate --json`; `model` as `provenance.model_json` returns it."""
     inputs = {scaling.artifact.path: {"input": scaling.document} for scaling in scalings}
+    compared = {key: {"outputs": found.document} for key, found in outputs.items()}
     return {
         "data": data,
         "images": results[0].images,
@@ -67,6 +81,7 @@ def evaluation_json(
                 "accuracy": result.accuracy,
                 "errors": result.errors,
                 **inputs.get(result.artifact.path, {}),
+                **compared.get((result.artifact.name, result.backend), {}),
             }
             for result in results
         ],

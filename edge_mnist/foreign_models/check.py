@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..backends import Runtime
 from ..errors import ModelError
-from . import onnx_check, sandbox, tflite_check
 from ..model_files.malformed import Malformed
+from . import onnx_check, sandbox, tflite_check
 
 _FORMAT_NAMES = {"tflite": "TFLite", "onnx": "ONNX"}
 

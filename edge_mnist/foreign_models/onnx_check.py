@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path, PureWindowsPath
 
-from ..model_files.protobuf import as_bytes, fields, integers, text
 from ..model_files.malformed import MOST_BYTES, Malformed, TooLarge
+from ..model_files.protobuf import as_bytes, fields, integers, text
 
 # Bounds the time of these checks: each node takes about 10 µs.
 _MOST_NODES = 20_000

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from .. import errors
 from ..bundle import sha256
-from . import probe
 from ..model_files.malformed import Malformed
+from . import probe
 
 # glibc fills memory with a pattern when it hands it out and takes it back, keeps no cache of small
 # blocks that would escape this, and returns none to the system. A read past the end then finds no

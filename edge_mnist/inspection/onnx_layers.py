@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from ..model_files.onnx_file import Node, read_graph
+from ..model_files.operator_names import printable, word
 from ..model_files.protobuf import as_bytes, encode, fields, integers, text
 from .layer import Layer, Values
-from ..model_files.operator_names import printable, word
 
 # TensorProto.DataType, by its number.
 _TYPES = (

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..model_files.flatbuffer import root
 from ..model_files.malformed import Malformed
+from ..model_files.operator_names import tflite_name, word
 from ..model_files.tflite_file import Graph, Operator, Tensor, read
 from .layer import Layer, Values
-from ..model_files.operator_names import tflite_name, word
 
 # TensorType, by its number.
 _TYPES = (

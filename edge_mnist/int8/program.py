@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class Program:
 
     def _do(self, function: Callable[..., object], *arguments: Any, **options: Any) -> None:
         """Append a call to the program."""
-        self._steps.append(lambda: function(*arguments, **options))
+        self._steps.append(partial(function, *arguments, **options))
 
     def _load(self, value: Value) -> None:
         image = self._new(self._graph.input)
@@ -325,7 +326,8 @@ def _counts(op: Pool) -> Array:
         starts -= op.window.padding[axis]
         ends = np.minimum(starts + op.window.size[axis], op.input_shape[axis])
         inside.append(ends - np.maximum(starts, 0))
-    return (inside[0][:, np.newaxis] * inside[1])[:, :, np.newaxis]
+    counts: Array = inside[0][:, np.newaxis, np.newaxis] * inside[1][:, np.newaxis]
+    return counts
 
 
 def _padded_values(graph: Graph) -> dict[int, tuple[Shape, Window, Shape]]:

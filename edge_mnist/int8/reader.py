@@ -322,7 +322,8 @@ def _table(function: Callable[[float], float], values: Tensor, output: Tensor) -
     results = [function(scale * int(value)) / out_scale for value in inputs]
     low, high = _LIMITS[output.type]
     rounded = np.rint(np.array(results, np.float32)) + output.zero_points[0]
-    return np.clip(rounded, low, high).astype(np.int64).astype(np.uint8)
+    bytes: NDArray[np.uint8] = np.clip(rounded, low, high).astype(np.int64).astype(np.uint8)
+    return bytes
 
 
 def _shape(tensor: Tensor) -> Shape:

@@ -12,11 +12,11 @@ import pytest
 
 from edge_mnist import Classifier, ModelError
 from edge_mnist.foreign_models import tflite_check
+from edge_mnist.foreign_models.tflite_labels import labels
+from edge_mnist.foreign_models.tflite_operators import check_transposed_convolution, is_known_safe
 from edge_mnist.model_files.flatbuffer import Table, root
 from edge_mnist.model_files.malformed import Malformed, TooLarge
 from edge_mnist.model_files.tflite_file import Operator, Tensor, read
-from edge_mnist.foreign_models.tflite_labels import labels
-from edge_mnist.foreign_models.tflite_operators import check_transposed_convolution, is_known_safe
 from tests.conftest import WHOLE
 
 FLOAT = (WHOLE / "model-float32.tflite").read_bytes()
