@@ -31,8 +31,12 @@ class Runtime(NamedTuple):
     format: str
     int8_only: bool = False
 
-    def runs(self, format: str, precision: str) -> bool:
-        """Return whether it runs files of this format and precision, "unknown" among them."""
+    def runs(self, format: str, precision: str = "unknown") -> bool:
+        """Return whether it runs files of this format and precision for sure."""
+        return self.format == format and (not self.int8_only or precision == "int8")
+
+    def may_run(self, format: str, precision: str) -> bool:
+        """Return whether it is worth a try: a file of unknown precision may be full int8."""
         return self.format == format and (not self.int8_only or precision in ("int8", "unknown"))
 
     @property
@@ -114,7 +118,7 @@ def installed(format: str | None = None, precision: str = "unknown") -> list[Run
 
     Args:
         format: only runtimes of this format, "tflite" or "onnx"; None for all.
-        precision: only runtimes of this precision; "unknown" for all.
+        precision: of the files; a runtime of int8 files alone is left out for another one.
     """
     return [
         runtime

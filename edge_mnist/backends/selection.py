@@ -34,7 +34,7 @@ def choose(
         (artifact, runtime)
         for artifact in sorted(wanted, key=_preference)
         for runtime in runtimes
-        if runtime.runs(artifact.format, artifact.precision)
+        if runtime.may_run(artifact.format, artifact.precision)
     ]
     if fit:
         return min(fit, key=lambda pair: pair[1].int8_only)
@@ -49,9 +49,11 @@ def pairs(artifacts: Sequence[Artifact], backend: str | None) -> Iterator[tuple[
     """
     choose(artifacts, backend=backend)
     for artifact in artifacts:
-        for runtime in installed(artifact.format, artifact.precision):
-            if backend in (None, runtime.backend):
-                yield artifact, runtime
+        format, precision = artifact.format, artifact.precision
+        if backend is None:
+            yield from ((artifact, runtime) for runtime in installed(format, precision))
+        elif get(backend).may_run(format, precision):
+            yield artifact, get(backend)
 
 
 def _preference(artifact: Artifact) -> int:
@@ -59,9 +61,7 @@ def _preference(artifact: Artifact) -> int:
     return PRECISIONS.index(artifact.precision) if known else len(PRECISIONS)
 
 
-def _no_runtime(
-    artifacts: Sequence[Artifact], wanted: Runtime | None
-) -> BackendError | ModelError:
+def _no_runtime(artifacts: Sequence[Artifact], wanted: Runtime | None) -> BackendError | ModelError:
     formats = sorted({artifact.format for artifact in artifacts})
     listed = ", .".join(formats)
     if wanted and wanted.int8_only and wanted.format in formats:

@@ -70,9 +70,9 @@ def _measure_group(jobs: Sequence[Job], number: int, plan: Plan, show: Progress)
         for index, measurement in enumerate(measurements):
             show(0.1 * index / len(jobs), f"load {measurement.job.name}")
             with _keeping_error(measurement):
-                worker = stack.enter_context(
-                    contextlib.closing(WorkerProcess(measurement.job.name))
-                )
+                job = measurement.job
+                process = WorkerProcess(job.name, threads=job.threads)
+                worker = stack.enter_context(contextlib.closing(process))
                 measurement.loaded = worker.ask(_load_request(measurement.job))
                 running.append((measurement, worker))
         for index, (measurement, worker) in enumerate(running):

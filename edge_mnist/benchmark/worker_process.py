@@ -32,7 +32,7 @@ class WorkerProcess:
         ModelError: the process cannot be started.
     """
 
-    def __init__(self, name: str, module: str = worker.__name__) -> None:
+    def __init__(self, name: str, module: str = worker.__name__, *, threads: int = 1) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         try:
             self._process = subprocess.Popen(
@@ -46,6 +46,8 @@ class WorkerProcess:
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
+                    # For the backend numpy; the other runtimes are told when they load.
+                    "OPENBLAS_NUM_THREADS": str(threads),
                 },
             )
         except OSError as error:

@@ -14,7 +14,7 @@ from .output_bytes import Outputs
 Compared = Mapping[tuple[str, str], Outputs]
 
 
-def accuracy_table(results: Sequence[Evaluation], outputs: Compared) -> str:
+def accuracy_table(results: Sequence[Evaluation], outputs: Compared | None = None) -> str:
     """Return one row for each file and runtime."""
     header = ("file", "backend", "accuracy", "errors")
     rows = [[r.artifact.name, r.backend, percent(r.accuracy), str(r.errors)] for r in results]
@@ -50,7 +50,7 @@ def evaluation_text(
         outputs: how the outputs of int8 files compare with the written arithmetic.
     """
     parts = [f"{data}, {results[0].images:,} images", *(scaling.text for scaling in scalings)]
-    parts.append(accuracy_table(results, outputs or {}))
+    parts.append(accuracy_table(results, outputs))
     parts.append(
         f"Confusion of {shown.artifact.name} on {shown.backend} on {data}\n"
         f"(rows: the true label; columns: the label read)"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_mnist.bundle import Bundle, read_bundle
+from edge_mnist.bundle import MANIFEST, MODELS, Bundle, find_artifacts, read_bundle
 from edge_mnist.bundle.model_spec import Scaling
 from edge_mnist.errors import DataError, GateError, ModelError
 from edge_mnist.system.files import check_free
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from .conversion.source_model import SourceModel
 
     Data = str | Path | Mapping[str, NDArray[Any]]
+
+# Programs need no runtime; they are made of the int8 .tflite file.
+_PROGRAMS = ("c", "html")
+FORMATS = ("tflite", "onnx", *_PROGRAMS)
 
 
 def train(
@@ -156,7 +160,10 @@ def export(
         int8: a file of integers only, also at input and output.
         float16: a file of float16 weights.
         dynamic: a file of int8 weights and float activations.
-        formats: "tflite", "onnx" or both; None for all that the target loads.
+        formats: any of "tflite", "onnx", "c" and "html"; None for "tflite" and "onnx", if the
+            target loads them. "c" is C99 for a microcontroller, "html" one page; both are made of
+            an int8 `.tflite` file, which comes with them. For these two `model` may also be a
+            bundle.
         batch: a fixed batch for the .onnx files; None for an open one.
         target: the kind of device that has to load every file: "generic", "raspberry-pi-64" or
             "raspberry-pi-32".
@@ -193,6 +200,15 @@ def export(
     input_range = None if input_range is None else _checked_range(input_range)
     labels = None if labels is None else _checked_labels(labels)
     hub = None if hf is None else arguments.path("hf", hf)
+    formats, programs = _split_formats(formats)
+    if programs and not formats and _is_bundle(model):
+        bundle = _programs_of_bundle(str(model), programs, data=data, out=out, progress=progress)
+        if hub:
+            hub_folder.write(Path(bundle.folder), hub)
+        return bundle
+    if programs and not (int8 and "tflite" in formats):
+        progress.line(f"--format {','.join(programs)} needs the int8 .tflite file: exporting it")
+        wanted["int8"], formats = True, (*formats, *({"tflite"} - set(formats)))
     with _found(model) as source_model:
         if labels:
             source_model = replace(source_model, labels=labels)
@@ -207,6 +223,7 @@ def export(
         options = pipeline.ExportOptions(
             formats=_formats(formats, _target(target), batch, progress),
             precisions=tuple(name for name, asked in wanted.items() if asked),
+            programs=programs,
             batch=batch,
             target=_target(target),
             gate=Gate(max_drop, min_agreement),
@@ -221,7 +238,7 @@ def export(
             "int8": int8,
             "fp16": float16,
             "dynamic": dynamic,
-            "format": ",".join(options.formats),
+            "format": ",".join((*options.formats, *programs)),
             "batch": batch,
             "target": target,
             "max-drop": max_drop,
@@ -247,6 +264,47 @@ def export(
             # A user's own model file stays private.
             keras = source_model.path if source_model.weights_sha256 else None
             hub_folder.write(folder, hub, keras=keras)
+    return read_bundle(folder)
+
+
+def _split_formats(formats: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the formats of models, and those of programs; the first are empty if not given."""
+    if formats is None:
+        return (), ()
+    asked = arguments.items("formats", formats, f"a list of {', '.join(FORMATS)}")
+    names = tuple(arguments.choice("formats", name, FORMATS) for name in asked)
+    return (
+        tuple(name for name in names if name not in _PROGRAMS),
+        tuple(name for name in _PROGRAMS if name in names),
+    )
+
+
+def _is_bundle(model: Any) -> bool:
+    """Return whether a model is a bundle's folder, a shipped bundle's name or a `.tflite` file."""
+    if not isinstance(model, str | Path):
+        return False
+    path = Path(model)
+    if path.is_dir():
+        return (path / MANIFEST).is_file()
+    return path.suffix == ".tflite" or (str(model) in MODELS and not path.exists())
+
+
+def _programs_of_bundle(
+    model: str, programs: tuple[str, ...], *, data: Data | None, out: Any, progress: Progress
+) -> Bundle:
+    """Write the programs of a bundle's int8 file as a new bundle; without TensorFlow."""
+    from edge_mnist import datasets
+
+    from .bundles import programs as program_files
+
+    default = f"{Path(model).stem}-{'-'.join(programs)}"
+    folder = arguments.path("out", default if out is None else out)
+    check_free(folder)  # Before MNIST is downloaded.
+    artifact = program_files.int8_artifact(find_artifacts(model))
+    assert artifact.spec is not None
+    known = data is not None or artifact.spec.digits
+    source = datasets.find(data or "auto", splits=("test",), own=True) if known else None
+    program_files.from_bundle(artifact, programs, folder, source=source, report=progress.line)
     return read_bundle(folder)
 
 
@@ -324,14 +382,11 @@ def _target(name: str) -> Target:
 
 
 def _formats(
-    formats: Sequence[str] | None, target: Target, batch: int | None, progress: Progress
+    formats: tuple[str, ...], target: Target, batch: int | None, progress: Progress
 ) -> tuple[str, ...]:
     """Return the formats asked for, or all that the target loads; report the others."""
-    if formats is not None:
-        asked = arguments.items("formats", formats, "a list of tflite, onnx or both")
-        formats = tuple(arguments.choice("formats", name, ("tflite", "onnx")) for name in asked)
     for format in {"tflite", "onnx"} - set(target.formats):
-        if formats and format in formats:
+        if format in formats:
             raise ModelError(
                 f"Expected a format that {target.name} can load ({', '.join(target.formats)}), "
                 f"got {format}, for which there is no runtime; leave it out of --format, or "

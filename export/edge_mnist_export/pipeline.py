@@ -19,8 +19,9 @@ from edge_mnist import datasets
 from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.datasets import Source, Split
 from edge_mnist.system.progress import Progress, Show
+from edge_mnist.system.text_table import percent
 
-from .bundles import bundle_writer
+from .bundles import bundle_writer, programs
 from .bundles.bundle_writer import BundleWriter
 from .conversion import source_model as source_models
 from .conversion import spec_inference
@@ -35,7 +36,7 @@ from .quantization import search
 from .quantization.calibration import check_pixels, representative
 from .quantization.search import Quantizer, Scheme
 from .runs import config
-from .verification import gate, parity, rejection_threshold
+from .verification import gate, int8_outputs, parity, rejection_threshold
 from .verification.gate import Gate, VerifiedFile
 from .verification.latency import slower_than_float
 from .verification.parity import Reference
@@ -52,6 +53,7 @@ class ExportOptions:
     Attributes:
         formats: tflite, onnx or both.
         precisions: float32 and any of float16, dynamic and int8.
+        programs: "c", "html" or both, which are made from the int8 `.tflite` file.
         batch: the batch of the ONNX files; None for an open one.
         target: the kind of device that has to load every file.
         gate: the limits that every file must keep.
@@ -59,6 +61,7 @@ class ExportOptions:
 
     formats: tuple[str, ...]
     precisions: tuple[str, ...]
+    programs: tuple[str, ...] = ()
     batch: int | None = None
     target: Target = TARGETS["generic"]
     gate: Gate = field(default_factory=Gate)
@@ -155,7 +158,9 @@ def export(
         for line in slower_than_float([file.artifact for file in passed]):
             progress.warn(line)
         threshold = choose_threshold(model, report=progress.line)
-        description = describe(model, reference, int8, threshold, options.target)
+        outputs = int8_outputs.record(passed, model.test, report=progress.line)
+        description = describe(model, reference, int8, threshold, options.target, outputs)
+        description |= add_programs(bundle, passed, model, threshold, options, progress)
         reasons = {name: [miss.reason for miss in misses] for name, misses in failed.items()}
         entries = [bundle_writer.verified_entry(file, options.batch) for file in passed]
         bundle.finish(description, entries, failed=reasons)
@@ -268,12 +273,35 @@ def choose_threshold(model: LoadedModel, *, report: Report) -> dict[str, Any] | 
     return threshold
 
 
+def add_programs(
+    bundle: BundleWriter,
+    files: Sequence[VerifiedFile],
+    model: LoadedModel,
+    threshold: Mapping[str, Any] | None,
+    options: ExportOptions,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Add the programs that need no runtime; return the manifest's field."""
+    int8 = [f for f in files if (f.artifact.format, f.artifact.precision) == ("tflite", "int8")]
+    if not options.programs or not int8:
+        return {}
+    spec = model.spec._replace(threshold=threshold["threshold"] if threshold else 0.0)
+    title = f"{model.source.name}, {percent(int8[0].accuracy)} on {model.test.name}"
+    images = programs.model_images(model.test.images, spec)
+    artifact = int8[0].artifact._replace(spec=spec)
+    entries = programs.add(
+        bundle, artifact, options.programs, images, title=title, report=progress.line
+    )
+    return {"programs": entries}
+
+
 def describe(
     model: LoadedModel,
     reference: Reference,
     int8: Int8Plan | None,
     threshold: Mapping[str, Any] | None,
     target: Target,
+    outputs: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the manifest's fields on the model, its training and its data, in their order."""
     spec = model.spec
@@ -294,6 +322,7 @@ def describe(
             "images": len(model.test.images),
             "sha256": model.test.sha256,
             "keras_accuracy": reference.accuracy,
+            **outputs,
         },
         **({"calibration": int8.manifest_entry} if int8 else {}),
         **({"refusal": threshold} if threshold else {}),

@@ -71,8 +71,22 @@ class BundleWriter:
             **({"failed": reasons} if reasons else {}),
             "tools": {"edge-mnist": __version__, **tools},
         }
-        text = json.dumps(document, indent=1) + "\n"
+        self.write(document)
+
+    def write(self, manifest: Mapping[str, Any]) -> None:
+        """Write manifest.json as it is."""
+        text = json.dumps(manifest, indent=1) + "\n"
         (self.folder / MANIFEST).write_text(text, encoding="utf-8")
+
+    def add_texts(self, folder: str, files: Mapping[str, str]) -> dict[str, str]:
+        """Write text files into a folder of the bundle; return their SHA-256 by relative path."""
+        hashes = {}
+        for name, text in files.items():
+            path, content = self.folder / folder / name, text.encode()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            hashes[name] = hashlib.sha256(content).hexdigest()
+        return hashes
 
 
 @contextlib.contextmanager

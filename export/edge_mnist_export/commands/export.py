@@ -17,7 +17,8 @@ from .options import PATH, config_option, hf_option, quiet_option
     short_help="Quantize and export a model as a verified bundle.",
     epilog="\b\nExamples:"
     "\n  edge-mnist export --int8"
-    "\n  edge-mnist export model.keras --data pictures.npz --int8 --out bundle",
+    "\n  edge-mnist export model.keras --data pictures.npz --int8 --out bundle"
+    "\n  edge-mnist export edge --format c,html --out edge-programs",
 )
 @click.argument("run", metavar="[RUN|MODEL]", required=False, type=PATH)
 @click.option("--int8", is_flag=True, help="Integers only, also input and output.")
@@ -27,7 +28,9 @@ from .options import PATH, config_option, hf_option, quiet_option
     "--format",
     "formats",
     callback=options.formats,
-    help="tflite, onnx or both.  [default: all that the target loads]",
+    help="Any of tflite, onnx, c and html, with commas. c is C99 for a microcontroller, html one "
+    "page; both are made of the int8 .tflite file.  [default: tflite and onnx, if the target loads "
+    "them]",
 )
 @click.option(
     "--batch",
@@ -88,6 +91,8 @@ def export(*, run: Path | None, hf: Path | None, **asked: Any) -> None:
     MODEL may be any Keras image classifier of a fixed size (.keras, .h5 or the folder of a
     SavedModel), with its --data. The device package runs every file on the whole test set before
     the bundle exists.
+
+    --format c and html also take a bundle, such as the shipped `edge` and `nano`, as MODEL.
     """
     bundle = api.export(run, hf=hf, show=click.echo, **asked)
     click.echo(f"\nWrote {bundle.folder}")

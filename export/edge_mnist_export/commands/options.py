@@ -12,6 +12,8 @@ import click
 
 from edge_mnist.bundle.model_spec import number
 
+from .. import api
+
 PATH = click.Path(path_type=Path)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 
@@ -80,12 +82,12 @@ hf_option = click.option(
 def formats(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[str, ...] | None:
-    """Parse "tflite,onnx"."""
+    """Parse "tflite,onnx,c,html"."""
     if value is None:
         return None
     names = tuple(part.strip() for part in value.split(","))
-    if not set(names) <= {"tflite", "onnx"} or len(set(names)) < len(names):
-        raise click.BadParameter(f"expected tflite, onnx or both, got {value!r}.")
+    if not set(names) <= set(api.FORMATS) or len(set(names)) < len(names):
+        raise click.BadParameter(f"expected any of {', '.join(api.FORMATS)}, got {value!r}.")
     return names
 
 
