@@ -76,7 +76,7 @@ def long_benchmark(tmp_path: Path) -> Any:
         # A shell starts a command in the background with Ctrl-C ignored, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    count = sum(len(backends.installed(a.format)) for a in find_artifacts(WHOLE))
+    count = sum(len(backends.installed(a.format, a.precision)) for a in find_artifacts(WHOLE))
     wait_for(lambda: len(workers(process.pid)) == count and take_turns(process.pid))
     yield process, workers(process.pid)
     process.kill()

@@ -18,7 +18,7 @@ from edge_mnist.datasets import synthetic
 from tests.conftest import WHOLE
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-INSTALLED = [runtime.backend for runtime in backends.installed()]
+INSTALLED = [runtime.backend for runtime in backends.installed() if not runtime.int8_only]
 TOOLS = {"litert": "litert", "tflite": "tflite", "onnx": "onnxruntime"}
 
 

@@ -26,6 +26,7 @@ FILES = [
     (backend, WHOLE / f"model-{precision}.{backends.RUNTIMES[backend].format}")
     for backend in BACKENDS
     for precision in ("int8", "float32")
+    if precision == "int8" or not backends.RUNTIMES[backend].int8_only
 ]
 
 

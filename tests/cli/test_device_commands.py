@@ -240,10 +240,11 @@ def test_evaluate_on_the_stand_in_names_it(cli: Cli) -> None:
     document = json.loads(done.stdout)
     assert (document["data"], document["images"]) == ("synthetic-test", 500)
     for row in document["results"]:
-        assert set(row) == {"file", "backend", "accuracy", "errors"}
+        assert set(row) == {"file", "backend", "accuracy", "errors", "outputs"}
+        assert row["outputs"]["differing_images"] == row["outputs"]["most_steps"] == 0
         assert row["accuracy"] == pytest.approx(1 - row["errors"] / 500)
     expected = sum(
-        len(backends.installed(file["format"]))
+        len(backends.installed(file["format"], file["precision"]))
         for file in json.loads((SHIPPED / "manifest.json").read_text())["artifacts"]
     )
     assert len(document["results"]) == expected
@@ -276,7 +277,7 @@ def test_benchmark_writes_the_documented_json(cli: Cli, tmp_path: Path) -> None:
     assert document["schema"] == 1
     assert document["environment"]["python"] == sys.version.split()[0]
     manifest = json.loads((WHOLE / "manifest.json").read_text())
-    jobs = sum(len(backends.installed(a["format"])) for a in manifest["artifacts"])
+    jobs = sum(len(backends.installed(a["format"], a["precision"])) for a in manifest["artifacts"])
     assert len(document["results"]) == 2 * jobs
     digest = hashlib.sha256((WHOLE / "manifest.json").read_bytes()).hexdigest()
     origin = {"bundle": str(WHOLE), "manifest_sha256": digest, "trained_on": "mnist-train"}
