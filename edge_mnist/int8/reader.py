@@ -45,7 +45,7 @@ _FUNCTIONS: dict[str, Callable[[float], float]] = {
     "RELU6": lambda x: min(max(x, 0.0), 6.0),
     "LOGISTIC": lambda x: 1 / (1 + math.exp(-x)),
     "TANH": math.tanh,
-    "ELU": lambda x: x if x > 0 else math.expm1(x),
+    "GELU": lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2,
     "HARD_SWISH": lambda x: x * min(max(x + 3, 0.0), 6.0) / 6,
 }
 
@@ -251,10 +251,7 @@ class _Reader:
 
     def mean(self, op: tflite_file.Operator, inputs: Sequence[Tensor], output: Tensor) -> None:
         values, axes = inputs
-        rank = len(values.shape)
-        reduced = {axis % rank for axis in axes.integers or ()}
-        if rank != 4 or reduced != {1, 2}:
-            raise Unsupported("a MEAN of other axes than height and width")
+        _check_image_axes(op, values, axes)
         image = _shape(values)
         scale = np.float32(values.scales[0]) / np.float32(output.scales[0])
         multiplier = float(scale / np.float32(image[0] * image[1]))
@@ -290,10 +287,24 @@ class _Reader:
         (values,) = inputs
         if values.type not in _LIMITS:
             raise Unsupported(f"{tflite_name(op.code)} of float values")
-        function = _FUNCTIONS[tflite_name(op.code)]
-        bytes = _table(function, values, output)
+        bytes = _table(_function(op), values, output)
         source = self._index(values)
         self._operators.append(Table(source, self._new(output), bytes))
+
+    def reduce_max(
+        self, op: tflite_file.Operator, inputs: Sequence[Tensor], output: Tensor
+    ) -> None:
+        """The maximum over the image is a pool whose window is the image."""
+        values, axes = inputs
+        _check_same_scale(op, values, output)
+        _check_image_axes(op, values, axes)
+        image = _shape(values)
+        window, shape = Window(image[:2], image[:2]), (1, 1, image[2])
+        source = self._index(values)
+        limits = _LIMITS[_INT8]
+        self._operators.append(
+            Pool(source, self._new(output), image, shape, window, False, *limits)
+        )
 
     def softmax(self, op: tflite_file.Operator, inputs: Sequence[Tensor], output: Tensor) -> None:
         (values,) = inputs
@@ -384,6 +395,23 @@ def _limits(op: tflite_file.Operator, output: Tensor, field: int) -> tuple[int, 
     raise Unsupported(f"{tflite_name(op.code)} with a rare activation")
 
 
+def _function(op: tflite_file.Operator) -> Callable[[float], float]:
+    """Return the function of an operator on single values."""
+    name = tflite_name(op.code)
+    if name == "LEAKY_RELU":
+        slope = 0.0 if op.options is None else op.options.real(0)
+        return lambda x: x if x >= 0 else slope * x
+    if name == "GELU" and op.option(0, "B"):
+        raise Unsupported("an approximate GELU")
+    return _FUNCTIONS[name]
+
+
+def _check_image_axes(op: tflite_file.Operator, values: Tensor, axes: Tensor) -> None:
+    rank = len(values.shape)
+    if rank != 4 or {axis % rank for axis in axes.integers or ()} != {1, 2}:
+        raise Unsupported(f"a {tflite_name(op.code)} of other axes than height and width")
+
+
 def _check_same_scale(op: tflite_file.Operator, values: Tensor, output: Tensor) -> None:
     if (values.scales, values.zero_points) != (output.scales, output.zero_points):
         raise Unsupported(f"{tflite_name(op.code)} between two scales")
@@ -398,8 +426,9 @@ _READERS = {
     "AVERAGE_POOL_2D": _Reader.average_pool,
     "MAX_POOL_2D": _Reader.max_pool,
     "MEAN": _Reader.mean,
+    "REDUCE_MAX": _Reader.reduce_max,
     "PAD": _Reader.pad,
     "RESHAPE": _Reader.reshape,
     "SOFTMAX": _Reader.softmax,
-    **dict.fromkeys(_FUNCTIONS, _Reader.table),
+    **dict.fromkeys((*_FUNCTIONS, "LEAKY_RELU"), _Reader.table),
 }
