@@ -75,4 +75,4 @@ def test_every_operator_equals_litert_to_the_byte(build: Callable[[Any, Any], An
     litert, ours = (load(RUNTIMES[name], content, name="m") for name in ("litert", "numpy"))
     expected = np.concatenate([litert.run(image[np.newaxis]) for image in images])
     assert ours.run(images).tobytes() == expected.tobytes()
-    assert len(np.unique(expected)) > 20
+    assert len(np.unique(expected)) > 12, np.unique(expected)
