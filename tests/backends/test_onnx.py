@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from edge_mnist.bundle import MODELS, find_artifacts
