@@ -202,8 +202,9 @@ def _options(threads: int) -> Any:
     # Idle threads would spin, which costs a small device a core.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not _has_vnni():
-        # Without this, AVX2 kernels saturate sums of two int8 products at 16 bits. VNNI kernels do
-        # not; for them the option would only choose a slower kernel.
+        # For files with int8 weights, of other tools and of older exports: AVX2 kernels saturate
+        # the sum of two products of uint8 by int8 at 16 bits. VNNI kernels do not; for them the
+        # option would only choose a slower kernel. It changes nothing in files with uint8 weights.
         options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 

@@ -159,7 +159,7 @@ def export(
             `keras.Model` in memory; None for the newest run in `runs/`.
         int8: a file of integers only, also at input and output.
         float16: a file of float16 weights.
-        dynamic: a file of int8 weights and float activations.
+        dynamic: a file of 8-bit weights and float activations.
         formats: any of "tflite", "onnx", "c" and "html"; None for "tflite" and "onnx", if the
             target loads them. "c" is C99 for a microcontroller, "html" one page; both are made of
             an int8 `.tflite` file, which comes with them. For these two `model` may also be a

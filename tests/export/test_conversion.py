@@ -7,13 +7,15 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from edge_mnist import Classifier, backends
 from edge_mnist.bundle import read_bundle
 from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.datasets import find, load
-from tests.conftest import Cli
+from edge_mnist.int8 import Convolution, read_graph
+from tests.conftest import Cli, find_mnist
 from tests.errors import assert_error, raises
 from tests.export.conftest import EVERYTHING
 
@@ -84,6 +86,62 @@ def test_both_formats_predict_alike(bundle: Path) -> None:
             for format in ("tflite", "onnx")
         ]
         assert (digits[0] == digits[1]).mean() >= 0.999
+
+
+def plain(path: Path, images: np.ndarray, *, option: bool = False) -> np.ndarray:
+    """Return the raw outputs of ONNX Runtime's default session, one image at a time."""
+    options = onnxruntime.SessionOptions()
+    if option:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession(path, options)
+    return np.concatenate([session.run(None, {"image": image[np.newaxis]})[0] for image in images])
+
+
+def test_a_plain_session_of_onnx_runtime_computes_int8_as_litert(bundle: Path) -> None:
+    images = load(find(str(find_mnist() or "synthetic")), "test").images[..., np.newaxis]
+    litert = Classifier(bundle / "model-int8.tflite", backend="litert").session
+    expected = np.concatenate([litert.run(image[np.newaxis]) for image in images]).tobytes()
+    for option in (False, True):
+        assert plain(bundle / "model-int8.onnx", images, option=option).tobytes() == expected
+
+
+def test_a_plain_session_of_onnx_runtime_computes_dynamic_exactly(
+    bundle: Path, images: np.ndarray
+) -> None:
+    import onnx.reference
+
+    path = bundle / "model-dynamic.onnx"
+    values = images[..., np.newaxis].astype(np.float32) / np.float32(255)
+    outputs = plain(path, values)
+    assert np.array_equal(outputs, plain(path, values, option=True))
+    reference = onnx.reference.ReferenceEvaluator(str(path))
+    expected = [reference.run(None, {"image": value[np.newaxis]})[0] for value in values[:100]]
+    # An activation at the edge of two steps may be rounded otherwise.
+    assert np.abs(outputs[:100] - np.concatenate(expected)).max() < 1e-3
+
+
+def test_both_int8_files_hold_the_same_integers(bundle: Path) -> None:
+    import onnx
+
+    operators = read_graph((bundle / "model-int8.tflite").read_bytes()).operators
+    graph = onnx.load(bundle / "model-int8.onnx").graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    users = {name: node for node in graph.node for name in node.input}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    convolutions = [operator for operator in operators if isinstance(operator, Convolution)]
+    for node, operator in zip(layers, convolutions, strict=True):
+        scales = [constants[makers[name].input[1]] for name in node.input[:2]]
+        weights, bias = (constants[makers[name].input[0]] for name in node.input[1:])
+        zero_points = constants[makers[node.input[1]].input[2]]
+        assert (weights.dtype, set(zero_points.ravel().tolist())) == (np.uint8, {128})
+        # (out, in, height, width), or (in, out), as (out, height, width, in)
+        axes = (0, 2, 3, 1) if weights.ndim == 4 else (1, 0)
+        signed = (weights.astype(np.int16) - 128).transpose(axes)
+        assert np.array_equal(signed.reshape(operator.weights.shape), operator.weights)
+        assert np.array_equal(bias, operator.bias)
+        output = constants[users[node.output[0]].input[1]]
+        assert np.array_equal(scales[0] * scales[1] / output, operator.multipliers)
 
 
 def test_a_fixed_batch_is_fixed_and_predicts_alike(

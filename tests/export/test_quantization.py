@@ -37,7 +37,16 @@ def normal(*, outlier: float = 0.0) -> np.ndarray:
 def test_min_max_is_the_smallest_and_the_largest_value() -> None:
     values = normal()
     low, high = statistics(values).range("min-max")
-    assert (low, high) == (pytest.approx(values.min()), pytest.approx(values.max()))
+    # 10 significant bits: half a step of 2^-9 at the most
+    assert low == pytest.approx(values.min(), rel=2**-10)
+    assert high == pytest.approx(values.max(), rel=2**-10)
+
+
+def test_values_that_differ_in_the_last_bits_have_one_range() -> None:
+    values = normal()
+    for method in METHODS:
+        ranges = {statistics(values * (1 + k * 1e-7)).range(method) for k in range(-3, 4)}
+        assert len(ranges) == 1
 
 
 def test_percentile_clips_half_of_its_fraction_at_either_end() -> None:
@@ -60,7 +69,7 @@ def test_the_range_behind_a_relu_begins_at_zero(method: str) -> None:
     values = np.maximum(normal(), 0)
     low, high = statistics(values).range(method)
     assert low == 0
-    assert 2 < high <= values.max() + 1e-6
+    assert 2 < high <= values.max() * (1 + 2**-10)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -89,14 +89,17 @@ def test_layers_have_the_words_of_the_field() -> None:
     assert names["model-int8.onnx"] == ["Reshape", "Transpose", *quantized, "Transpose", *end]
 
 
-@pytest.mark.parametrize("name", ["model-int8.tflite", "model-int8.onnx"])
-def test_a_layer_knows_its_scales(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "dtype", "zero_point"),
+    [("model-int8.tflite", "int8", 0), ("model-int8.onnx", "uint8", 128)],
+)
+def test_a_layer_knows_its_scales(name: str, dtype: str, zero_point: int) -> None:
     convolutions = [layer for layer in read(WHOLE / name) if layer.name.startswith("Conv2D")]
     for layer, (filters, *_) in zip(convolutions, CONVOLUTIONS, strict=True):
         assert layer.weights is not None
-        assert layer.weights.dtype == "int8"
+        assert layer.weights.dtype == dtype
         assert len(layer.weights.scales) == filters
-        assert set(layer.weights.zero_points) == {0}
+        assert set(layer.weights.zero_points) == {zero_point}
         assert len(layer.output.scales) == len(layer.output.zero_points) == 1
     # Both formats were quantized by one scheme.
     assert convolutions[0].output.scales[0] == pytest.approx(0.00407, abs=1e-5)

@@ -23,7 +23,7 @@ from .options import PATH, config_option, hf_option, quiet_option
 @click.argument("run", metavar="[RUN|MODEL]", required=False, type=PATH)
 @click.option("--int8", is_flag=True, help="Integers only, also input and output.")
 @click.option("--fp16", "float16", is_flag=True, help="float16 weights.")
-@click.option("--dynamic", is_flag=True, help="int8 weights, float activations.")
+@click.option("--dynamic", is_flag=True, help="8-bit weights, float activations.")
 @click.option(
     "--format",
     "formats",

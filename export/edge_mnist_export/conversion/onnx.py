@@ -20,7 +20,7 @@ from edge_mnist.bundle.model_spec import ModelSpec
 from . import onnx_graph
 from .onnx_graph import quiet_conversion, serialize
 from .onnx_needs import needs, requirements
-from .onnx_quantizer import Quantizer
+from .onnx_quantizer import Quantizer, make_weights_unsigned
 
 __all__ = ["FALLBACKS", "Quantizer", "convert", "finish", "needs", "requirements", "trace"]
 
@@ -39,7 +39,7 @@ def trace(model: Any) -> Iterator[onnx.ModelProto]:
 def convert(graph: onnx.ModelProto, *, precision: str, compatible: bool = False) -> bytes:
     """Return an ONNX model of an open batch; see `converter.Converter`.
 
-    float16 computes in float16 between float32 input and output; dynamic has int8 weights in the
+    float16 computes in float16 between float32 input and output; dynamic has 8-bit weights in the
     dense layers and float activations. `compatible` has no effect.
     """
     with quiet_conversion():
@@ -65,7 +65,9 @@ def _dynamic(model: onnx.ModelProto) -> onnx.ModelProto:
             weight_type=quantization.QuantType.QInt8,
             op_types_to_quantize=["MatMul", "Gemm"],
         )
-        return onnx.load(out)
+        quantized = onnx.load(out)
+    make_weights_unsigned(quantized)
+    return quantized
 
 
 _CONVERTERS = {"float32": lambda model: model, "float16": _float16, "dynamic": _dynamic}

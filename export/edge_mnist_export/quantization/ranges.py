@@ -6,10 +6,15 @@
   divergence from the float one (S. Migacz, "8-bit Inference with TensorRT", GTC 2017).
 
 A narrower range gives finer steps to the many values inside, and clips the few outside.
+
+A range is rounded to 10 significant bits, an eighth of a quantized step at the most. The float
+models of the formats sum in different orders, so that their values differ in the last bits. Both
+formats then have the same scales, and the same outputs to the byte.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +27,7 @@ _CLIPPED_FRACTION = 1e-4
 # Histogram bins: an even number, so that zero lies between two bins. 8 to 16 bins per quantized
 # step are fine enough for the entropy method.
 _BINS = 4096
+_SIGNIFICANT_BITS = 10
 
 Range = tuple[float, float]
 Run = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
@@ -44,11 +50,12 @@ class Statistics:
     counts: NDArray[np.int64]
 
     def range(self, method: str) -> Range:
-        """Return the range that one of `METHODS` gives, inside [low, high]."""
-        if method == "min-max" or self.peak == 0:
-            return self.low, self.high
-        low, high = self._percentile() if method == "percentile" else self._entropy()
-        return max(low, self.low), min(high, self.high)
+        """Return the range that one of `METHODS` gives, rounded; before, it is in [low, high]."""
+        low, high = self.low, self.high
+        if method != "min-max" and self.peak:
+            clipped = self._percentile() if method == "percentile" else self._entropy()
+            low, high = max(clipped[0], low), min(clipped[1], high)
+        return _rounded(low), _rounded(high)
 
     def _percentile(self) -> Range:
         cumulative = np.cumsum(self.counts) / self.counts.sum()
@@ -68,6 +75,11 @@ class Statistics:
         divergences = [_divergence(absolute, end, levels) for end in ends]
         threshold = self.peak * ends[int(np.argmin(divergences))] / half
         return -threshold, threshold
+
+
+def _rounded(value: float) -> float:
+    fraction, exponent = math.frexp(value)
+    return math.ldexp(round(math.ldexp(fraction, _SIGNIFICANT_BITS)), exponent - _SIGNIFICANT_BITS)
 
 
 def _divergence(counts: NDArray[np.float64], end: int, levels: int) -> float:
