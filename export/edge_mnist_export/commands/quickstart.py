@@ -98,12 +98,14 @@ def _evaluate(artifacts: tuple[Artifact, ...], data: str) -> str:
     from edge_mnist import datasets
     from edge_mnist.backends.selection import choose, pairs
     from edge_mnist.evaluation import evaluate
+    from edge_mnist.evaluation.output_bytes import compare_outputs
     from edge_mnist.evaluation.text_report import evaluation_text
 
     split = datasets.load(datasets.find(data, splits=("test",)), "test")
     results = {pair: evaluate(*pair, split) for pair in pairs(artifacts, None)}
-    shown = results[choose(artifacts)]
-    return evaluation_text(split.name, list(results.values()), shown=shown)
+    shown, every = results[choose(artifacts)], list(results.values())
+    outputs = compare_outputs(every, artifacts, split)
+    return evaluation_text(split.name, every, shown=shown, outputs=outputs)
 
 
 def _benchmark(artifacts: tuple[Artifact, ...], progress: Progress) -> None:
