@@ -75,7 +75,8 @@ def text(diagnosis: dict[str, Any]) -> str:
         "",
     ]
     for runtime in diagnosis["runtimes"]:
-        state = "works" if runtime["works"] else runtime["advice"]
+        works = "works, for int8 files" if RUNTIMES[runtime["backend"]].int8_only else "works"
+        state = works if runtime["works"] else runtime["advice"]
         lines.append(f"{runtime['backend']:<7} {runtime['version'] or '–':<8} {state}")
     host = diagnosis["host"] or f"not installed; {HOST}"
     lines += [f"host    {host}", ""]
@@ -85,4 +86,15 @@ def text(diagnosis: dict[str, Any]) -> str:
         if uses
         else f"Classifier() cannot work here: {diagnosis['problem']}"
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_numpy_alone(diagnosis["runtimes"])])
+
+
+def _numpy_alone(states: list[dict[str, Any]]) -> list[str]:
+    """Return what a machine lacks on which numpy alone works, and whether it can be had."""
+    if [state["backend"] for state in states if state["works"]] != ["numpy"]:
+        return []
+    installs = [RUNTIMES[state["backend"]].install for state in states]
+    advised = [i for i, s in zip(installs, states, strict=True) if i in (s["advice"] or "")]
+    if advised:
+        return [f"A runtime is faster, and runs float files too; install one with: {advised[0]}"]
+    return ["No other runtime has a wheel for this machine. numpy runs int8 files only."]

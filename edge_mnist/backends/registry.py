@@ -50,16 +50,30 @@ class Runtime(NamedTuple):
         # Imported late: only messages need it.
         from ..system.install import extra
 
-        return extra(self.backend)
+        return f"pip install {self.distribution}" if self.int8_only else extra(self.backend)
 
     @property
     def no_wheel(self) -> str:
         """Why PyPI has no wheel of it for this Python; empty if it has one."""
-        if self.backend == "tflite":
-            new = sys.version_info >= (3, 12)
-            return f"{self.distribution} has no wheel for Python 3.12 and later" if new else ""
-        # A 32-bit Python may run on a 64-bit kernel; pip goes by the Python.
-        return "" if _is_64_bit() else f"{self.distribution} has no wheel for a 32-bit Python"
+        lacking = self._lacking
+        return f"{self.distribution} has no wheel for {lacking}" if lacking else ""
+
+    @property
+    def _lacking(self) -> str:
+        """The kind of Python or processor for which PyPI has no wheel; empty if it has one."""
+        # Imported late: only messages need it.
+        import platform
+
+        if self.int8_only:  # numpy also comes from the system
+            return ""
+        if sys.implementation.name != "cpython":
+            return platform.python_implementation()
+        if self.backend != "tflite":
+            # A 32-bit Python may run on a 64-bit kernel; pip goes by the Python.
+            return "" if _is_64_bit() else "a 32-bit Python"
+        if sys.version_info >= (3, 12):
+            return "Python 3.12 and later"
+        return "ARMv6" if platform.machine() == "armv6l" else ""
 
     @property
     def advice(self) -> str:
