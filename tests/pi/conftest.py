@@ -22,10 +22,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_mnist import datasets
+from edge_mnist import Classifier, datasets
 from edge_mnist.datasets import synthetic
 from tests.conftest import REPOSITORY, WHOLE, Install, find_mnist
 from tests.pi import userland
+from tests.pi.userland import SYSTEMS, System
 
 IMAGES = 300  # whose raw outputs are compared
 LIMIT_S = 300
@@ -40,14 +41,17 @@ Outputs = dict[str, NDArray[np.generic]]
 class Setup:
     """What a user of one kind of Pi types, and what must then be there, and nothing else."""
 
-    system: str
+    system: System
     debian: bool  # numpy and Pillow come from Debian
     extras: str
     wheels: tuple[str, ...]
+    images: int = IMAGES  # evaluated, and compared by their raw outputs
+    pip: bool = True  # whether its pip installs; else the wheels are unpacked, which saves 15 s
+    commands: tuple[str, ...] = ("doctor", "predict", "evaluate", "benchmark", "example")
 
     @property
     def backends(self) -> list[str]:
-        return self.extras.split(",")
+        return [*filter(None, self.extras.split(",")), "numpy"]
 
 
 # No constraint of the project names these: they are the runtimes' own needs.
@@ -55,10 +59,12 @@ _LITERT = (
     *("backports.strenum==1.2.8", "flatbuffers==25.12.19", "ml_dtypes==0.6.0"),
     *("protobuf==7.36.2", "tqdm==4.70.1", "typing-extensions==4.16.0"),
 )
+_TFLITE = (True, "tflite", ("click", "tflite-runtime==2.14.0"))
+_NUMPY = (True, "", ("click",))
 # The one that takes longest is first.
 SETUPS = {
     "64-bit": Setup(
-        "arm64",
+        SYSTEMS["bookworm arm64"],
         False,
         "litert,onnx",
         (
@@ -66,11 +72,24 @@ SETUPS = {
             *(*_LITERT, "packaging==26.3"),
         ),
     ),
-    "32-bit": Setup("armhf", True, "tflite", ("click", "tflite-runtime==2.14.0")),
-    "64-bit Debian": Setup("arm64", True, "tflite", ("click", "tflite-runtime==2.14.0")),
+    "32-bit": Setup(SYSTEMS["bookworm armhf"], *_TFLITE),
+    "64-bit Debian": Setup(SYSTEMS["bookworm arm64"], *_TFLITE),
+    "32-bit trixie": Setup(
+        SYSTEMS["trixie armhf"],
+        *_NUMPY,
+        images=100,
+        pip=False,
+        commands=("doctor", "predict", "evaluate"),
+    ),
+    # Its floating point in software is slow, and slower in the emulator.
+    "ARMv6": Setup(
+        SYSTEMS["bookworm armel"], *_NUMPY, images=30, pip=False, commands=("doctor", "predict")
+    ),
 }
-# pip takes a wheel of any of these; each release of a package chose its own.
+# pip takes a wheel of any of these; each release of a package chose its own. A wheel of pure
+# Python fits each of them.
 _PLATFORMS = {
+    "armel": ["linux_armv6l"],
     "armhf": ["manylinux_2_34_armv7l"],
     "arm64": [
         f"manylinux_{version}_aarch64" for version in ("2_34", "2_28", "2_27", "2_26", "2_17")
@@ -128,7 +147,7 @@ def _checked(done: Done) -> Done:
 
 
 @pytest.fixture(scope="session")
-def roots() -> dict[str, Path]:
+def roots() -> dict[System, Path]:
     """A root of each system; skips where this machine cannot make them, and says why."""
     missing = userland.missing_commands()
     if missing:
@@ -137,7 +156,7 @@ def roots() -> dict[str, Path]:
             f"apt-get install mmdebstrap qemu-user-static"
         )
     try:
-        return {name: userland.root(system) for name, system in userland.SYSTEMS.items()}
+        return {system: userland.root(system) for system in SYSTEMS.values()}
     except userland.UnavailableError as error:
         pytest.skip(str(error))
 
@@ -151,8 +170,9 @@ def wheels(pip: Path) -> dict[str, Path]:
 def _wheels(pip: Path, setup: Setup) -> Path:
     pins = _pins()
     wanted = [name if "==" in name else f"{name}=={pins[name]}" for name in setup.wheels]
-    platforms = [f"--platform={name}" for name in _PLATFORMS[setup.system]]
-    options = ("--only-binary=:all:", "--no-deps", "--python-version=3.11", *platforms)
+    platforms = [f"--platform={name}" for name in _PLATFORMS[setup.system.architecture]]
+    version = f"--python-version={setup.system.python}"
+    options = ("--only-binary=:all:", "--no-deps", version, *platforms)
     place = userland.cache() / f"wheels-{userland.key(repr((wanted, options)))}"
     if place.is_dir():
         return place
@@ -190,7 +210,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pis(
-    roots: dict[str, Path],
+    roots: dict[System, Path],
     wheels: dict[str, Path],
     wheel: Path,
     images: Path,
@@ -224,7 +244,17 @@ def reference(install: Install, wheel: Path, images: Path) -> Outputs:
         pytest.skip(f"needs pip to fetch {', '.join(wanted[1:])}: {done.stderr.strip()[-200:]}")
     out = images.with_name("reference.npz")
     python = environment / "bin" / "python"
-    return _outputs(_run(python, OUTPUTS, images, out, *BUNDLES), out)
+    return _outputs(_run(python, OUTPUTS, images, str(IMAGES), out, *BUNDLES), out)
+
+
+@pytest.fixture(scope="session")
+def arithmetic(images: Path) -> Outputs:
+    """The outputs of numpy on this machine's own processor, by the name of the bundle."""
+    found = {}
+    for bundle in BUNDLES:
+        classifier = Classifier(bundle, backend="numpy")
+        found[Path(bundle).name] = classifier.session.run(classifier.encode(np.load(images)))
+    return found
 
 
 def _outputs(done: Done, path: Path) -> Outputs:
@@ -245,31 +275,37 @@ def _work(setup: Setup, root: Path, wheels: Path, wheel: Path, images: Path, fol
     system_packages = ["--system-site-packages"] if setup.debian else []
     make = ("-m", "venv", "--without-pip", *system_packages, pi.venv)
     _checked(_run(root / "usr/bin/python3", *make))
-    _unpack_pip(root, pi.venv)
-    install_there(pi, wheels, f"{wheel}[{setup.extras}]")
+    if setup.pip:
+        # The pip that `venv` itself would install: under emulation that takes 30 s.
+        _unpack(pi.venv, *(root / "usr/share/python-wheels").glob("*.whl"))
+        install_there(pi, wheels, f"{wheel}[{setup.extras}]" if setup.extras else str(wheel))
+    else:
+        _unpack(pi.venv, *wheels.glob("*.whl"), wheel)
+        script = "from edge_mnist.cli import main\nmain()\n"
+        (pi.venv / "bin" / "edge-mnist").write_text(script, encoding="utf-8")
     data = str(find_mnist() or "synthetic")
-    asked = {
+    asked: dict[str, tuple[str | Path, ...]] = {
         "doctor": ("doctor", "--json"),
         "predict": ("predict", DIGITS, "--json"),
-        "evaluate": ("evaluate", WHOLE, "--data", data, "--limit", "300", "--json"),
+        "evaluate": ("evaluate", WHOLE, "--data", data, "--limit", str(setup.images), "--json"),
         "benchmark": (
             *("benchmark", WHOLE, "--runs", "10"),
             *("--json", "benchmark.json", "--html", "benchmark.html"),
         ),
     }
-    for name, arguments in asked.items():
-        pi.answers[name] = pi.edge_mnist(*arguments)
-    pi.answers["example"] = pi.run(REPOSITORY / "examples" / "classify.py", DIGITS / "7.png")
-    done = pi.run(OUTPUTS, images, folder / "outputs.npz", *BUNDLES)
+    for name in asked.keys() & set(setup.commands):
+        pi.answers[name] = pi.edge_mnist(*asked[name])
+    if "example" in setup.commands:
+        pi.answers["example"] = pi.run(REPOSITORY / "examples" / "classify.py", DIGITS / "7.png")
+    done = pi.run(OUTPUTS, images, str(setup.images), folder / "outputs.npz", *BUNDLES)
     pi.outputs = _outputs(done, folder / "outputs.npz")
     return pi
 
 
-def _unpack_pip(root: Path, venv: Path) -> None:
-    """Give the environment the pip that `venv` itself would: under emulation that takes 30 s."""
+def _unpack(venv: Path, *wheels: Path) -> None:
+    """Install wheels of pure Python; without their scripts."""
     (packages,) = venv.glob("lib/python3*/site-packages")
-    for name in ("pip", "setuptools"):
-        (wheel,) = (root / "usr/share/python-wheels").glob(f"{name}-*.whl")
+    for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(packages)
 
@@ -281,7 +317,7 @@ def install_there(pi: Pi, wheels: Path, *wanted: str) -> None:
     and not its launcher.
     """
     program = pi.venv / "bin" / "python.elf"
-    program.symlink_to(pi.root / "usr" / "bin" / "python3.11.elf")
+    program.symlink_to(userland.program(pi.setup.system, pi.root))
     options = (
         "--no-index",
         f"--find-links={wheels}",

@@ -1,6 +1,6 @@
 """Write the raw outputs of bundles in every runtime here, before dequantization.
 
-python outputs.py IMAGES.npy OUT.npz BUNDLE...
+python outputs.py IMAGES.npy COUNT OUT.npz BUNDLE...
 """
 
 import sys
@@ -11,8 +11,8 @@ from edge_mnist.backends.selection import pairs
 from edge_mnist.bundle import find_artifacts
 from edge_mnist.classifier import Classifier
 
-_, source, out, *bundles = sys.argv
-images = np.load(source)
+_, source, count, out, *bundles = sys.argv
+images = np.load(source)[: int(count)]
 outputs = {}
 for bundle in bundles:
     for artifact, runtime in pairs(find_artifacts(bundle), None):

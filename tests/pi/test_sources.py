@@ -38,7 +38,7 @@ Suites: bookworm
 """
 
 
-def test_both_formats_are_read_and_mirrors_of_the_suite_come_first(tmp_path: Path) -> None:
+def test_both_formats_are_read_and_mirrors_of_debian_come_first(tmp_path: Path) -> None:
     (tmp_path / "sources.list").write_text(CLASSIC, encoding="utf-8")
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list.d" / "debian.sources").write_text(DEB822, encoding="utf-8")
@@ -64,5 +64,5 @@ def test_a_root_that_cannot_be_built_leaves_nothing_and_says_why(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(userland, "mirrors", lambda apt: [f"file:{tmp_path}/nowhere"])
     with pytest.raises(userland.UnavailableError, match="needs a Debian mirror with bookworm for"):
-        userland.root(userland.SYSTEMS["armhf"])
+        userland.root(userland.SYSTEMS["bookworm armhf"])
     assert list(userland.cache().iterdir()) == []
