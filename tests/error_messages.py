@@ -183,6 +183,13 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a clear verdict on every row, got {} unclear, such as {} on {}; measure for "
         "longer, or on an idle machine.",
     ),
+    "gate-c": (
+        "Expected {} output bytes of the compiled C program, got {}, and exit status {}; report "
+        "this as a bug.",
+        "Expected the compiled C program to equal the arithmetic to the byte, got {} of {} "
+        "images that differ, by at most {} steps, with {}; try another compiler.",
+        "Expected the C sources to compile with {}, got: {}",
+    ),
     "gate-export": (
         "Expected a drop of at most {} points, agreement of at least {} % and errors within "
         "tolerance, got: {}. {}; {}.",
@@ -355,7 +362,27 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected one output of scores (n, classes), got {} among {} outputs in {}: {}.",
         "Expected an output of two scores or more for every image, got shape {} for {} in {}.",
     ),
-    "model-precision": ("Expected a {} file in the bundle, got only {}.",),
+    "model-precision": (
+        "Expected a {} file in the bundle, got only {}.",
+        "Expected an int8 file for backend {}, got only {}; choose another backend or export "
+        "with --int8.",
+    ),
+    "model-program-file": (
+        "Expected an int8 .tflite file in a bundle, of which programs are made, got {}; export "
+        "it with: edge-mnist export --int8",
+    ),
+    "model-program-operator": (
+        "Expected operators that have an integer arithmetic for {}, got {} in {}; replace that "
+        "layer, or leave the format out.",
+    ),
+    "model-program-output": (
+        "Expected a model of probabilities for {}, got {} in {}; end it with a softmax and "
+        "export it again.",
+    ),
+    "model-program-scaling": (
+        "Expected one scaling of pixels for all channels for {}, got several in {}; put the "
+        "scaling into the model and export it again.",
+    ),
     "model-quantization": (
         "Expected the scale and zero point of {} in the metadata of {} to be such, got {}; "
         "export the model again.",
@@ -366,6 +393,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "model-refused": (
         "Expected a TFLite model that this runtime can load, got {}: {}",
+        "Expected a TFLite model that this runtime can load, got {} with {}; {}",
         "Expected an ONNX model that this runtime can load, got {}: {}",
     ),
     "model-run": ("Expected {} to take an image of shape {}, got: {}",),
