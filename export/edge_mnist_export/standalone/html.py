@@ -59,19 +59,20 @@ def html_page(graph: Graph, spec: ModelSpec, *, title: str, notes: Sequence[str]
         title=html.escape(title),
         notes=html.escape(", ".join([*notes, f"{_weights(graph):,} weights in int8"])),
         style=style,
-        # So that no text of the model can end the element.
+        # Without "<" no text can end the element.
         model=json.dumps(document, separators=(",", ":")).replace("<", "\\u003c"),
         script=script,
     )
 
 
 def _check(graph: Graph, spec: ModelSpec) -> None:
-    sizes = graph.values[graph.input].size, graph.values[graph.output].size
-    if not spec.digits or sizes != (spec.height * spec.width, len(spec.labels)):
+    size, classes = (graph.values[index].size for index in (graph.input, graph.output))
+    if not spec.digits or (size, classes) != (spec.height * spec.width, len(spec.labels)):
         raise ModelError(
-            f"Expected a model of grey digits 0 to 9 for a page to draw on, got one of "
-            f"{spec.height}×{spec.width}×{spec.channels} with the labels "
-            f"{', '.join(spec.labels[:3])}, …; leave out the format html.",
+            f"Expected a model of grey digits 0 to 9 for a page to draw on, got images of "
+            f"{spec.height}×{spec.width}×{spec.channels}, the labels "
+            f"{', '.join(spec.labels[:3])}, … and an input of {size} values; leave out the "
+            f"format html.",
             code="model-html",
         )
 
@@ -104,7 +105,7 @@ def _spec(graph: Graph, spec: ModelSpec) -> dict[str, Any]:
 
 
 def _graph(graph: Graph) -> dict[str, Any]:
-    """Return a graph as the page takes it: the same names, arrays as their bytes in base64."""
+    """Return a graph as the page takes it: the same names, arrays as their bytes in base 85."""
     return {
         "values": [{"size": value.size, "signed": value.signed} for value in graph.values],
         "operators": [_operator(operator) for operator in graph.operators],
@@ -124,5 +125,6 @@ def _operator(operator: Operator) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         little = value.astype(value.dtype.newbyteorder("<"))
-        return base64.b64encode(little.tobytes()).decode()
+        # HTML gives "<" a meaning, so that its place is taken by a comma.
+        return base64.b85encode(little.tobytes(), pad=True).decode().replace("<", ",")
     return value._asdict() if isinstance(value, Window) else value

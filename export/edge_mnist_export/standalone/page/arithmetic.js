@@ -26,14 +26,21 @@ function compile(graph) {
   };
 }
 
+// Five characters are four bytes, of which the last ones may be padding (base 85 is shorter than 64).
+const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
+
 function decode(text, type) {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const bytes = new DataView(new ArrayBuffer((text.length / 5) * 4));
+  for (let i = 0, number = 0; i < text.length; i++) {
+    number = number * 85 + DIGITS.indexOf(text[i]);
+    if (i % 5 === 4) bytes.setUint32(((i - 4) / 5) * 4, number), number = 0;
+  }
   return new type(bytes.buffer);
 }
 
 // Return `load()`, which copies an image to the middle of a border of its zero point, less that
 // point; `at(y, x)`, where the window of an output pixel begins; and the windows' inner offsets.
-function windows(op, image, shift = op.input_zero_point) {
+function windows(op, image) {
   const [height, width, channels] = op.input_shape, { size, strides, padding, dilations } = op.window;
   const [rows, columns] = [0, 1].map((axis) => Math.max(op.input_shape[axis] + padding[axis],
     (op.output_shape[axis] - 1) * strides[axis] + (size[axis] - 1) * dilations[axis] + 1));
@@ -46,7 +53,7 @@ function windows(op, image, shift = op.input_zero_point) {
   const load = () => {
     for (let y = 0, from = 0; y < height; y++) {
       let to = ((y + padding[0]) * columns + padding[1]) * channels;
-      for (const end = to + width * channels; to < end; to++) pixels[to] = image[from++] - shift;
+      for (const end = to + width * channels; to < end; to++) pixels[to] = image[from++] - op.input_zero_point;
     }
   };
   const at = (y, x) => (y * strides[0] * columns + x * strides[1]) * channels;
@@ -62,8 +69,8 @@ function requantize(op, out, place, sum, multiplier) {
 // both. This is exact while each sum is below 2^26; a layer that could exceed it packs one.
 const SHARE = 2 ** 27;
 
-function packed(op, weights, bias) {
-  const channels = bias.length, depth = weights.length / channels;
+function packed(weights, bias, depth) {
+  const channels = bias.length;
   let most = 0;
   for (let o = 0; o < channels; o++) {
     let sum = Math.abs(bias[o]);
@@ -81,7 +88,7 @@ function packed(op, weights, bias) {
       matrix[(first * depth + k) * 4 + lane] += unit * weights[o * depth + k];
     }
   }
-  return { matrix, start, share, blocks, depth };
+  return { matrix, start, share, blocks };
 }
 
 const tensors = (op) => [decode(op.weights, Int8Array), decode(op.bias, Int32Array),
@@ -89,8 +96,9 @@ const tensors = (op) => [decode(op.weights, Int8Array), decode(op.bias, Int32Arr
 
 function convolution(op, out, _, image) {
   const [weights, bias, multipliers] = tensors(op), [rows, columns, channels] = op.output_shape;
-  const { matrix, start, share, blocks, depth } = packed(op, weights, bias);
   const { load, at, pixels, offsets } = windows(op, image), inputs = op.input_shape[2];
+  const depth = offsets.length * inputs;
+  const { matrix, start, share, blocks } = packed(weights, bias, depth);
   const patch = new Float64Array(depth), sums = new Float64Array(8);
   const multiply = (block) => {
     let a = start[4 * block], b = start[4 * block + 1];
