@@ -26,7 +26,7 @@ function compile(graph) {
   };
 }
 
-// Five characters are four bytes, of which the last ones may be padding (base 85 is shorter than 64).
+// Five characters are four bytes; the last ones may be padding. Base 85 is shorter than base 64.
 const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
 
 function decode(text, type) {
@@ -41,7 +41,8 @@ function decode(text, type) {
 // Return `load()`, which copies an image to the middle of a border of its zero point, less that
 // point; `at(y, x)`, where the window of an output pixel begins; and the windows' inner offsets.
 function windows(op, image) {
-  const [height, width, channels] = op.input_shape, { size, strides, padding, dilations } = op.window;
+  const [height, width, channels] = op.input_shape, zero = op.input_zero_point;
+  const { size, strides, padding, dilations } = op.window;
   const [rows, columns] = [0, 1].map((axis) => Math.max(op.input_shape[axis] + padding[axis],
     (op.output_shape[axis] - 1) * strides[axis] + (size[axis] - 1) * dilations[axis] + 1));
   const pixels = new Float64Array(rows * columns * channels), offsets = [];
@@ -53,7 +54,7 @@ function windows(op, image) {
   const load = () => {
     for (let y = 0, from = 0; y < height; y++) {
       let to = ((y + padding[0]) * columns + padding[1]) * channels;
-      for (const end = to + width * channels; to < end; to++) pixels[to] = image[from++] - op.input_zero_point;
+      for (const end = to + width * channels; to < end; to++) pixels[to] = image[from++] - zero;
     }
   };
   const at = (y, x) => (y * strides[0] * columns + x * strides[1]) * channels;

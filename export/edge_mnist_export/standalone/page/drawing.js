@@ -3,7 +3,8 @@
 // light, noise, colour, ruled lines.
 
 const PAPER = 288; // Pixels a side of the drawing, as much as `vision` searches.
-const SIDE = 28, BOX = 20, WORKING = 100; // MNIST's image, its digit, and where strokes are changed.
+const SIDE = 28, BOX = 20; // Pixels a side of an MNIST image, and of its digit.
+const WORKING = 100; // Pixels: stroke width is changed at this size.
 const INK = 15; // Of 255: paler pixels are paper.
 const LEVEL = 0.3; // Foreground lies in [0, 1]; a pixel above this belongs to the digit.
 
@@ -30,6 +31,8 @@ function transpose({ width, height, pixels }) {
   return turned;
 }
 
+const negative = (image) => ({ ...image, pixels: image.pixels.map((value) => 255 - value) });
+
 // ----- Resizing and blurring as in Pillow --------------------------------------------------------
 
 const bilinear = (x) => Math.max(1 - Math.abs(x), 0);
@@ -44,7 +47,8 @@ function resize(image, width, height, filter = bilinear) {
 }
 
 function resizeRows({ width, height, pixels }, length, filter) {
-  const out = blank(length, height, pixels.constructor), bytes = pixels instanceof Uint8ClampedArray;
+  const out = blank(length, height, pixels.constructor);
+  const bytes = pixels instanceof Uint8ClampedArray;
   const scale = width / length, spread = Math.max(scale, 1);
   const reach = (filter === bilinear ? 1 : 2) * spread;
   for (let x = 0; x < length; x++) {
@@ -171,8 +175,9 @@ function around(places, width, height) {
 
 // Return the foreground of the digit in a drawing, dark on white, and its box in pixels there.
 function findDigit(grey) {
-  const ink = soften(grey), { width, height } = ink;
-  ink.pixels.forEach((value, i) => { ink.pixels[i] = 255 - value; });
+  const frame = bounds(negative(grey), 0, 4);
+  if (frame[0] > frame[2]) throw new NoDigit("nothing is drawn");
+  const ink = negative(soften(crop(grey, frame))), { width, height } = ink;
   const strong = ink.pixels.filter((value) => value > INK);
   if (strong.length < 8) throw new NoDigit("nothing is drawn");
   const found = components(ink, otsu(strong));
@@ -190,7 +195,7 @@ function findDigit(grey) {
   if ((2 * total("area")) / total("outline") / longer(box) > 0.42) {
     throw new NoDigit("a blob as wide as it is long");
   }
-  return { foreground: crop(foreground, box), box };
+  return { foreground: crop(foreground, box), box: box.map((value, i) => value + frame[i % 2]) };
 }
 
 // Search a small digit again, enlarged.
@@ -218,13 +223,15 @@ function overlap(one, other) {
   return (w * h) / (areas[0] + areas[1] - w * h);
 }
 
-function bounds({ width, pixels }) {
+// Return the box of the pixels above a level, with a margin as far as the image goes.
+function bounds({ width, height, pixels }, level = LEVEL, margin = 0) {
   const box = [Infinity, Infinity, 0, 0];
-  for (let i = 0; i < pixels.length; i++) {
-    const x = i % width, y = (i - x) / width;
-    if (pixels[i] > LEVEL) widen(box, [x, y, x + 1, y + 1]);
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) if (pixels[i] > level) widen(box, [x, y, x + 1, y + 1]);
   }
-  return box;
+  const [left, top, right, bottom] = box;
+  return [Math.max(left - margin, 0), Math.max(top - margin, 0),
+    Math.min(right + margin, width), Math.min(bottom + margin, height)];
 }
 
 // ----- MNIST's size, stroke and place ------------------------------------------------------------
@@ -272,7 +279,8 @@ function normalizeStrokes(foreground) {
   const choose = radius < 0 ? Math.min : Math.max;
   if (!radius) return foreground;
   const { width: w, height: h, pixels } = pad(foreground, Math.max(radius, 0) + 1);
-  let bytes = { width: w, height: h, pixels: Uint8Array.from(pixels, (value) => rint(value * 255)) };
+  const levels = Uint8Array.from(pixels, (value) => rint(value * 255));
+  let bytes = { width: w, height: h, pixels: levels };
   // A cross and a square in turn approximate a disc by an octagon.
   for (let i = 0; i < Math.abs(radius); i++) {
     bytes = i % 2 ? extreme(bytes, choose) : extremeOfCross(bytes, choose);
