@@ -11,7 +11,6 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import fields
 from importlib.resources import files
 from string import Template
@@ -29,17 +28,16 @@ _SCRIPTS = ("arithmetic.js", "drawing.js", "page.js")
 _MARGIN = re.compile(r"^ *//.*\n|^ +", re.MULTILINE)
 
 
-def html_page(graph: Graph, spec: ModelSpec, *, title: str, notes: Sequence[str] = ()) -> str:
+def html_page(graph: Graph, spec: ModelSpec, *, title: str) -> str:
     """Return a page that runs a model on drawings: one offline file.
 
     It reads a drawing as `Classifier.predict` reads a picture of it. The arithmetic is the
     graph's, equal to the byte.
 
     Args:
-        graph: the integer graph of the model.
+        graph: the integer graph of the model, from raw pixels to probabilities.
         spec: its input, labels and rejection threshold.
-        title: the model's name.
-        notes: facts about the model, such as its accuracy and its data, without a full stop.
+        title: one line on the model, such as its name, data and accuracy.
 
     Raises:
         ModelError: the model does not read grey digits.
@@ -57,7 +55,7 @@ def html_page(graph: Graph, spec: ModelSpec, *, title: str, notes: Sequence[str]
         f"style-src {_hash(style)}",
         version=__version__,
         title=html.escape(title),
-        notes=html.escape(", ".join([*notes, f"{_weights(graph):,} weights in int8"])),
+        facts=_facts(graph, spec),
         style=style,
         # Without "<" no text can end the element.
         model=json.dumps(document, separators=(",", ":")).replace("<", "\\u003c"),
@@ -82,25 +80,21 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _weights(graph: Graph) -> int:
-    return sum(getattr(op, "weights", np.empty(0)).size for op in graph.operators)
+def _facts(graph: Graph, spec: ModelSpec) -> str:
+    weights = sum(getattr(op, "weights", np.empty(0)).size for op in graph.operators)
+    unsure = f" Below {100 * spec.threshold:.0f} % it is not sure." if spec.threshold else ""
+    return f"{weights:,} weights of 8 bits.{unsure}"
 
 
 def _spec(graph: Graph, spec: ModelSpec) -> dict[str, Any]:
-    source, result = graph.values[graph.input], graph.values[graph.output]
-    # As in `edge_mnist.backends.quantized_io`.
-    levels = np.array([spec.scaling.value(pixel) for pixel in range(256)]) / source.scale
-    low, high = (-128, 127) if source.signed else (0, 255)
-    encoded = np.clip(np.rint(levels) + source.zero_point, low, high).astype(int) & 255
+    result = graph.values[graph.output]
     return {
         "height": spec.height,
         "width": spec.width,
         "labels": spec.labels,
-        "output": spec.output,
+        "threshold": spec.threshold,
         "scale": result.scale,
         "zero_point": result.zero_point,
-        "threshold": spec.threshold,
-        "bytes": None if np.array_equal(encoded, np.arange(256)) else encoded.tolist(),
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from edge_mnist import Classifier
-from edge_mnist.bundle.model_spec import ModelSpec, Scaling, spec_from_manifest
+from edge_mnist.bundle.model_spec import ModelSpec, spec_from_manifest
 from edge_mnist.datasets import mnist, pen, synthetic
 from edge_mnist.int8 import (
     Add,
@@ -33,7 +33,7 @@ from edge_mnist.int8 import (
 )
 from edge_mnist.int8.program import Program
 from edge_mnist.vision import preprocess
-from edge_mnist_export.standalone.html import _graph, _spec, html_page
+from edge_mnist_export.standalone.html import _graph, html_page
 from tests.conftest import SHIPPED, find_mnist
 from tests.errors import raises
 from tests.serve.test_page import CHROMIUM, DESKTOP, PHONE, strokes, with_finger, with_mouse
@@ -57,8 +57,8 @@ def shipped(name: str) -> tuple[Graph, ModelSpec]:
 
 
 def page_of(name: str) -> str:
-    notes = ["99.54 % of 10,000 test images of MNIST read right", "rejects below 0.68"]
-    return html_page(*shipped(name), title=name, notes=notes)
+    title = f"{name} (ships with edge-mnist), trained on mnist-train, 99.61 % on mnist-test"
+    return html_page(*shipped(name), title=title)
 
 
 @pytest.fixture(scope="module")
@@ -373,7 +373,7 @@ def test_every_digit_drawn_is_read(show: Open, device: str) -> None:
         assert page.locator("#sure").inner_text().endswith("%")
         assert page.locator("#bars tr.best th").inner_text() == read[-1]
     assert read == [str(digit) for digit in digits]
-    assert float(page.locator("#time").inner_text().split()[3]) > 0
+    assert float(page.locator("#time").inner_text().split()[2]) > 0
     if folder := os.environ.get("EDGE_MNIST_SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"html-{device}.png", full_page=True)
     # Nothing scrolled, and the answer is visible with its bars.
@@ -468,20 +468,13 @@ def test_the_page_is_one_small_file() -> None:
     sizes = {name: len(page_of(name).encode()) for name in ("nano", "edge")}
     assert sizes["nano"] < 45_000 and sizes["edge"] < 60_000, sizes
     page = page_of("edge")
-    assert "://" not in page and "19,216 weights in int8" in page
+    assert "://" not in page and "19,216 weights of 8 bits. Below 68 % it is not sure." in page
     assert page.count("<script") == page.count("</script>") == 2
 
 
 def test_a_title_is_text() -> None:
-    page = html_page(*shipped("nano"), title="</title><b>&", notes=["<i>"])
-    assert "<b>&lt;/title&gt;&lt;b&gt;&amp;</b>: &lt;i&gt;, " in page
-
-
-def test_pixels_are_encoded_as_the_classifier_does() -> None:
-    graph, spec = shipped("nano")
-    assert _spec(graph, spec)["bytes"] is None
-    other = _spec(graph, spec._replace(scaling=Scaling(-1 / 255, (-1.0,))))
-    assert other["bytes"] == list(range(255, -1, -1))
+    page = html_page(*shipped("nano"), title="</p><b>&")
+    assert "&lt;/p&gt;&lt;b&gt;&amp;. " in page
 
 
 def test_a_model_of_other_pictures_is_refused() -> None:

@@ -35,18 +35,9 @@ function grey() {
   return context.getImageData(0, 0, PAPER, PAPER).data.filter((_, i) => i % 4 === 0);
 }
 
-// Return the probabilities for an image of the model's size, as `Classifier` does.
-function probabilities(image) {
-  const value = (q) => Math.fround((q - spec.zero_point) * spec.scale);
-  const values = Array.from(run(encode(image)), value);
-  if (spec.output === "probabilities") return values;
-  const most = Math.max(...values), logits = spec.output === "logits";
-  const shares = values.map((one) => (logits ? Math.exp(one - most) : Math.max(one, 0) + 1e-12));
-  const total = shares.reduce((sum, one) => sum + one);
-  return shares.map((one) => one / total);
-}
-
-const encode = (image) => Uint8Array.from(image, (pixel) => spec.bytes?.[pixel] ?? pixel);
+// Return the probabilities for an image of the model's size.
+const probabilities = (image) =>
+  Array.from(run(image), (q) => Math.fround((q - spec.zero_point) * spec.scale));
 
 // Return what the page says of a drawing: { image, shares, digit, sentence }.
 function read(drawing) {
@@ -79,7 +70,7 @@ function answer() {
     row.querySelector(".bar").style.width = `${100 * (shares?.[i] ?? 0)}%`;
     row.cells[2].textContent = shares ? percent(shares[i]) : "";
   });
-  if (image) $("time").textContent = `The model took ${duration(encode(image)).toFixed(2)} ms.`;
+  if (image) $("time").textContent = `It took ${duration(image).toFixed(2)} ms.`;
   $("answer").ariaBusy = `${pointer !== null}`;
   busy_ms = performance.now() - start;
 }
