@@ -323,8 +323,8 @@ def test_a_drawing_is_read_as_predict_reads_its_picture(show: Open) -> None:
     report = f"{sum(equal)} of {len(equal)} images equal, {len(different)} answers different"
     if folder := os.environ.get("EDGE_MNIST_SCREENSHOTS"):
         (Path(folder) / "drawings.txt").write_text(report, "utf-8")
-    # A sum rounded in another order may move the digit's stroke or place by a step.
-    assert sum(equal) >= 0.98 * len(equal) and len(equal) > count, report
+    # A sum rounded in another order may change a level by more than one.
+    assert sum(equal) >= 0.99 * len(equal) and len(equal) > count, report
     assert len(different) <= len(lines) // 250, different
     right = [answer == str(i % 10) for i, (answer, _) in enumerate(answers[:count])]
     assert sum(right) > 0.85 * count
@@ -353,7 +353,8 @@ def test_other_sizes_and_inputs(show: Open) -> None:
 
 
 def settled(page: Any) -> str:
-    while not page.evaluate("timer === null && $('answer').ariaBusy === 'false'"):
+    page.locator("#answer[aria-busy=false]").wait_for()
+    while not page.evaluate("timer === null"):
         page.wait_for_timeout(10)
     return str(page.locator("#digit").inner_text())
 

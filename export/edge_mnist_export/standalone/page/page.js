@@ -71,7 +71,7 @@ function answer() {
     row.cells[2].textContent = shares ? percent(shares[i]) : "";
   });
   if (image) $("time").textContent = `It took ${duration(image).toFixed(2)} ms.`;
-  $("answer").ariaBusy = `${pointer !== null}`;
+  $("answer").setAttribute("aria-busy", pointer !== null);
   busy_ms = performance.now() - start;
 }
 
