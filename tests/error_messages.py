@@ -274,6 +274,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a .tflite or .onnx file without a manifest, got {}, whose manifest is {}; "
         "copy that folder to the device as it is.",
     ),
+    "model-html": (
+        "Expected a model of grey digits 0 to 9 for a page to draw on, got images of {}×{}×{}, "
+        "the labels {}, … and an input of {} values; leave out the format html.",
+    ),
     "model-input-dtype": (
         "Expected an input of floats or integers, got {} for {}.",
         "Expected a model that takes float32 images, got {} in {}.",

@@ -28,6 +28,7 @@ DOCUMENTS = {
     "docs/how-to/photographs.md": SLOW,
     "docs/how-to/benchmark.md": SLOW,
     "docs/how-to/inspect.md": SLOW,
+    "docs/how-to/one-page.md": SLOW,
     "docs/how-to/notebooks.md": (),
     "docs/reference/json.md": SLOW,
     "docs/reference/python.md": (),
