@@ -180,8 +180,8 @@ class Program:
     ) -> None:
         """Clip and round. Both limits are integers, so that the order does not matter."""
         low, high = (np.float32(limit - op.output_zero_point) for limit in (op.low, op.high))
-        self._do(np.maximum, values, low, values)
-        self._do(np.minimum, values, high, values)
+        self._do(np.maximum, values, low, out=values)
+        self._do(np.minimum, values, high, out=values)
         self._do(np.rint, values.reshape(out.shape), out)
 
     def add(self, op: Add) -> None:
@@ -196,8 +196,8 @@ class Program:
         self._do(np.add, total, other, total)
         self._do(np.add, total, 0.5, total)
         self._do(np.floor, total, total)
-        self._do(np.maximum, total, low, total)
-        self._do(np.minimum, total, high, total)
+        self._do(np.maximum, total, low, out=total)
+        self._do(np.minimum, total, high, out=total)
         self._do(np.copyto, out, total.reshape(out.shape), "unsafe")
 
     def multiply(self, op: Multiply) -> None:
@@ -218,11 +218,11 @@ class Program:
         combine = np.add if op.average else np.maximum
         self._do(np.copyto, best, windows[:, :, :, 0, 0])
         for y, x in places[1:]:
-            self._do(combine, best, windows[:, :, :, y, x], best)
+            self._do(combine, best, windows[:, :, :, y, x], out=best)
         if op.average:
             self._average(best, _counts(op), zero_point)
-        self._do(np.maximum, best, low, best)
-        self._do(np.minimum, best, high, out.reshape(best.shape))
+        self._do(np.maximum, best, low, out=best)
+        self._do(np.minimum, best, high, out=out.reshape(best.shape))
 
     def _average(self, sums: Array, counts: Array, zero_point: int) -> None:
         """Divide sums of `q - zero_point` so that the mean of `q` is rounded away from 0."""
@@ -244,8 +244,8 @@ class Program:
         self._do(np.copyto, means, sums, "unsafe")
         self._do(np.multiply, means, np.float32(op.multiplier), means)
         self._do(np.rint, means, means)
-        self._do(np.maximum, means, low, means)
-        self._do(np.minimum, means, high, out.reshape(means.shape))
+        self._do(np.maximum, means, low, out=means)
+        self._do(np.minimum, means, high, out=out.reshape(means.shape))
 
     def pad(self, op: Pad) -> None:
         (top, left, front), (height, width, depth) = op.before, op.input_shape
@@ -280,7 +280,7 @@ class Program:
             total = np.add.accumulate(values, 1)[:, -1:]
             np.multiply(values, np.float32(256) / total, values)
             np.rint(values, values)
-            np.minimum(values, np.float32(_MOST), out.reshape(values.shape))
+            np.minimum(values, np.float32(_MOST), out=out.reshape(values.shape))
 
         self._do(step)
 
