@@ -259,6 +259,9 @@ class _Builder:
         return bias.astype(np.int32)
 
     def add(self, op: Add) -> None:
+        # 255 times that is below 2^30.
+        if sum(map(abs, op.multipliers)) > 2**22 or not 1 <= op.shift <= 30:
+            raise refuse("a sum of scales that differ too much")
         name = self._name("layer")
         zeros = [self._zero(*pair) for pair in zip(op.inputs, op.zero_points, strict=True)]
         fields = (_braces(*op.multipliers), _braces(*zeros), op.shift, self._limits(op))

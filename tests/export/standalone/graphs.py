@@ -93,10 +93,11 @@ class Builder:
         )
         return index
 
-    def add(self, first: int, second: int, shift: int = 20) -> int:
+    def add(self, first: int, second: int, shift: int = 21) -> int:
         points = self.values[first].zero_point, self.values[second].zero_point
         index = self.new(self.shapes[first], 7)
-        scales = (round(2**shift * 0.71), round(2**shift * 0.43))
+        # As the reader makes them: the greater has 21 bits.
+        scales = (round(2**20 * 1.41), round(2**20 * 0.43))
         self.operators.append(
             Add((first, second), index, self.shapes[first], scales, shift, points, 7, -128, 127)
         )
@@ -186,7 +187,7 @@ def everything(seed: int) -> tuple[Graph, ModelSpec]:
     both = b.multiply(half, most)
     total = b.add(b.pad(both, (0, 0, 3), (0, 0, 5)), deep)
     curved = b.table(total)
-    again = b.add(curved, total, shift=28)
+    again = b.add(curved, total, shift=23)
     narrow = b.convolution(again, 9, Window((1, 1), (2, 1)))
     bordered = b.pad(narrow, (1, 2, 0), (0, 1, 0))
     last = b.convolution(bordered, 12, Window((2, 2), (1, 2)))

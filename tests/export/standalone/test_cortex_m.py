@@ -1,0 +1,86 @@
+"""The C program on Cortex-M processors, emulated by QEMU, without an operating system."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_mnist_export.standalone.c_resources import CORES, find_compiler, resources
+from tests.export.standalone.graphs import ZOO
+from tests.export.standalone.programs import HERE, WARNINGS, compiled, run, write_files
+from tests.export.standalone.test_c import MODELS, Subject, subject
+
+BARE = HERE / "bare"
+IMAGES = 300
+
+
+@dataclass(frozen=True)
+class Board:
+    """An emulated board: QEMU's name, the addresses of flash and RAM, the clock in MHz."""
+
+    machine: str
+    core: str
+    flash: int
+    ram: int
+    clock_mhz: float
+
+
+BOARDS = [
+    Board("microbit", "Cortex-M0", 0, 0x20000000, 16),
+    Board("mps2-an385", "Cortex-M3", 0, 0x20000000, 25),
+    Board("mps2-an386", "Cortex-M4", 0, 0x20000000, 25),
+    Board("mps2-an505", "Cortex-M33", 0x10000000, 0x38000000, 20),
+    Board("mps3-an547", "Cortex-M55", 0, 0x20000000, 32),
+]
+
+
+def emulated(board: Board, model: Subject, folder: Path, count: int) -> tuple[int, int, int]:
+    """Run images; return how many differ, the stack in bytes, the instructions of one image."""
+    compiler = find_compiler()
+    if compiler is None:
+        pytest.skip("needs arm-none-eabi-gcc: Debian's package gcc-arm-none-eabi")
+    if shutil.which("qemu-system-arm") is None:
+        pytest.skip("needs qemu-system-arm: Debian's package of that name")
+    write_files(model.files, folder)
+    places = f"-Wl,--defsym=FLASH={board.flash},--defsym=RAM={board.ram}"
+    program = compiled(
+        [*compiler.command(CORES[board.core]), "-O2", "-std=gnu99", *WARNINGS, "-Wno-pedantic"],
+        folder,
+        ["-nostartfiles", "-T", BARE / "link.ld", places, *map(str, program_sources(folder))],
+        "program.elf",
+    )
+    images, expected = model.images[:count], model.expected[:count]
+    (folder / "images.bin").write_bytes(images.tobytes())
+    # One instruction is one nanosecond of the board's time.
+    run(
+        ["qemu-system-arm", "-M", board.machine, "-kernel", str(program), "-icount", "shift=0"]
+        + ["-semihosting-config", "enable=on,target=native"]
+        + ["-display", "none", "-serial", "none", "-monitor", "none"],
+        cwd=folder,
+    )
+    outputs = np.fromfile(folder / "outputs.bin", np.uint8).reshape(expected.shape)
+    stack, ticks = np.fromfile(folder / "figures.bin", "<u4").tolist()
+    wrong = int((outputs != expected).any(axis=1).sum())
+    return wrong, stack, round(ticks * 1000 / board.clock_mhz / count)
+
+
+def program_sources(folder: Path) -> tuple[Path, Path]:
+    return folder / "src" / "digit.c", BARE / "start.c"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.core)
+@pytest.mark.parametrize("name", (*MODELS, *ZOO))
+def test_a_cortex_m_gives_the_same_bytes(name: str, board: Board, tmp_path: Path) -> None:
+    model = subject(name)
+    wrong, stack, instructions = emulated(board, model, tmp_path, IMAGES)
+    assert wrong == 0
+    known = resources(model.files)
+    assert known is not None
+    # The stack of QEMU's run holds the caller's frame too.
+    assert stack <= known[board.core]["stack_bytes"] + 64
+    assert instructions > model.graph.multiply_adds
