@@ -15,7 +15,7 @@ from tests.export.standalone.programs import HERE, WARNINGS, compiled, run, writ
 from tests.export.standalone.test_c import MODELS, Subject, subject
 
 BARE = HERE / "bare"
-IMAGES = 300
+IMAGES = 25
 
 
 @dataclass(frozen=True)

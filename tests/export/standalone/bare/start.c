@@ -2,7 +2,6 @@
  *
  * It reads images.bin and writes outputs.bin. figures.bin then holds the greatest stack in bytes, and
  * the ticks of the processor's clock for all images. */
-#include <stddef.h>
 #include <stdint.h>
 
 #include "digit.h"
@@ -102,27 +101,3 @@ __attribute__((noreturn)) void reset(void)
     for (;;) {
     }
 }
-
-#ifdef DIGIT_OWN_MEMORY
-/* What a compiler calls, for one that comes without a C library. */
-void *memcpy(void *to, const void *from, size_t count)
-{
-    uint8_t *t = to;
-    const uint8_t *f = from;
-    while (count--) {
-        *t++ = *f++;
-        __asm__ volatile("");
-    }
-    return to;
-}
-
-void *memset(void *to, int byte, size_t count)
-{
-    uint8_t *t = to;
-    while (count--) {
-        *t++ = (uint8_t)byte;
-        __asm__ volatile("");
-    }
-    return to;
-}
-#endif
