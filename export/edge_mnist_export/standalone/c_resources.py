@@ -51,7 +51,7 @@ def resources(files: Mapping[str, str]) -> dict[str, dict[str, int]] | None:
     Returns:
         By core: `flash_bytes` of code, constants and what the compiler adds, `ram_bytes` of static
         memory, `stack_bytes`: an upper bound, the sum of all its functions' frames. None without a
-        compiler; `INSTALL` names it.
+        compiler and its C library; `INSTALL` names them.
     """
     compiler = find_compiler()
     if compiler is None:
@@ -59,24 +59,23 @@ def resources(files: Mapping[str, str]) -> dict[str, dict[str, int]] | None:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("digit.h", "digit.c"):
             Path(folder, name).write_text(files[f"src/{name}"], encoding="utf-8")
-        return {core: _compiled(compiler, CORES[core], Path(folder)) for core in CORES}
+        try:
+            return {core: _compiled(compiler, CORES[core], Path(folder)) for core in CORES}
+        except subprocess.SubprocessError:
+            # A compiler without its C library, in most cases.
+            return None
 
 
-def _compiled(compiler: Compiler, options: Sequence[str], folder: Path) -> dict[str, int]:
-    command = [*compiler.command(options), "-O2", "-std=c99"]
+def _compiled(compiler: Compiler, core: Sequence[str], folder: Path) -> dict[str, int]:
+    command = [*compiler.command(core), "-O2", "-std=c99"]
     program = folder / "digit.elf"
-    subprocess.run(
-        [*command, "-fstack-usage", "-c", "digit.c", "-o", "digit.o"],
-        cwd=folder,
-        check=True,
-        timeout=_LIMIT_S,
-    )
-    subprocess.run(
-        [*command, "-nostartfiles", "-Wl,-e,digit_predict", "digit.o", "-o", str(program)],
-        cwd=folder,
-        check=True,
-        timeout=_LIMIT_S,
-    )
+    for options in (
+        ("-fstack-usage", "-c", "digit.c", "-o", "digit.o"),
+        ("-nostartfiles", "-Wl,-e,digit_predict", "digit.o", "-o", str(program)),
+    ):
+        subprocess.run(
+            [*command, *options], cwd=folder, check=True, capture_output=True, timeout=_LIMIT_S
+        )
     frames = [line.split("\t") for line in (folder / "digit.su").read_text().splitlines()]
     return {**_sections(program.read_bytes()), "stack_bytes": sum(int(f[1]) for f in frames)}
 

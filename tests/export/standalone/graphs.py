@@ -108,9 +108,7 @@ class Builder:
         index = self.new(self.shapes[first], -20)
         multiplier = float(np.float32(0.0123))
         self.operators.append(
-            Multiply(
-                (first, second), index, self.shapes[first], multiplier, points, -20, -128, 120
-            )
+            Multiply((first, second), index, self.shapes[first], multiplier, points, -20, -128, 120)
         )
         return index
 
@@ -154,18 +152,14 @@ class Builder:
         self.values[output] = Value(value.size, 1 / 256, zero_point, value.signed)
         labels = tuple(f"{number}: “n”?" for number in range(value.size))
         spec = ModelSpec(*self.shape, Scaling(1.0), labels)
-        return Graph(
-            tuple(self.values), tuple(self.operators), 0, output, self.shape
-        ), spec
+        return Graph(tuple(self.values), tuple(self.operators), 0, output, self.shape), spec
 
 
 def windows(image: Shape, window: Window, same: bool) -> tuple[tuple[int, int], Window]:
     """Return the output's rows and columns, and the window with its padding."""
     reach = [(size - 1) * gap + 1 for size, gap in zip(window.size, window.dilations, strict=True)]
     if not same:
-        rows, columns = (
-            (image[axis] - reach[axis]) // window.strides[axis] + 1 for axis in (0, 1)
-        )
+        rows, columns = ((image[axis] - reach[axis]) // window.strides[axis] + 1 for axis in (0, 1))
         return (rows, columns), window
     rows, columns = (-(-image[axis] // window.strides[axis]) for axis in (0, 1))
     top, left = (

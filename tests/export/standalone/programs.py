@@ -38,9 +38,7 @@ def compiled(
 
 def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run a command; a failure shows what it printed."""
-    done = subprocess.run(
-        command, capture_output=True, timeout=LIMIT_S, check=False, **options
-    )
+    done = subprocess.run(command, capture_output=True, timeout=LIMIT_S, check=False, **options)
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stderr.decode()[-2000:]}"
     return done
 

@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+#if defined(__ARM_FEATURE_SIMD32)
+#include <arm_acle.h>
+#endif
+
 #ifndef DIGIT_STORAGE
 #define DIGIT_STORAGE static
 #endif
