@@ -56,12 +56,10 @@ def emulated(board: Board, model: Subject, folder: Path, count: int) -> tuple[in
     images, expected = model.images[:count], model.expected[:count]
     (folder / "images.bin").write_bytes(images.tobytes())
     # One instruction is one nanosecond of the board's time.
-    run(
-        ["qemu-system-arm", "-M", board.machine, "-kernel", str(program), "-icount", "shift=0"]
-        + ["-semihosting-config", "enable=on,target=native"]
-        + ["-display", "none", "-serial", "none", "-monitor", "none"],
-        cwd=folder,
-    )
+    options = "-icount shift=0 -semihosting-config enable=on,target=native "
+    options += "-display none -serial none -monitor none"
+    command = ["qemu-system-arm", "-M", board.machine, "-kernel", str(program)]
+    run([*command, *options.split()], cwd=folder)
     outputs = np.fromfile(folder / "outputs.bin", np.uint8).reshape(expected.shape)
     stack, ticks = np.fromfile(folder / "figures.bin", "<u4").tolist()
     wrong = int((outputs != expected).any(axis=1).sum())
