@@ -403,6 +403,9 @@ def _structure(
     type: str, name: str, fields: Sequence[object], size: int, *, bare: bool = False
 ) -> Constant:
     text = str(fields[0]) if bare else _braces(*fields)
+    if len(text) > 60:
+        rest = ", ".join(map(str, fields[1:]))
+        text = f"{{\n    {fields[0]},\n    {rest},\n}}"
     return Constant(f"{type} {name}", text, size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_mnist_export.standalone import known_bytes
 from edge_mnist_export.standalone.c_resources import CORES, find_compiler, resources
 from tests.export.standalone.graphs import ZOO
 from tests.export.standalone.programs import HERE, WARNINGS, compiled, run, write_files
@@ -70,6 +72,13 @@ def program_sources(folder: Path) -> tuple[Path, Path]:
     return folder / "src" / "digit.c", BARE / "start.c"
 
 
+@functools.cache
+def needs(name: str) -> dict[str, dict[str, int]]:
+    found = resources(subject(name).files)
+    assert found is not None
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.core)
 @pytest.mark.parametrize("name", MODELS)
@@ -77,8 +86,7 @@ def test_a_cortex_m_gives_the_same_bytes(name: str, board: Board, tmp_path: Path
     model = subject(name)
     wrong, stack, instructions = emulated(board, model, tmp_path, IMAGES)
     assert wrong == 0
-    known = resources(model.files)
-    assert known is not None
+    known = needs(name)
     # The stack of QEMU's run holds the caller's frame too.
     assert stack <= known[board.core]["stack_bytes"] + 64
     # 2.4 to 8.2 as measured: docs/how-to/microcontroller.md.
@@ -90,3 +98,23 @@ def test_a_cortex_m_gives_the_same_bytes(name: str, board: Board, tmp_path: Path
 @pytest.mark.parametrize("name", ZOO)
 def test_a_cortex_m_runs_every_operator(name: str, board: Board, tmp_path: Path) -> None:
     assert emulated(board, subject(name), tmp_path, 50)[0] == 0
+
+
+@pytest.mark.slow
+def test_flash_and_ram_are_those_of_the_document() -> None:
+    """Flash holds the constants and 1.5 to 4.5 kB of code; RAM is the scratch memory."""
+    if find_compiler() is None:
+        pytest.skip("needs arm-none-eabi-gcc: Debian's package gcc-arm-none-eabi")
+    for name in MODELS:
+        known = known_bytes(subject(name).graph, subject(name).spec)
+        for core in CORES:
+            found = needs(name)[core]
+            assert found["ram_bytes"] == known["scratch_bytes"]
+            assert 1500 < found["flash_bytes"] - known["constant_bytes"] < 4500
+
+
+def test_without_a_compiler_there_are_no_resources(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert resources(subject("nano").files) is None

@@ -1,6 +1,5 @@
-/* Round to the nearest integer, ties to even. This reads the number's bits, so that neither a
- * compiler option nor the processor's rounding mode matters. 2^20 and more become 2^20: every
- * caller clips to a byte. */
+/* Round to the nearest integer, ties to even. This reads the number's bits, so that no compiler
+ * option matters. 2^20 and more become 2^20: every caller clips to a byte. */
 static int32_t nearest(float number)
 {
     uint32_t bits, fraction;
