@@ -489,4 +489,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a token of {} characters or more, got {}; choose a longer one, or omit "
         "--token to have one generated.",
     ),
+    "standalone-c": (
+        "Expected an int8 model that C code can follow, got {}; run its .tflite file with a "
+        "runtime instead.",
+    ),
 }

@@ -29,6 +29,7 @@ DOCUMENTS = {
     "docs/how-to/benchmark.md": SLOW,
     "docs/how-to/inspect.md": SLOW,
     "docs/how-to/one-page.md": SLOW,
+    "docs/how-to/microcontroller.md": SLOW,
     "docs/how-to/notebooks.md": (),
     "docs/reference/json.md": SLOW,
     "docs/reference/python.md": (),
@@ -45,6 +46,7 @@ NOT_RUN = {
     "docs/how-to/train.md": ["takes eight minutes"],
     "docs/how-to/foreign-model.md": ["the test has no tests/ folder"],
     "docs/how-to/raspberry-pi-32.md": [DEVICE, DEVICE],
+    "docs/how-to/microcontroller.md": ["needs a C compiler"],
     "docs/how-to/notebooks.md": ["opens a browser"],
 }
 # Seconds for one command: the longest trains a CNN for three epochs on two busy cores.

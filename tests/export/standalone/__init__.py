@@ -1,0 +1,1 @@
+"""Programs without a runtime: the bytes that they answer, on several processors."""
