@@ -5,8 +5,7 @@ The formats are `c`, a folder of C99 sources, and `html`, one page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,12 @@ from edge_mnist.bundle import Artifact, read_bundle
 from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.bundle.provenance import provenance
 from edge_mnist.errors import ModelError
-from edge_mnist.int8 import Graph, Table, Unsupported, Value, read_graph
+from edge_mnist.int8 import Graph, Unsupported, read_graph
 
+from ..standalone import c_resources
+from ..standalone.c_files import c_files, known_bytes
+from ..standalone.html import html_page
+from ..standalone.pixel_graph import pixel_graph
 from ..verification import compiled_c
 from . import bundle_writer
 from .bundle_writer import BundleWriter
@@ -59,32 +62,44 @@ def add(
         ModelError: an operator, or the scaling of pixels, is one that programs lack.
         GateError: the compiled program answers other bytes than the arithmetic.
     """
-    from ..standalone import c, html
-
     spec = artifact.spec
     assert spec is not None
-    graph = pixel_graph(artifact, names)
+    graph = _read(artifact, names)
     entries: list[dict[str, Any]] = []
     if "c" in names:
         report(f"Writing {C_FOLDER}/")
-        files = c.c_files(graph, spec, images=images[:_VECTORS], title=title)
-        checked = compiled_c.verify(files, graph, images, report=report)
+        files = c_files(graph, spec, images=images[:_VECTORS], title=title)
         entries.append(
             {
                 "format": "c",
                 "folder": C_FOLDER,
                 "sha256": bundle.add_texts(C_FOLDER, files),
-                **checked,
-                **c.resources(files, report=report),
+                **known_bytes(graph, spec),
+                **_cores(files, report),
+                **compiled_c.verify(files, pixel_graph(graph, spec), images, report=report),
             }
         )
     if "html" in names:
         report(f"Writing {PAGE}")
-        page = html.html_page(graph, spec, title=title)
+        page = html_page(graph, spec, title=title)
         (digest,) = bundle.add_texts(".", {PAGE: page}).values()
         entry = {"format": "html", "file": PAGE, "size_bytes": len(page.encode())}
         entries.append({**entry, "sha256": digest})
     return entries
+
+
+def _cores(files: Mapping[str, str], report: _Report) -> dict[str, Any]:
+    """Return the manifest's field on flash, RAM and stack by core; report them as lines."""
+    cores = c_resources.resources(files)
+    if cores is None:
+        report(f"Flash, RAM and stack are not measured: that needs {c_resources.INSTALL}")
+        return {}
+    for core, sizes in cores.items():
+        report(
+            f"{core}: {sizes['flash_bytes']:,} bytes of flash, {sizes['ram_bytes']:,} of RAM, "
+            f"{sizes['stack_bytes']:,} of stack"
+        )
+    return {"cores": cores}
 
 
 def model_images(images: NDArray[np.uint8] | None, spec: ModelSpec) -> NDArray[np.uint8]:
@@ -100,49 +115,15 @@ def model_images(images: NDArray[np.uint8] | None, spec: ModelSpec) -> NDArray[n
     return images.reshape(-1, *spec.shape)
 
 
-def pixel_graph(artifact: Artifact, names: Sequence[str]) -> Graph:
-    """Return the integer graph of a file, with raw pixels as its input.
-
-    Raises:
-        ModelError: an operator, or the scaling of pixels, is one that programs lack.
-    """
-    from edge_mnist.backends.numpy import NumpySession
-    from edge_mnist.backends.quantized_io import QuantizedIO
-    from edge_mnist.backends.tensor_layout import infer_layout
-
-    spec = artifact.spec
-    assert spec is not None
-    wanted = f"--format {','.join(names)}"
-    if spec.output != "probabilities":
-        raise ModelError(
-            f"Expected a model of probabilities for {wanted}, got {spec.output} in "
-            f"{artifact.name}; end it with a softmax and export it again.",
-            code="model-program-output",
-        )
+def _read(artifact: Artifact, names: Sequence[str]) -> Graph:
     try:
-        graph = read_graph(artifact.read())
+        return read_graph(artifact.read())
     except Unsupported as error:
         raise ModelError(
-            f"Expected operators that have an integer arithmetic for {wanted}, got {error} in "
-            f"{artifact.name}; replace that layer, or leave the format out.",
+            f"Expected operators that have an integer arithmetic for --format {','.join(names)}, "
+            f"got {error} in {artifact.name}; replace that layer, or leave the format out.",
             code="model-program-operator",
         ) from error
-    session = NumpySession(graph)
-    layout = infer_layout(
-        session.input, session.output, format="tflite", name=artifact.name, spec=spec
-    )
-    io = QuantizedIO(session, layout)
-    io.use(spec)
-    pixels = np.arange(256, dtype=np.uint8)
-    rows = np.broadcast_to(pixels.reshape(256, *(1,) * len(spec.shape)), (256, *spec.shape))
-    encoded = io.encode(np.ascontiguousarray(rows)).reshape(256, -1).view(np.uint8)
-    if (encoded != encoded[:, :1]).any():
-        raise ModelError(
-            f"Expected one scaling of pixels for all channels for {wanted}, got several in "
-            f"{artifact.name}; put the scaling into the model and export it again.",
-            code="model-program-scaling",
-        )
-    return _with_table(graph, encoded[:, 0])
 
 
 def from_bundle(
@@ -197,19 +178,4 @@ def int8_artifact(artifacts: Sequence[Artifact]) -> Artifact:
         f"Expected an int8 .tflite file in a bundle, of which programs are made, got {listed}; "
         f"export it with: edge-mnist export --int8",
         code="model-program-file",
-    )
-
-
-def _with_table(graph: Graph, encoded: NDArray[np.uint8]) -> Graph:
-    """Return the graph with a table from pixels to its input in front, unless it changes none."""
-    if np.array_equal(encoded, np.arange(256)) and not graph.values[graph.input].signed:
-        return graph
-    pixels = Value(graph.values[graph.input].size, 1.0, 0, signed=False)
-    first = len(graph.values)
-    table = Table(first, graph.input, np.ascontiguousarray(encoded))
-    return replace(
-        graph,
-        values=(*graph.values, pixels),
-        operators=(table, *graph.operators),
-        input=first,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mnist.bundle.model_spec import ModelSpec
-from edge_mnist.int8 import Graph, Softmax, Table, Value
-from edge_mnist.int8.program import Program
+from edge_mnist.int8 import Graph
 
-from .c_program import Array, Call, Constant, c_program, real, refuse
+from .c_program import Array, Call, Constant, c_program, real
 from .c_program import Program as CProgram
+from .pixel_graph import expected_outputs, pixel_graph
 
 # In the order in which C needs them; a file is emitted if a call needs it.
 _FRAGMENTS = (
@@ -41,79 +40,6 @@ _NEEDS = {
 }
 _URL = "https://github.com/edge-mnist/edge-mnist"
 _LINE = 96  # columns
-
-
-def pixel_graph(graph: Graph, spec: ModelSpec) -> Graph:
-    """Return the graph from pixels (0 to 255) to probabilities in steps of 1/256.
-
-    Another scaling of the input becomes a table; logits get a softmax.
-
-    Args:
-        graph: of a file's operators.
-        spec: of the same file.
-
-    Raises:
-        ModelError: the C program cannot have this input or output.
-    """
-    if graph.values[graph.input].size != math.prod(spec.size):
-        raise refuse(f"an input of {graph.values[graph.input].size} values")
-    if spec.channels > 1 and tuple(graph.input_shape) != spec.size:
-        raise refuse(f"colour images as {tuple(graph.input_shape)}")
-    return _with_probabilities(_with_pixels(graph, spec), spec)
-
-
-def _with_pixels(graph: Graph, spec: ModelSpec) -> Graph:
-    value = graph.values[graph.input]
-    low, high = (-128, 127) if value.signed else (0, 255)
-    tables = [
-        [spec.scaling.value(pixel, channel) / value.scale for pixel in range(256)]
-        for channel in range(spec.channels)
-    ]
-    quantized = np.clip(np.rint(tables) + value.zero_point, low, high).astype(np.int64)
-    if (quantized != quantized[0]).any():
-        raise refuse("channels of different scaling")
-    bytes = quantized[0].astype(np.uint8)
-    if not value.signed and np.array_equal(bytes, np.arange(256)):
-        return graph
-    index = len(graph.values)
-    pixels = Value(value.size, 1.0, 0, signed=False)
-    return replace(
-        graph,
-        values=(*graph.values, pixels),
-        operators=(Table(index, graph.input, bytes), *graph.operators),
-        input=index,
-    )
-
-
-def _with_probabilities(graph: Graph, spec: ModelSpec) -> Graph:
-    value = graph.values[graph.output]
-    if value.size != len(spec.labels):
-        raise refuse(f"{value.size} outputs for {len(spec.labels)} labels")
-    if spec.output == "scores":
-        raise refuse("scores instead of probabilities or logits")
-    if spec.output == "logits":
-        steps = np.arange(256) * value.scale
-        index = len(graph.values)
-        softmax = Softmax(graph.output, index, value.size, np.exp(-steps).astype(np.float32))
-        return replace(
-            graph,
-            values=(*graph.values, Value(value.size, 1 / 256, -128)),
-            operators=(*graph.operators, softmax),
-            output=index,
-        )
-    if (value.scale, value.zero_point) != (1 / 256, -128 if value.signed else 0):
-        raise refuse("probabilities in other steps than 1/256")
-    return graph
-
-
-def expected_outputs(graph: Graph, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the bytes (k, classes) that the C program answers for images (k, …)."""
-    program = Program(graph, len(images))
-    # The bits of an int8 input; pixels are uint8.
-    program.input[:] = images.reshape(len(images), -1)
-    program.run()
-    shift = 128 if graph.values[graph.output].signed else 0
-    return program.output.view(np.uint8) ^ np.uint8(shift)
 
 
 def c_files(

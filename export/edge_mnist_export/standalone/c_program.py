@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mnist.errors import ModelError
 from edge_mnist.int8 import (
     Add,
     Convolution,
@@ -31,6 +30,7 @@ from edge_mnist.int8 import (
 )
 
 from .memory_plan import Buffer, Plan, plan_memory
+from .pixel_graph import refuse
 
 Array = NDArray[Any]
 # Channels whose weights alternate, and the bytes after which they do.
@@ -81,15 +81,6 @@ class Program:
     places: dict[int, str]
     columns: dict[int, str]
     memory: Plan
-
-
-def refuse(reason: str) -> ModelError:
-    """Return the error of a model that has no C program."""
-    return ModelError(
-        f"Expected an int8 model that C code can follow, got {reason}; run its .tflite file with "
-        f"a runtime instead.",
-        code="standalone-c",
-    )
 
 
 def c_program(graph: Graph) -> Program:

@@ -23,6 +23,8 @@ from edge_mnist.errors import ModelError
 from edge_mnist.int8 import Graph, Operator, Table, Window
 from edge_mnist.system.version import __version__
 
+from .pixel_graph import pixel_graph
+
 _SCRIPTS = ("arithmetic.js", "drawing.js", "page.js")
 # Comments and indentation are an eighth of the scripts; they stay in the sources.
 _MARGIN = re.compile(r"^ *//.*\n|^ +", re.MULTILINE)
@@ -35,7 +37,7 @@ def html_page(graph: Graph, spec: ModelSpec, *, title: str) -> str:
     graph's, equal to the byte.
 
     Args:
-        graph: the integer graph of the model, from raw pixels to probabilities.
+        graph: the integer graph of the model's file.
         spec: its input, labels and rejection threshold.
         title: one line on the model, such as its name, data and accuracy.
 
@@ -43,6 +45,7 @@ def html_page(graph: Graph, spec: ModelSpec, *, title: str) -> str:
         ModelError: the model does not read grey digits.
     """
     _check(graph, spec)
+    graph = pixel_graph(graph, spec)
     sources = files(__package__) / "page"
     read = {name: (sources / name).read_text("utf-8") for name in (*_SCRIPTS, "style.css")}
     script, style = (

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from edge_mnist.errors import GateError
 from edge_mnist.int8 import Graph
-from edge_mnist.int8.program import Program
+
+from ..standalone.pixel_graph import expected_outputs
 
 _COMPILERS = ("cc", "gcc", "clang")
-# Images that numpy computes at once.
-_BATCH = 64
 _TIMEOUT_S = 600
 # Reads images from standard input, and writes the output bytes of each.
 _HARNESS = """
@@ -66,7 +65,7 @@ def verify(
             f"({', '.join(_COMPILERS)}), got none; install one, such as Debian's gcc."
         )
         return {}
-    expected = outputs(graph, images)
+    expected = expected_outputs(graph, images)
     with tempfile.TemporaryDirectory() as folder:
         program = _compile(compiler, files, Path(folder))
         done = subprocess.run(
@@ -88,18 +87,6 @@ def verify(
             code="gate-c",
         )
     return {"compared_images": len(images), "compiler": _version(compiler)}
-
-
-def outputs(graph: Graph, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the output bytes (n, classes) of images (n, …) by the written arithmetic."""
-    rows, program = images.reshape(len(images), -1), Program(graph, _BATCH)
-    results = np.empty((len(rows), program.output.shape[1]), np.uint8)
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start : start + _BATCH]
-        program.input[: len(batch)] = batch.view(program.input.dtype)
-        program.run()
-        results[start : start + _BATCH] = program.output[: len(batch)].view(np.uint8)
-    return results
 
 
 def _compile(compiler: str, files: Mapping[str, str], folder: Path) -> Path:

@@ -19,8 +19,8 @@ from edge_mnist import datasets
 from edge_mnist.bundle import read_bundle
 from edge_mnist.bundle.model_spec import ModelSpec, Scaling
 from edge_mnist.int8 import Graph, Window, read_graph
-from edge_mnist_export.standalone import c_files, known_bytes
-from edge_mnist_export.standalone.c_files import expected_outputs, pixel_graph
+from edge_mnist_export.standalone.c_files import c_files, known_bytes
+from edge_mnist_export.standalone.pixel_graph import expected_outputs, pixel_graph
 from tests.conftest import SHIPPED, find_mnist
 from tests.errors import raises
 from tests.export.standalone.graphs import ZOO, Builder
@@ -253,5 +253,5 @@ def test_sizes_that_need_no_compiler() -> None:
 )
 def test_a_model_that_c_cannot_follow_is_refused(change: dict[str, object], reason: str) -> None:
     model = subject("nano")
-    with raises("standalone-c", reason):
+    with raises("model-program", reason):
         c_files(model.graph, model.spec._replace(**change), images=model.images[:1], title="")

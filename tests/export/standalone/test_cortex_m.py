@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_mnist_export.standalone import known_bytes
+from edge_mnist_export.standalone.c_files import known_bytes
 from edge_mnist_export.standalone.c_resources import CORES, find_compiler, resources
 from tests.export.standalone.graphs import ZOO
 from tests.export.standalone.programs import HERE, WARNINGS, compiled, run, write_files
