@@ -371,21 +371,17 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected an int8 file for backend {}, got only {}; choose another backend or export "
         "with --int8.",
     ),
+    "model-program": (
+        "Expected an int8 model that a program without a runtime can follow, got {}; run its "
+        ".tflite file with a runtime instead.",
+    ),
     "model-program-file": (
         "Expected an int8 .tflite file in a bundle, of which programs are made, got {}; export "
         "it with: edge-mnist export --int8",
     ),
     "model-program-operator": (
-        "Expected operators that have an integer arithmetic for {}, got {} in {}; replace that "
-        "layer, or leave the format out.",
-    ),
-    "model-program-output": (
-        "Expected a model of probabilities for {}, got {} in {}; end it with a softmax and "
-        "export it again.",
-    ),
-    "model-program-scaling": (
-        "Expected one scaling of pixels for all channels for {}, got several in {}; put the "
-        "scaling into the model and export it again.",
+        "Expected operators that have an integer arithmetic for --format {}, got {} in {}; "
+        "replace that layer, or leave the format out.",
     ),
     "model-quantization": (
         "Expected the scale and zero point of {} in the metadata of {} to be such, got {}; "
@@ -488,9 +484,5 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "serve-token": (
         "Expected a token of {} characters or more, got {}; choose a longer one, or omit "
         "--token to have one generated.",
-    ),
-    "standalone-c": (
-        "Expected an int8 model that C code can follow, got {}; run its .tflite file with a "
-        "runtime instead.",
     ),
 }

@@ -198,7 +198,7 @@ def _transposed(width: int) -> Operator:
     """Return a TRANSPOSE_CONV of 2×2 and stride 1 from 9×9 to 9×`width`."""
 
     def tensor(shape: tuple[int, ...], integers: tuple[int, ...] | None) -> Tensor:
-        return Tensor(0, shape, 0, integers is not None, False, (), (), 0, integers)
+        return Tensor(0, shape, 0, 0, integers is not None, False, (), (), 0, integers)
 
     # Padding SAME, and both strides.
     options = Table(struct.pack("<iiii", 0, 0, 1, 1), 0, 16, (4, 8, 12))
