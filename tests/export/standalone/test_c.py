@@ -23,7 +23,6 @@ from edge_mnist_export.standalone.c_files import c_files, known_bytes
 from edge_mnist_export.standalone.pixel_graph import expected_outputs, pixel_graph
 from tests.conftest import SHIPPED, find_mnist
 from tests.errors import raises
-from tests.export.standalone.graphs import ZOO, Builder
 from tests.export.standalone.programs import (
     HERE,
     WARNINGS,
@@ -33,6 +32,7 @@ from tests.export.standalone.programs import (
     run,
     write_files,
 )
+from tests.int8.graphs import ZOO, Builder
 
 MODELS = ("nano", "edge")
 STREAM = HERE / "stream.c"

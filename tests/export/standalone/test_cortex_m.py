@@ -12,9 +12,9 @@ import pytest
 
 from edge_mnist_export.standalone.c_files import known_bytes
 from edge_mnist_export.standalone.c_resources import CORES, find_compiler, resources
-from tests.export.standalone.graphs import ZOO
 from tests.export.standalone.programs import HERE, WARNINGS, compiled, run, write_files
 from tests.export.standalone.test_c import MODELS, Subject, subject
+from tests.int8.graphs import ZOO
 
 BARE = HERE / "bare"
 IMAGES = 10
