@@ -379,6 +379,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected an int8 .tflite file in a bundle, of which programs are made, got {}; export "
         "it with: edge-mnist export --int8",
     ),
+    "model-program-format": (
+        "Expected only {} as --format of a bundle, got {}; give the run or the Keras model "
+        "instead.",
+    ),
     "model-program-operator": (
         "Expected operators that have an integer arithmetic for --format {}, got {} in {}; "
         "replace that layer, or leave the format out.",

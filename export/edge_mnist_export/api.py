@@ -201,7 +201,13 @@ def export(
     labels = None if labels is None else _checked_labels(labels)
     hub = None if hf is None else arguments.path("hf", hf)
     formats, programs = _split_formats(formats)
-    if programs and not formats and _is_bundle(model):
+    if programs and _is_bundle(model):
+        if formats:
+            raise ModelError(
+                f"Expected only {', '.join(_PROGRAMS)} as --format of a bundle, got "
+                f"{', '.join(formats)}; give the run or the Keras model instead.",
+                code="model-program-format",
+            )
         bundle = _programs_of_bundle(str(model), programs, data=data, out=out, progress=progress)
         if hub:
             hub_folder.write(Path(bundle.folder), hub)
@@ -302,7 +308,8 @@ def _programs_of_bundle(
     check_free(folder)  # Before MNIST is downloaded.
     artifact = program_files.int8_artifact(find_artifacts(model))
     assert artifact.spec is not None
-    known = data is not None or artifact.spec.digits
+    # Only the C program is run here.
+    known = "c" in programs and (data is not None or artifact.spec.digits)
     source = datasets.find(data or "auto", splits=("test",), own=True) if known else None
     program_files.from_bundle(artifact, programs, folder, source=source, report=progress.line)
     return read_bundle(folder)

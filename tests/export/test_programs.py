@@ -72,6 +72,18 @@ def test_a_bundle_without_int8_names_the_way(host: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_bundle_gives_programs_alone(host: Cli, tmp_path: Path) -> None:
+    done = host("export", "nano", "--format", "c,onnx", "--out", tmp_path / "out", status=2)
+    assert "Expected only c, html as --format of a bundle, got onnx" in error_line(done)
+
+
+def test_a_folder_for_the_hub_has_the_programs_too(host: Cli, tmp_path: Path) -> None:
+    out, hub = tmp_path / "out", tmp_path / "hub"
+    host("export", "nano", "--format", "c,html", "--data", "synthetic", "--out", out, "--hf", hub)
+    for name in ("digit.html", "c/src/digit.c", "c/CMakeLists.txt"):
+        assert (hub / name).read_bytes() == (out / name).read_bytes()
+
+
 def test_an_output_folder_in_use_is_left_alone(host: Cli, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("kept")
     done = host("export", "nano", "--format", "html", "--out", tmp_path, status=2)

@@ -64,6 +64,11 @@ def write(bundle: Path, out: Path, *, keras: Path | None = None) -> None:
         for artifact in found.artifacts:
             # Read, not copied: this checks size and hash.
             (folder / artifact.name).write_bytes(artifact.read())
+        for program in found.manifest.get("programs", ()):
+            if name := program.get("folder"):
+                shutil.copytree(bundle / name, folder / name)
+            else:
+                shutil.copyfile(bundle / program["file"], folder / program["file"])
         shutil.copyfile(bundle / MANIFEST, folder / MANIFEST)
         if keras is not None:
             shutil.copyfile(keras, folder / KERAS)
