@@ -156,7 +156,9 @@ def from_bundle(
         copy = bundle.sign(
             artifact.name, artifact.read(), artifact.format, artifact.precision, artifact.spec
         )
-        title = provenance(artifact).line
+        # Not the path of the bundle, which says nothing elsewhere.
+        name = str(manifest.get("architecture", {}).get("name", "model"))
+        title = provenance(artifact)._replace(bundle=name, ships=False).line
         manifest["programs"] = add(bundle, copy, names, images, title=title, report=report)
         manifest["artifacts"] = [
             entry for entry in manifest["artifacts"] if entry["file"] == artifact.name
