@@ -71,9 +71,12 @@ SETUPS = {
             *("click", "numpy", "pillow", "ai-edge-litert", "onnxruntime"),
             *(*_LITERT, "packaging==26.3"),
         ),
+        commands=("doctor", "predict", "evaluate", "example"),
     ),
     "32-bit": Setup(SYSTEMS["bookworm armhf"], *_TFLITE),
-    "64-bit Debian": Setup(SYSTEMS["bookworm arm64"], *_TFLITE),
+    "64-bit Debian": Setup(
+        SYSTEMS["bookworm arm64"], *_TFLITE, commands=("doctor", "predict", "example")
+    ),
     "32-bit trixie": Setup(
         SYSTEMS["trixie armhf"],
         *_NUMPY,

@@ -300,7 +300,9 @@ def test_sighup_reloads_without_losing_a_request(start: Start, tmp_path: Path) -
             kept = ("float32", "int8")[count % 2]
             manifest["artifacts"] = [file for file in files if file["precision"] == kept]
             (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-            reload(one, f"Reloaded bundle: model-{kept}.tflite-litert, model-{kept}.onnx-onnx")
+            numpy = ", model-int8.tflite-numpy" * (kept == "int8")
+            names = f"model-{kept}.tflite-litert{numpy}, model-{kept}.onnx-onnx"
+            reload(one, f"Reloaded bundle: {names}")
             assert one.ask("/v1/model").json["default"] == f"model-{kept}.tflite-litert"
         (bundle / "model-int8.tflite").write_bytes(b"broken")
         reload(one, "edge-mnist: warning: kept the models as they were: Expected ")

@@ -240,7 +240,8 @@ def test_every_digit_drawn_is_read(show: Open, device: str) -> None:
     page = show(page_of("edge"), DEVICES[device])
     assert page.locator("#sure").inner_text() == "Draw a digit from 0 to 9."
     draw = with_finger if device.startswith("phone") else with_mouse
-    digits, read = (range(8, 9) if device.endswith("dark") else range(10)), []
+    # All with the mouse, some with a finger: a stroke takes a second.
+    digits, read = {"desktop": range(10), "phone": (1, 4, 8)}.get(device, (8,)), []
     for digit in digits:
         page.get_by_role("button", name="Clear").click()
         assert settled(page) == ""
