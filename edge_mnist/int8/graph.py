@@ -50,19 +50,8 @@ class Window(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Convolution:
-    """A convolution; a dense layer is one whose window is a single pixel.
-
-    `acc[o] = bias[o] + sum((input - input_zero_point) * weights[o])`, then
-    `output[o] = clip(rint(float32(acc[o]) * multipliers[o]) + output_zero_point, low, high)`.
-
-    Attributes:
-        weights: (out, height, width, in) int8.
-        bias: (out,) int32.
-        multipliers: (out,) float32: input scale times weight scale by output scale.
-        low: the least output, of the type or of a fused activation.
-        high: the greatest output.
-    """
+class _Weighted:
+    """An operator with weights; each kind states their shape."""
 
     input: int
     output: int
@@ -79,26 +68,29 @@ class Convolution:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DepthwiseConvolution:
+class Convolution(_Weighted):
+    """A convolution; a dense layer is one whose window is a single pixel.
+
+    `acc[o] = bias[o] + sum((input - input_zero_point) * weights[o])`, then
+    `output[o] = clip(rint(float32(acc[o]) * multipliers[o]) + output_zero_point, low, high)`.
+
+    Attributes:
+        weights: (out, height, width, in) int8.
+        bias: (out,) int32.
+        multipliers: (out,) float32: input scale times weight scale by output scale.
+        low: the least output, of the type or of a fused activation.
+        high: the greatest output.
+    """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthwiseConvolution(_Weighted):
     """A convolution of each input channel by itself; otherwise as `Convolution`.
 
     Attributes:
         weights: (height, width, out) int8; output channel `o` sees input channel
             `o // (out / in)`.
     """
-
-    input: int
-    output: int
-    input_shape: Shape
-    output_shape: Shape
-    window: Window
-    weights: NDArray[np.int8]
-    bias: NDArray[np.int32]
-    multipliers: NDArray[np.float32]
-    input_zero_point: int
-    output_zero_point: int
-    low: int
-    high: int
 
 
 @dataclass(frozen=True, slots=True)
