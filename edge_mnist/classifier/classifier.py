@@ -79,12 +79,19 @@ class Classifier(LoadedModel):
 
     def detect(self, image: Picture) -> Detection:
         """Read the digit in a picture as `predict` does, and return the model's input with it."""
+        if _is_uint8(image) and image.shape in (self._shape, (*self._shape, 1)):
+            pixels = image.reshape(self._shape)
+            return Detection(self.predict(pixels), pixels)
+        # Imported late: Pillow is needed only for pictures.
+        from ..vision.preprocess import extract_digit
+
+        predict = self._remember_predictions()
         try:
-            pixels, has_neighbours = self._preprocess(image)
+            found = extract_digit(image, self.spec, lambda pixels: predict(pixels).confidence)
         except NoDigitError as error:
             zeros = np.zeros(len(self.labels), np.float32)
             return Detection(Prediction(None, 0.0, zeros, None, error.reason), None)
-        return Detection(self.predict(pixels), pixels, None, has_neighbours)
+        return Detection(predict(found.image), found.image, found.box, found.has_neighbours)
 
     see = detect  # its name until 0.1
 
@@ -107,14 +114,14 @@ class Classifier(LoadedModel):
             )
         from ..vision.multi_digit import read_digits
 
-        predictions: dict[bytes, Prediction] = {}
+        predict = self._remember_predictions()
 
         def confidence(image: NDArray[np.uint8]) -> float:
-            prediction = predictions[image.tobytes()] = self.predict(image)
+            prediction = predict(image)
             return 0.0 if prediction.digit is None else prediction.confidence
 
         return [
-            Detection(predictions.get(image.tobytes()) or self.predict(image), image, box)
+            Detection(predict(image), image, box)
             for image, box in read_digits(picture, spec=self.spec, confidence=confidence)
         ]
 
@@ -166,13 +173,17 @@ class Classifier(LoadedModel):
             return Prediction(None, confidence, values, None, reason)
         return Prediction(digit, confidence, values, spec.labels[digit])
 
-    def _preprocess(self, image: Picture) -> tuple[NDArray[np.uint8], bool]:
-        if _is_uint8(image) and image.shape in (self._shape, (*self._shape, 1)):
-            return image.reshape(self._shape), False
-        # Imported late: Pillow is needed only for pictures.
-        from ..vision.preprocess import extract_digit
+    def _remember_predictions(self) -> Callable[[NDArray[np.uint8]], Prediction]:
+        """Return a `predict` that reads no image twice."""
+        predictions: dict[bytes, Prediction] = {}
 
-        return extract_digit(image, self.spec)
+        def predict(image: NDArray[np.uint8]) -> Prediction:
+            key = image.tobytes()
+            if key not in predictions:
+                predictions[key] = self.predict(image)
+            return predictions[key]
+
+        return predict
 
 
 def _is_uint8(image: Picture) -> TypeGuard[NDArray[np.uint8]]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import Floats, Ints, Mask
+from .arrays import Floats, Grey, Ints, Mask
 
 # An outline pixel is sharp if its gradient is at least this share of the component's mean.
 _SHARP = 0.4
@@ -55,19 +55,30 @@ class _Runs(NamedTuple):
     start: Ints
 
 
-def label_components(mask: Mask, gradient: Floats, *, min_area: int) -> Components:
+def label_components(mask: Mask, gradient: Grey, *, min_area: int) -> Components:
     """Return the components of `mask` (h, w) that have at least `min_area` pixels."""
     runs = _label_runs(mask)
     area = np.bincount(runs.component, weights=runs.length).astype(np.intp)
     kept = area >= min_area
     component = np.where(kept, np.cumsum(kept) - 1, -1)[runs.component]
-    labels = np.full(mask.shape, -1, np.intp)
-    labels[mask] = np.repeat(component, runs.length)
+    labels = _paint(runs._replace(component=component), mask.shape)
     large = component >= 0
     runs = _Runs(*(column[large] for column in runs._replace(component=component)))
     area = area[kept]
     outlines = _measure_outlines(mask, labels, gradient, len(area))
     return Components(labels, _bounding_boxes(runs, len(area)), area, *outlines)
+
+
+def _paint(runs: _Runs, shape: tuple[int, ...]) -> Ints:
+    """Return the component of each pixel (h, w); -1 outside the runs."""
+    starts = runs.row * shape[1] + runs.start
+    # Between runs lie gaps: background and components take turns.
+    values = np.full(2 * len(starts) + 1, -1, np.intp)
+    values[1::2] = runs.component
+    edges = np.empty(2 * len(starts) + 2, np.intp)
+    edges[0], edges[-1] = 0, shape[0] * shape[1]
+    edges[1:-1:2], edges[2:-1:2] = starts, starts + runs.length
+    return np.repeat(values, np.diff(edges)).reshape(shape)
 
 
 def _bounding_boxes(runs: _Runs, count: int) -> Ints:
@@ -81,15 +92,19 @@ def _bounding_boxes(runs: _Runs, count: int) -> Ints:
 
 
 def _measure_outlines(
-    mask: Mask, labels: Ints, gradient: Floats, count: int
+    mask: Mask, labels: Ints, gradient: Grey, count: int
 ) -> tuple[Ints, Ints, Floats, Floats]:
     """Return perimeter, border_contact, gradient_sum and sharp of `count` components."""
-    inside = mask.copy()
-    inside[0] = inside[-1] = inside[:, 0] = inside[:, -1] = False
-    off_border = inside.copy()
-    inside[1:-1, 1:-1] &= mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
-    outline = (labels >= 0) & ~inside
-    component, slopes, off_border = labels[outline], gradient[outline], off_border[outline]
+    inner = mask[1:-1, 1:-1]
+    inside = np.zeros(mask.shape, bool)
+    inside[1:-1, 1:-1] = inner & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    outline = np.flatnonzero(mask & ~inside)
+    component = labels.ravel()[outline]
+    large = component >= 0
+    outline, component = outline[large], component[large]
+    slopes = gradient.ravel()[outline]
+    row, column = np.divmod(outline, mask.shape[1])
+    off_border = (row > 0) & (row < mask.shape[0] - 1) & (column > 0) & (column < mask.shape[1] - 1)
     perimeter = np.bincount(component, minlength=count)
     border_contact = np.bincount(component[~off_border], minlength=count)
     gradient_sum = np.bincount(component, weights=slopes, minlength=count).astype(np.float32)
@@ -102,10 +117,12 @@ def _measure_outlines(
 def _label_runs(mask: Mask) -> _Runs:
     """Return the runs of a mask, numbered by the component that they belong to."""
     width = mask.shape[1] + 2
-    padded = np.zeros((mask.shape[0], width), np.int8)
+    padded = np.zeros((mask.shape[0], width), bool)
     padded[:, 1:-1] = mask
-    change = np.diff(padded.ravel(), prepend=0)
-    starts, ends = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    flat = padded.ravel()
+    # Rows begin and end empty, so that starts and ends of runs take turns.
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    starts, ends = changes[::2], changes[1::2]
     # A run touches those of the row above that overlap it or meet its corners.
     first = np.searchsorted(ends, starts - width - 1, side="right")
     last = np.searchsorted(starts, ends - width + 1, side="left")
@@ -114,7 +131,8 @@ def _label_runs(mask: Mask) -> _Runs:
     skipped = np.repeat(np.cumsum(touching) - touching, touching)
     above = np.repeat(first, touching) + np.arange(len(below)) - skipped
     roots = _merge_labels(len(starts), below, above)
-    component = np.unique(roots, return_inverse=True)[1]
+    # A component is numbered by its first run, which is its root.
+    component = (np.cumsum(roots == np.arange(len(roots))) - 1)[roots]
     return _Runs(component, ends - starts, starts // width, starts % width - 1)
 
 

@@ -6,9 +6,11 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +19,32 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ..errors import ImageError
 
 
-class Page(NamedTuple):
-    """A picture of searchable size: an L or RGB image, and how many times larger it was."""
+class Page:
+    """An upright picture in the two sizes that digits are searched in.
 
-    image: Image.Image
-    scale: float
+    Attributes:
+        longer_side: of the picture itself, in pixels.
+        small: an L or RGB image for a first, cheap search; the picture itself if it is small.
+    """
+
+    def __init__(
+        self, longer_side: int, small: Image.Image, large: Callable[[], Image.Image]
+    ) -> None:
+        self.longer_side, self.small, self._large = longer_side, small, large
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """An L or RGB image for the full search. It may have to be decoded again.
+
+        Raises:
+            ImageError: the picture cannot be read any more.
+        """
+        return self._large()
+
+    @property
+    def scale(self) -> float:
+        """How many times larger than `image` the picture is."""
+        return self.longer_side / max(self.image.size)
 
 
 Picture = str | PathLike[str] | bytes | Image.Image | NDArray[np.generic] | Page
@@ -44,6 +67,8 @@ MAX_PICTURE_BYTES = 3 * MAX_PIXELS
 _EXTERNAL_FORMATS = ("EPS", "WMF")
 # Pixels of a page's longer side. A digit of a fiftieth of it is still larger than MNIST's 20.
 _PAGE_SIDE = 1200
+# Pixels: the longer side of a page's small image is less than twice this.
+_SMALL_SIDE = 160
 # Pixels: the coarsest dot-matrix displays write a digit in seven rows.
 _MIN_SIDE = 7
 # Pillow's errors for broken files, by format: OSError (most), SyntaxError (PNG),
@@ -52,7 +77,7 @@ _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib
 
 
 def open_page(picture: Picture) -> Page:
-    """Return a picture reduced to the size that the search for digits needs.
+    """Return a picture in the sizes that the search for digits needs.
 
     A page is returned as it is, so that a caller can decode first and search later.
 
@@ -61,12 +86,26 @@ def open_page(picture: Picture) -> Page:
     """
     if isinstance(picture, Page):
         return picture
-    image, original_side = _open(picture, target_side=_PAGE_SIDE)
-    image = to_eight_bits(_reduce(image))
-    image = image.convert("L" if image.mode in ("1", "L") else "RGB")
-    if max(image.size) > 2 * _PAGE_SIDE:
-        image = image.reduce(max(image.size) // _PAGE_SIDE)
-    return Page(image, original_side / max(image.size))
+    image, longer_side = _open(picture, target_side=_SMALL_SIDE)
+    if longer_side > max(image.size):  # A JPEG, of which only a part was decoded.
+        return Page(longer_side, _to_page(image, _SMALL_SIDE), lambda: _open_large(picture))
+    large = _to_page(image, _PAGE_SIDE)
+    return Page(longer_side, _shrink(large, _SMALL_SIDE), lambda: large)
+
+
+def _open_large(picture: Picture) -> Image.Image:
+    return _to_page(_open(picture, target_side=_PAGE_SIDE)[0], _PAGE_SIDE)
+
+
+def _to_page(image: Image.Image, side: int) -> Image.Image:
+    """Return an L or RGB image whose longer side is less than twice `side`."""
+    image = to_eight_bits(_reduce(image, side))
+    return _shrink(image.convert("L" if image.mode in ("1", "L") else "RGB"), side)
+
+
+def _shrink(image: Image.Image, side: int) -> Image.Image:
+    factor = max(image.size) // side
+    return image.reduce(factor) if factor > 1 else image
 
 
 def open_picture(picture: Picture) -> Image.Image:
@@ -100,9 +139,9 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
     return image
 
 
-def _reduce(image: Image.Image) -> Image.Image:
+def _reduce(image: Image.Image, side: int) -> Image.Image:
     """Reduce a large picture before conversions copy it: with 50 megapixels they took over 1 GB."""
-    factor = max(image.size) // _PAGE_SIDE
+    factor = max(image.size) // side
     if factor < 2 or image.mode == "1":
         return image
     if image.mode.startswith("I;"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from .arrays import Floats, Grey, Mask
 
@@ -25,8 +25,6 @@ _STRONGEST, _MIN_STRONGEST = 0.002, 40
 FOREGROUND_LEVEL = 0.3
 # Grey levels of 255: a pixel that differs by more from all eight neighbours is impulse noise.
 _IMPULSE = 40
-# Pixels: sigma of the Gaussian blur against a camera's noise.
-_BLUR_SIGMA = 0.8
 # Grey levels of 255: the response divides by the background's brightness, or by its distance from
 # white for light strokes. Lower divisors would amplify noise.
 _MIN_DARK_RANGE, _MIN_LIGHT_RANGE = 40, 64
@@ -89,14 +87,20 @@ def _noise_level(response: Floats) -> float:
     return middle + _NOISE_DEVIATIONS * (_MAD_TO_DEVIATION * deviation)
 
 
-def gradient_magnitude(grey: Grey) -> Floats:
-    """Return the larger of both central differences at each pixel, in grey levels a pixel."""
-    values = grey.astype(np.float32)
-    gradient = np.zeros(grey.shape, np.float32)
-    gradient[:, 1:-1] = np.abs(values[:, 2:] - values[:, :-2])
-    gradient[1:-1] = np.maximum(gradient[1:-1], np.abs(values[2:] - values[:-2]))
-    gradient *= np.float32(0.5)
+def gradient_magnitude(grey: Grey) -> Grey:
+    """Return the larger difference of both pairs of opposite neighbours at each pixel, (h, w).
+
+    It is twice the gradient in grey levels a pixel; 0 where a neighbour is missing.
+    """
+    gradient = np.zeros(grey.shape, np.uint8)
+    gradient[:, 1:-1] = _difference(grey[:, 2:], grey[:, :-2])
+    gradient[1:-1] = np.maximum(gradient[1:-1], _difference(grey[2:], grey[:-2]))
     return gradient
+
+
+def _difference(one: Grey, other: Grey) -> Grey:
+    difference: Grey = np.maximum(one, other) - np.minimum(one, other)
+    return difference
 
 
 def dilate(grey: Grey, window: int) -> Grey:
@@ -128,42 +132,53 @@ def dilate_mask(mask: Mask, radius: int) -> Mask:
     return dilate(mask.view(np.uint8), 2 * radius + 1).view(bool)
 
 
-def bounding_box(foreground: Floats) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of a foreground (h, w); right and bottom are excluded."""
-    mask = foreground > FOREGROUND_LEVEL
+def bounding_box(
+    foreground: Floats | Grey, level: float = FOREGROUND_LEVEL
+) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom of what lies above a level; right and bottom are excluded."""
+    mask = foreground > level
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def strongest(response: Floats) -> float:
+    """Return the mean of the strongest responses (h, w)."""
+    values = response.ravel()
+    count = max(_MIN_STRONGEST, int(len(values) * _STRONGEST))
+    return float(np.partition(values, -count)[-count:].mean())
 
 
 def _contrast(grey: Grey) -> float:
     """Return the mean response of the strongest pixels, dark or light."""
     window = max(grey.shape) // 7 | 1
-    means = []
-    for dark in (True, False):
-        response = top_hat(grey, window, dark=dark).response.ravel()
-        count = max(_MIN_STRONGEST, int(len(response) * _STRONGEST))
-        means.append(float(np.partition(response, -count)[-count:].mean()))
-    return max(means)
+    return max(strongest(top_hat(grey, window, dark=dark).response) for dark in (True, False))
 
 
 def _denoise(grey: Grey) -> Grey:
     """Replace impulse noise by the median of its neighbours, then blur a little."""
     padded = np.pad(grey, 1, mode="edge")
-    height, width = grey.shape
-    neighbours = [
-        padded[y : y + height, x : x + width]
-        for y in range(3)
-        for x in range(3)
-        if (y, x) != (1, 1)
-    ]
-    highest, lowest = neighbours[0], neighbours[0]
-    for neighbour in neighbours[1:]:
-        highest, lowest = np.maximum(highest, neighbour), np.minimum(lowest, neighbour)
-    # Clipped first, as sums of uint8 overflow.
-    above = grey > np.minimum(highest, 255 - _IMPULSE) + _IMPULSE
-    below = grey < np.maximum(lowest, _IMPULSE) - _IMPULSE
-    impulse = above & (highest < 255 - _IMPULSE) | below & (lowest > _IMPULSE)
+    highest, lowest = (_extreme_of_neighbours(padded, e) for e in (np.maximum, np.minimum))
+    impulse = np.maximum(grey, highest) - highest > _IMPULSE
+    impulse |= lowest - np.minimum(grey, lowest) > _IMPULSE
     if impulse.any():
-        grey = grey.copy()
-        grey[impulse] = np.median([n[impulse] for n in neighbours], axis=0).astype(np.uint8)
-    return np.asarray(Image.fromarray(grey).filter(ImageFilter.GaussianBlur(_BLUR_SIGMA)))
+        y, x = np.nonzero(impulse)
+        neighbours = [padded[y + i, x + j] for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+        padded[y + 1, x + 1] = np.median(neighbours, axis=0).astype(np.uint8)
+    return _blur(padded)
+
+
+def _extreme_of_neighbours(padded: Grey, extreme: np.ufunc) -> Grey:
+    """Return the extreme of the eight neighbours of each pixel but those of the border."""
+    rows = extreme(extreme(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    middle = extreme(padded[1:-1, :-2], padded[1:-1, 2:])
+    neighbours: Grey = extreme(extreme(rows[:-2], rows[2:]), middle)
+    return neighbours
+
+
+def _blur(padded: Grey) -> Grey:
+    """Return the average of each 3×3 pixels with binomial weights, a Gaussian of sigma 0.7."""
+    values = padded.astype(np.uint16)
+    rows = values[:-2] + 2 * values[1:-1] + values[2:]
+    sums = rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:] + 8
+    blurred: Grey = (sums >> 4).astype(np.uint8)
+    return blurred

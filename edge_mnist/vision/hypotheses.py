@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from .arrays import Floats, Grey, Mask
 from .connected_components import Components, label_components
-from .foreground import gradient_magnitude, top_hat
+from .foreground import gradient_magnitude, strongest, top_hat
 from .line_removal import find_ruled_lines
 
 # Foreground differs from the background by at least this share of its brightness. Pencil has 0.15.
 MIN_CONTRAST = 0.06
 # Background window sizes, as fractions of the longer side: for pens, markers and close crops.
 _WINDOWS = (0.05, 0.15, 0.45)
+# The strokes of one polarity differ from the paper by so many times the other's to be tried alone.
+_MIN_POLARITY_RATIO = 1.5
 # Pixels of the smallest component; share of the picture's longer side of the smallest digit.
 _MIN_AREA, _MIN_SIDE = 8, 0.02
 # Strokes wider than this share of the window have partly become background.
@@ -51,8 +53,7 @@ def generate_hypotheses(grey: Grey, polarities: tuple[bool, ...]) -> Iterator[Hy
     for dark in polarities:
         ruled_lines = np.zeros(grey.shape, bool)
         for number, fraction in enumerate(_WINDOWS):
-            window = int(max(grey.shape) * fraction) | 1
-            response, noise = top_hat(grey, window, dark=dark)
+            response, noise = top_hat(grey, _window(grey, fraction), dark=dark)
             low = max(noise, MIN_CONTRAST)
             mask = response > low
             if number == 0:
@@ -69,6 +70,47 @@ def generate_hypotheses(grey: Grey, polarities: tuple[bool, ...]) -> Iterator[Hy
                     widest = _MAX_STROKE_IN_WINDOW * fraction * max(grey.shape)
                     scores[_stroke_widths(components) > widest] *= 0.5
                 yield Hypothesis(dark, response, ruled_lines, components, scores)
+
+
+def likeliest_hypothesis(grey: Grey) -> Hypothesis | None:
+    """Return the one that is best for most pictures (h, w): Otsu's threshold, the middle window.
+
+    Its polarity is that of the pixels that differ most from the paper; None if that is not clear.
+    """
+    window = _window(grey, _WINDOWS[1])
+    paper = float(np.median(grey[::2, ::2]))
+    by_polarity = {dark: top_hat(grey, window, dark=dark) for dark in (True, False)}
+    # The hole of a 0 responds like a light stroke, but it is as light as the paper.
+    steps = {dark: _step(grey, one.response, paper, dark=dark) for dark, one in by_polarity.items()}
+    dark = steps[True] > steps[False]
+    if steps[dark] < _MIN_POLARITY_RATIO * steps[not dark]:
+        return None
+    response, noise = by_polarity[dark]
+    low = max(noise, MIN_CONTRAST)
+    strong = response[response > low]
+    if strong.size < _MIN_AREA:
+        return None
+    mask = response > max(_otsu_threshold(strong), low)
+    components = label_components(mask, gradient_magnitude(grey), min_area=_MIN_AREA)
+    if not len(components):
+        return None
+    scores = _score(components, grey.shape)
+    return Hypothesis(dark, response, np.zeros(grey.shape, bool), components, scores)
+
+
+def _step(grey: Grey, response: Floats, paper: float, *, dark: bool) -> float:
+    """Return by how many grey levels the pixels of a strong response are darker than the paper.
+
+    Lighter, if not `dark`.
+    """
+    strong = grey[response > 0.5 * strongest(response)]
+    step = paper - float(strong.mean()) if strong.size else 0.0
+    return step if dark else -step
+
+
+def _window(grey: Grey, fraction: float) -> int:
+    """Return the odd side of a background window, in pixels."""
+    return int(max(grey.shape) * fraction) | 1
 
 
 def _score(components: Components, shape: tuple[int, ...]) -> Floats:

@@ -15,7 +15,7 @@ from ..errors import NoDigitError
 from .arrays import Box, Floats, Grey, Ints, Mask
 from .foreground import bounding_box, choose_channel, dilate_mask, erode
 from .grouping import group_around
-from .hypotheses import MIN_CONTRAST, Hypothesis, generate_hypotheses
+from .hypotheses import MIN_CONTRAST, Hypothesis, generate_hypotheses, likeliest_hypothesis
 from .normalization import stroke_width
 
 # Pixels of the longer side that is searched; smaller pages are enlarged to the second. A pen's line
@@ -23,6 +23,10 @@ from .normalization import stroke_width
 _SEARCHED_SIDE, _MIN_SEARCHED_SIDE = 288, 160
 # Pixels: a longer page is a photograph. Its digit may be a thirtieth of it, so more are searched.
 _PHOTOGRAPH_SIDE, _SEARCHED_PHOTOGRAPH_SIDE = 800, 400
+# Pixels of the longer side that is searched quickly; of the smallest digit found so.
+_QUICK_SIDE, _MIN_QUICK_DIGIT = 200, 40
+# Share of the digit's score: if another component has more, the full search decides.
+_MAX_OTHER_SCORE = 0.1
 # Searched pixels: a digit smaller than this is searched again, enlarged to that.
 _SMALL_DIGIT, _ENLARGED_DIGIT = 80, 110
 # Shares of the digit's longer side: the margin of the second search.
@@ -93,6 +97,37 @@ def locate_digit(page: Image.Image) -> Candidate:
         candidate = _locate_again(page, candidate, dark=hypothesis.dark)
     _check_stroke_length(candidate.foreground)
     return replace(candidate, has_neighbours=_has_neighbours(hypothesis, members))
+
+
+def locate_likely_digit(small: Image.Image) -> Candidate | None:
+    """Return the digit of the likeliest hypothesis alone; None if its evidence is not clear.
+
+    Args:
+        small: a page's small image (L or RGB).
+    """
+    view = downscale_page(small, _QUICK_SIDE)
+    grey = choose_channel(view.image)
+    hypothesis = likeliest_hypothesis(grey)
+    if hypothesis is None:
+        return None
+    components, scores = hypothesis.components, hypothesis.scores
+    main = int(scores.argmax())
+    members = group_around(components, main)
+    others = np.ones(len(scores), bool)
+    others[members] = False
+    if (
+        components.border_contact[members].any()
+        or scores[others].max(initial=0) > _MAX_OTHER_SCORE * scores[main]
+        or components.longer_sides[main] < _MIN_QUICK_DIGIT
+        or _plausibility(hypothesis, main, grey) < 1
+    ):
+        return None
+    try:
+        candidate = crop_digit(view, hypothesis, members)
+        _check_stroke_length(candidate.foreground)
+    except NoDigitError:
+        return None
+    return None if _has_neighbours(hypothesis, members) else candidate
 
 
 def _has_neighbours(hypothesis: Hypothesis, members: Ints) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from .arrays import Floats, Grey
-from .foreground import bounding_box, dilate, erode
+from .foreground import FOREGROUND_LEVEL, bounding_box, dilate, erode
 
 # Pixels: sides of an MNIST image and of the box that its digit fills.
 MNIST_SIDE = 28
@@ -25,67 +25,72 @@ _MIN_STROKE, _MAX_STROKE = 2.0, 3.2
 
 def normalize(foreground: Floats) -> Grey:
     """Return a digit's foreground (h, w) in [0, 1], cut out closely, as an MNIST image."""
-    working = _normalize_stroke_width(_resize(foreground, _WORKING_SIDE))
+    pixels = (foreground * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    working = _normalize_stroke_width(_resize(pixels, _WORKING_SIDE))
     return _place_by_centre_of_mass(_resize(working, _BOX_SIDE))
 
 
 def stroke_width(foreground: Floats) -> float:
     """Return the mean width of strokes in pixels: 2 × area / length of the outline."""
-    padded = np.pad(foreground, 1)
-    y, x = np.diff(padded, axis=0)[:, :-1], np.diff(padded, axis=1)[:-1]
+    height, width = foreground.shape
+    padded = np.zeros((height + 2, width + 2), np.float32)
+    padded[1:-1, 1:-1] = foreground
+    y, x = padded[1:, :-1] - padded[:-1, :-1], padded[:-1, 1:] - padded[:-1, :-1]
     # The outline's length is the sum of the gradient's magnitude (co-area formula).
-    return 2 * float(foreground.sum()) / max(float(np.hypot(x, y).sum()), 1e-6)
+    outline = float(np.sqrt(x * x + y * y).sum())
+    return 2 * float(foreground.sum()) / max(outline, 1e-6)
 
 
-def _normalize_stroke_width(foreground: Floats) -> Floats:
+def _normalize_stroke_width(pixels: Grey) -> Grey:
     """Dilate or erode until the strokes, relative to the digit, are as wide as MNIST's."""
-    width, side = stroke_width(foreground), max(foreground.shape)
+    width, side = stroke_width(pixels.astype(np.float32)), max(pixels.shape)
     target = min(max(width * _BOX_SIDE / side, _MIN_STROKE), _MAX_STROKE) / _BOX_SIDE
     # The digit grows with its strokes: (width + 2 radius) / (side + 2 radius) = target.
     radius = round((target * side - width) / (2 * (1 - target)))
     if radius == 0:
-        return foreground
-    pixels = np.pad(np.rint(foreground * 255).astype(np.uint8), max(radius, 0) + 1)
+        return pixels
+    pixels = np.pad(pixels, max(radius, 0) + 1)
     # A cross and a square in turn approximate a disc by an octagon.
     for number in range(abs(radius)):
         if number % 2:
             pixels = dilate(pixels, 3) if radius > 0 else erode(pixels, 3)
         else:
             pixels = _extreme_of_cross(pixels, least=radius < 0)
-    changed = pixels.astype(np.float32) / np.float32(255)
-    left, top, right, bottom = bounding_box(changed)
-    return changed[top:bottom, left:right]
+    left, top, right, bottom = bounding_box(pixels, FOREGROUND_LEVEL * 255)
+    return pixels[top:bottom, left:right]
 
 
 def _extreme_of_cross(pixels: Grey, *, least: bool) -> Grey:
     """Dilate, or erode, by one pixel to the four sides."""
     extreme = np.minimum if least else np.maximum
     out = pixels.copy()
-    out[1:], out[:-1] = extreme(out[1:], pixels[:-1]), extreme(out[:-1], pixels[1:])
-    out[:, 1:] = extreme(out[:, 1:], pixels[:, :-1])
-    out[:, :-1] = extreme(out[:, :-1], pixels[:, 1:])
+    for part, neighbours in (
+        (out[1:], pixels[:-1]),
+        (out[:-1], pixels[1:]),
+        (out[:, 1:], pixels[:, :-1]),
+        (out[:, :-1], pixels[:, 1:]),
+    ):
+        extreme(part, neighbours, out=part)
     return out
 
 
-def _resize(foreground: Floats, side: int) -> Floats:
+def _resize(pixels: Grey, side: int) -> Grey:
     """Scale so that the longer side has `side` pixels."""
-    height, width = foreground.shape
+    height, width = pixels.shape
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(foreground).resize(size, Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
 
 
-def _place_by_centre_of_mass(foreground: Floats) -> Grey:
+def _place_by_centre_of_mass(pixels: Grey) -> Grey:
     """Return (28, 28) with the centre of mass of (h, w), at most 20×20, in its middle."""
     canvas = np.zeros((MNIST_SIDE, MNIST_SIDE), np.uint8)
-    mass = max(float(foreground.sum()), 1e-6)
-    offsets = []
-    for axis, length in enumerate(foreground.shape):
-        centre = float(foreground.sum(axis=1 - axis) @ np.arange(length)) / mass
-        # MNIST's centres of mass lie at pixel 14, counted from 0.
-        offsets.append(int(np.clip(round(MNIST_SIDE / 2 - centre), 0, MNIST_SIDE - length)))
-    top, left = offsets
-    height, width = foreground.shape
-    pixels = np.rint(foreground * 255).astype(np.uint8)
+    height, width = pixels.shape
+    masses = pixels.sum(axis=1, dtype=np.intp), pixels.sum(axis=0, dtype=np.intp)
+    # MNIST's centres of mass lie at pixel 14, counted from 0.
+    top, left = (
+        min(max(round(MNIST_SIDE / 2 - mass @ np.arange(len(mass)) / max(mass.sum(), 1)), 0), most)
+        for mass, most in zip(masses, (MNIST_SIDE - height, MNIST_SIDE - width), strict=True)
+    )
     canvas[top : top + height, left : left + width] = pixels
     return canvas

@@ -8,18 +8,21 @@ A model of colour pictures, or with labels other than the digits, gets the whole
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeGuard
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard, cast
 
 import numpy as np
 from PIL import Image
 
-from .decode import Picture, open_page, open_picture, to_eight_bits
-from .localization import locate_digit
+from .cascade import locate_digit
+from .decode import Page, Picture, open_page, open_picture, to_eight_bits
 from .normalization import MNIST_SIDE, normalize
 
 if TYPE_CHECKING:
     from ..bundle.model_spec import ModelSpec
     from .arrays import Grey
+    from .localization import Candidate
 
 # A 28×28 picture counts as an MNIST image within these bounds. Pixels: the longer side of the
 # digit; the distance of its centre of mass from the middle, along either axis.
@@ -44,16 +47,52 @@ def preprocess(picture: Picture, spec: ModelSpec | None = None) -> Grey:
         ImageError: the picture cannot be read, or is too large.
         NoDigitError: the model reads digits, and the picture holds none.
     """
-    return extract_digit(picture, spec)[0]
+    return extract_digit(picture, spec).image
 
 
-def extract_digit(picture: Picture, spec: ModelSpec | None = None) -> tuple[Grey, bool]:
-    """Return what `preprocess` does, and whether the picture seems to hold more digits."""
+class Extract(NamedTuple):
+    """A model's input, and where in the picture it comes from.
+
+    Attributes:
+        image: as `preprocess` returns it.
+        box: left, top, right, bottom in pixels of the upright picture; None for the whole picture.
+        has_neighbours: whether the picture seems to hold more digits.
+    """
+
+    image: Grey
+    box: tuple[int, int, int, int] | None = None
+    has_neighbours: bool = False
+
+
+def extract_digit(
+    picture: Picture,
+    spec: ModelSpec | None = None,
+    confidence: Callable[[Grey], float] | None = None,
+) -> Extract:
+    """Return what `preprocess` does, and where it is.
+
+    Args:
+        picture: as for `preprocess`.
+        spec: as for `preprocess`.
+        confidence: the model's confidence in an image, in [0, 1]. With it a simple picture is read
+            without a search; without it all are searched.
+    """
     if spec is not None and not spec.digits:
         image = to_eight_bits(open_picture(picture)).convert("L" if spec.channels == 1 else "RGB")
-        return _resize(image, spec.height, spec.width), False
-    mnist, more = (picture, False) if _is_mnist_array(picture) else _extract_digit(picture)
-    return mnist if spec is None else fit(mnist[np.newaxis], spec)[0], more
+        return Extract(_resize(image, spec.height, spec.width))
+    page = None if _is_mnist_array(picture) else open_page(picture)
+    mnist = cast("Grey", picture) if page is None else _as_mnist(page)
+    if mnist is not None:
+        return Extract(mnist if spec is None else fit(mnist[np.newaxis], spec)[0])
+
+    @cache
+    def image_of(candidate: Candidate) -> Grey:
+        image = normalize(candidate.foreground)
+        return image if spec is None else fit(image[np.newaxis], spec)[0]
+
+    rate = None if confidence is None else lambda candidate: confidence(image_of(candidate))
+    located = locate_digit(cast(Page, page), rate)
+    return Extract(image_of(located.candidate), located.box, located.candidate.has_neighbours)
 
 
 def fit(images: Grey, spec: ModelSpec) -> Grey:
@@ -88,15 +127,12 @@ def _is_mnist_array(picture: Picture) -> TypeGuard[Grey]:
     return picture.shape == (MNIST_SIDE, MNIST_SIDE) and picture.dtype == np.uint8
 
 
-def _extract_digit(picture: Picture) -> tuple[Grey, bool]:
-    """Return the digit of a picture as an MNIST image, (28, 28), and whether there are more."""
-    image = open_page(picture).image
-    if image.size == (MNIST_SIDE, MNIST_SIDE):
-        grey = _light_on_dark(np.asarray(image.convert("L")))
-        if grey is not None and _has_mnist_layout(grey):
-            return grey, False  # Fitting it again would only blur it.
-    digit = locate_digit(image)
-    return normalize(digit.foreground), digit.has_neighbours
+def _as_mnist(page: Page) -> Grey | None:
+    """Return a picture that is an MNIST image already; fitting it again would only blur it."""
+    if page.small.size != (MNIST_SIDE, MNIST_SIDE):
+        return None
+    grey = _light_on_dark(np.asarray(page.small.convert("L")))
+    return grey if grey is not None and _has_mnist_layout(grey) else None
 
 
 def _light_on_dark(grey: Grey) -> Grey | None:
