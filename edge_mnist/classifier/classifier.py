@@ -91,7 +91,11 @@ class Classifier(LoadedModel):
         except NoDigitError as error:
             zeros = np.zeros(len(self.labels), np.float32)
             return Detection(Prediction(None, 0.0, zeros, None, error.reason), None)
-        return Detection(predict(found.image), found.image, found.box, found.has_neighbours)
+        prediction = predict(found.image)
+        if found.has_neighbours and (count := self._count_digits(image)) > 1:
+            reason = f"several digits: {count}; --many or predict_many reads each"
+            prediction = prediction._replace(digit=None, label=None, reason=reason)
+        return Detection(prediction, found.image, found.box)
 
     see = detect  # its name until 0.1
 
@@ -172,6 +176,12 @@ class Classifier(LoadedModel):
             reason = f"unsure: {confidence:.2f}, below {spec.threshold:.2f}"
             return Prediction(None, confidence, values, None, reason)
         return Prediction(digit, confidence, values, spec.labels[digit])
+
+    def _count_digits(self, picture: Picture) -> int:
+        """Return how many digits a picture holds; 0 if most of what is found is none."""
+        found = self.predict_many(picture)
+        read = sum(one.prediction.digit is not None for one in found)
+        return read if 2 * read > len(found) else 0
 
     def _remember_predictions(self) -> Callable[[NDArray[np.uint8]], Prediction]:
         """Return a `predict` that reads no image twice."""

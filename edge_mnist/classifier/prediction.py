@@ -37,14 +37,11 @@ class Detection(NamedTuple):
         image: the model's input, uint8 of the model's size such as (28, 28); None if no digit was
             found.
         box: (left, top, right, bottom) in pixels of the upright picture; None if not localized.
-        has_neighbours: whether the picture seems to hold more digits in a row with this one, which
-            `predict_many` reads. `predict_many` itself leaves it False.
     """
 
     prediction: Prediction
     image: NDArray[np.uint8] | None
     box: tuple[int, int, int, int] | None = None
-    has_neighbours: bool = False
 
 
 def to_probabilities(values: NDArray[np.float32], output: str) -> NDArray[np.float32]:

@@ -92,9 +92,6 @@ def predict(
                 inputs = [d.image for d in detections if d.image is not None]
                 folder.save(name, inputs, numbered=many)
             click.echo(_line(name, detections, many=many, as_json=as_json))
-            if not many and (count := _count(classifier, picture, detections[0])) > 1:
-                digits = f"{name} seems to hold {count} digits; --many reads each."
-                progress.warn(f"edge-mnist: warning: {digits}")
     if unreadable:
         raise ImageError(
             f"Expected {len(pictures)} readable pictures, got {unreadable} that are not; "
@@ -105,14 +102,6 @@ def predict(
 
 def _detect(classifier: Classifier, picture: str | bytes, *, many: bool) -> list[Detection]:
     return classifier.predict_many(picture) if many else [classifier.detect(picture)]
-
-
-def _count(classifier: Classifier, picture: str | bytes, detection: Detection) -> int:
-    """Return how many digits a picture holds; the full search runs only if there is a neighbour."""
-    if not detection.has_neighbours or not classifier.spec.digits:
-        return 1
-    found = classifier.predict_many(picture)
-    return sum(one.prediction.digit is not None for one in found)
 
 
 def _line(name: str, detections: Sequence[Detection], *, many: bool, as_json: bool) -> str:

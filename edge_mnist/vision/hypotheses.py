@@ -98,6 +98,11 @@ def likeliest_hypothesis(grey: Grey) -> Hypothesis | None:
     return Hypothesis(dark, response, np.zeros(grey.shape, bool), components, scores)
 
 
+def strongest_response(grey: Grey, *, dark: bool) -> float:
+    """Return the strongest response of strokes in a picture (h, w), in [0, 1]."""
+    return float(top_hat(grey, _window(grey, _WINDOWS[1]), dark=dark).response.max())
+
+
 def _step(grey: Grey, response: Floats, paper: float, *, dark: bool) -> float:
     """Return by how many grey levels the pixels of a strong response are darker than the paper.
 

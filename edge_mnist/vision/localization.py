@@ -15,7 +15,13 @@ from ..errors import NoDigitError
 from .arrays import Box, Floats, Grey, Ints, Mask
 from .foreground import bounding_box, choose_channel, dilate_mask, erode
 from .grouping import group_around
-from .hypotheses import MIN_CONTRAST, Hypothesis, generate_hypotheses, likeliest_hypothesis
+from .hypotheses import (
+    MIN_CONTRAST,
+    Hypothesis,
+    generate_hypotheses,
+    likeliest_hypothesis,
+    strongest_response,
+)
 from .normalization import stroke_width
 
 # Pixels of the longer side that is searched; smaller pages are enlarged to the second. A pen's line
@@ -37,6 +43,8 @@ _SAME_DIGIT = 0.5
 _MAX_STROKE_WIDTH = 0.42
 # Stroke length in longer sides of the digit. Of 6,000 digits of MNIST the longest has 3.6.
 _MAX_STROKE_LENGTH = 4.2
+# Nobody writes a longer one: it is noise, or the weave of a cloth.
+_MIN_TEXTURE_LENGTH = 12.0
 # A neighbour overlaps the digit's height by this share of the taller of both, and has at least this
 # share of its score.
 _MIN_ROW_OVERLAP, _MIN_NEIGHBOUR_SCORE = 0.5, 0.1
@@ -161,6 +169,8 @@ def _check_stroke_length(foreground: Floats) -> None:
     """Raise NoDigitError for a tangle of strokes."""
     area, width = float(foreground.sum()), max(stroke_width(foreground), 1e-6)
     length = area / width / max(foreground.shape)
+    if length > _MIN_TEXTURE_LENGTH:
+        raise NoDigitError("no stroke: noise or a texture")
     if length > _MAX_STROKE_LENGTH:
         raise NoDigitError(f"no digit: a line {length:.1f} times as long as it is tall")
 
@@ -196,9 +206,8 @@ def choose_hypothesis(
     """
     grey = choose_channel(view.image)
     best: tuple[Hypothesis, Ints] | None = None
-    best_score, contrast = 0.0, 0.0
+    best_score = 0.0
     for hypothesis in generate_hypotheses(grey, polarities):
-        contrast = max(contrast, float(hypothesis.response[::2, ::2].max()))
         if not len(hypothesis.components):
             continue
         main = int(hypothesis.scores.argmax())
@@ -208,9 +217,12 @@ def choose_hypothesis(
             score *= _plausibility(hypothesis, main, grey)
         if score > best_score:
             best, best_score = (hypothesis, members), score
-    if best is None and contrast < 2 * MIN_CONTRAST:
-        raise NoDigitError(f"no ink: contrast {contrast:.2f} of 1")
-    if best is None or _are_specks(best[0].components.longer_sides, best[1], max(grey.shape)):
+    if best is None:
+        contrast = max(strongest_response(grey, dark=dark) for dark in polarities)
+        if contrast < 2 * MIN_CONTRAST:
+            raise NoDigitError(f"no ink: contrast {contrast:.2f} of 1")
+        raise NoDigitError("no stroke: noise or a texture")
+    if _are_specks(best[0].components.longer_sides, best[1], max(grey.shape)):
         raise NoDigitError("no stroke: nothing but specks")
     return best
 

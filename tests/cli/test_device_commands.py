@@ -54,20 +54,19 @@ def test_predict_says_that_there_is_no_digit_and_why(cli: Cli, tmp_path: Path) -
     assert cli("predict", blank, "--many").stdout == f"{blank}: no digit\n"
 
 
-def test_predict_hints_at_many_for_a_postcode(cli: Cli, tmp_path: Path) -> None:
+def test_predict_does_not_read_one_digit_of_a_postcode(cli: Cli, tmp_path: Path) -> None:
     page = Image.new("L", (1200, 300), 255)
     for place, digit in enumerate((2, 0, 5)):
         with Image.open(DIGITS / f"{digit}.png") as picture:
             page.paste(picture.convert("L").resize((260, 260)), (20 + 400 * place, 10))
     code = tmp_path / "code.png"
     page.save(code)
-    hint = f"edge-mnist: warning: {code} seems to hold 3 digits; --many reads each."
-    for options in ((), ("--json",)):
-        done = cli("predict", code, DIGITS / "7.png", *options)
-        assert [line for line in done.stderr.splitlines() if "seems" in line] == [hint]
-        assert len(done.stdout.splitlines()) == 2
-    assert "seems" not in cli("predict", code, "--many").stderr
-    assert "seems" not in cli("predict", DIGITS).stderr
+    reason = "several digits: 3; --many or predict_many reads each"
+    assert cli("predict", code).stdout == f"{code}: no digit ({reason})\n"
+    row = json.loads(cli("predict", code, "--json").stdout)
+    assert (row["digit"], row["reason"]) == (None, reason)
+    assert cli("predict", code, "--many").stdout.startswith(f"{code}: 205 ")
+    assert "several" not in cli("predict", DIGITS).stdout
 
 
 def test_predict_many_and_what_the_model_saw(cli: Cli, tmp_path: Path) -> None:
