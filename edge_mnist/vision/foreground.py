@@ -46,21 +46,28 @@ class TopHat(NamedTuple):
 
 def choose_channel(image: Image.Image) -> Grey:
     """Return the luminance of an L or RGB image, or a colour channel that has more contrast."""
-    luminance = _denoise(np.asarray(image.convert("L")))
+    luminance = image.convert("L")
     if image.mode != "RGB":
-        return luminance
-    channels = [np.asarray(channel) for channel in image.split()]
-    samples = [channel[::4, ::4].astype(int) for channel in channels]
+        return _denoise(np.asarray(luminance))
+    # At half the size, an average over four pixels stands for the denoising.
+    half = image.reduce(2)
+    channels = [np.asarray(channel) for channel in half.split()]
+    samples = [channel[::2, ::2].astype(np.int16) for channel in channels]
     if max(int(np.ptp(sample - samples[0])) for sample in samples) < _MIN_COLOUR:
-        return luminance
-    greys = [luminance, *(_denoise(channel) for channel in channels)]
-    contrasts = [_contrast(grey) for grey in greys]
+        return _denoise(np.asarray(luminance))
+    contrasts = [_contrast(grey) for grey in (np.asarray(half.convert("L")), *channels)]
     best = int(np.argmax(contrasts))
-    return greys[best] if contrasts[best] > _MIN_GAIN * contrasts[0] else luminance
+    chosen = contrasts[best] > _MIN_GAIN * contrasts[0]
+    return _denoise(np.asarray(image.getchannel(best - 1) if chosen else luminance))
 
 
 def top_hat(grey: Grey, window: int, *, dark: bool) -> TopHat:
     """Return the response of strokes narrower than `window` pixels, dark or light ones."""
+    response = _respond(grey, window, dark=dark)
+    return TopHat(response, _noise_level(response))
+
+
+def _respond(grey: Grey, window: int, *, dark: bool) -> Floats:
     if dark:
         # Ink reflects a share of the light, so its response is a share of the paper's brightness.
         background = erode(dilate(grey, window), window)
@@ -72,19 +79,25 @@ def top_hat(grey: Grey, window: int, *, dark: bool) -> TopHat:
         difference = grey - background
     response: Floats = difference.astype(np.float32)
     response /= available
-    return TopHat(response, _noise_level(response))
+    return response
 
 
 def _noise_level(response: Floats) -> float:
     """Return the highest response of bare paper, estimated from median and MAD."""
-    sample = response[::4, ::4]
-    middle, highest = (float(value) for value in np.quantile(sample, (0.5, 0.99)))
+    sample = response[::4, ::4].ravel()
+    middle, highest = _quantile(sample, 0.5), _quantile(sample, 0.99)
     if middle > 0.6 * highest:
         # In a picture cut out closely round thick strokes, most pixels are strokes, not paper.
         sample = sample[sample < 0.5 * highest]
-        middle = float(np.median(sample)) if sample.size else 0.0
-    deviation = float(np.median(np.abs(sample - middle))) if sample.size else 0.0
+        middle = _quantile(sample, 0.5) if sample.size else 0.0
+    deviation = _quantile(np.abs(sample - np.float32(middle)), 0.5) if sample.size else 0.0
     return middle + _NOISE_DEVIATIONS * (_MAD_TO_DEVIATION * deviation)
+
+
+def _quantile(values: Floats, share: float) -> float:
+    """Return the value at a share of the sorted values (n,). `np.quantile` takes twice as long."""
+    place = int(share * (len(values) - 1))
+    return float(np.partition(values, place)[place])
 
 
 def gradient_magnitude(grey: Grey) -> Grey:
@@ -151,7 +164,7 @@ def strongest(response: Floats) -> float:
 def _contrast(grey: Grey) -> float:
     """Return the mean response of the strongest pixels, dark or light."""
     window = max(grey.shape) // 7 | 1
-    return max(strongest(top_hat(grey, window, dark=dark).response) for dark in (True, False))
+    return max(strongest(_respond(grey, window, dark=dark)) for dark in (True, False))
 
 
 def _denoise(grey: Grey) -> Grey:
