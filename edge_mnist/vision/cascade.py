@@ -6,7 +6,7 @@ Features"): most pictures are simple, and only the others need the full search.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from PIL import Image
@@ -15,7 +15,7 @@ from ..errors import NoDigitError
 from . import global_threshold, localization
 from .cell_borders import Polygon, erase, find_borders
 from .decode import Page
-from .localization import Candidate, locate_likely_digit
+from .localization import Candidate
 
 # The model's confidence from which the answer of a cheap stage is final.
 _SURE = 0.95
@@ -45,24 +45,28 @@ def locate_digit(page: Page, confidence: Callable[[Candidate], float] | None = N
     Raises:
         NoDigitError: the page is empty, or nothing on it is like a stroke.
     """
-    borders = find_borders(page.small)
     if confidence is None:
-        return Located(_search(page.image, borders)[0], page.scale)
-    small = erase(page.small, borders)
-    scale = page.longer_side / max(small.size)
-    found = []
-    for locate in (global_threshold.locate_digit, locate_likely_digit):
-        candidate = locate(small)
+        return Located(_search(page.image, find_borders(page.small))[0], page.scale)
+    scale, found = page.longer_side / max(page.small.size), []
+    for candidate in _quick_candidates(page.small):
         if candidate is not None:
             found.append(Located(candidate, scale))
             if confidence(candidate) >= _SURE:
                 return found[-1]
     try:
-        found += [Located(one, page.scale) for one in _search(page.image, borders)]
+        found += [Located(one, page.scale) for one in _search(page.image, find_borders(page.small))]
     except NoDigitError:
         if not found:
             raise
     return max(found, key=lambda located: confidence(located.candidate))
+
+
+def _quick_candidates(small: Image.Image) -> Iterator[Candidate | None]:
+    """Yield the digits of the cheap stages on a page's small image, the cheapest first."""
+    yield global_threshold.locate_digit(small, close=False)
+    small = erase(small, find_borders(small))
+    yield global_threshold.locate_digit(small, close=True)
+    yield localization.locate_likely_digit(small)
 
 
 def _search(image: Image.Image, borders: list[Polygon]) -> list[Candidate]:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError
 
@@ -214,7 +214,9 @@ def _decode(image: Image.Image, name: str, target_side: int | None) -> tuple[Ima
             # A JPEG can be decoded at a half, a quarter or an eighth of its size, which is faster.
             image.draft(None, (target_side, target_side))
         image.load()
-        return ImageOps.exif_transpose(image), longer
+        # Without this question Pillow would copy every picture.
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image, longer
     except _DECODE_ERRORS as error:
         raise ImageError(
             f"Expected a whole picture, got a truncated or broken one: {name} ({error}).",

@@ -47,8 +47,13 @@ class _Levels(NamedTuple):
     cover: float  # share of the pixels that are nearer to the pen
 
 
-def locate_digit(small: Image.Image) -> Candidate | None:
-    """Return the only digit of a page's small image (L or RGB); None if it needs a search."""
+def locate_digit(small: Image.Image, *, close: bool) -> Candidate | None:
+    """Return the only digit of a page's small image (L or RGB); None if it needs a search.
+
+    Args:
+        small: the image.
+        close: whether the picture may be cut out so closely that the digit touches its border.
+    """
     view = downscale_page(small.convert("L"), max(*small.size, _ENLARGED_SIDE))
     levels = _find_levels(view.image)
     if levels is None:
@@ -56,7 +61,7 @@ def locate_digit(small: Image.Image) -> Candidate | None:
     grey = np.asarray(view.image)
     half = (levels.paper + levels.pen) / 2
     mask = grey < half if levels.pen < levels.paper else grey > half
-    box = _find_box(mask, levels.cover)
+    box = _find_box(mask, levels.cover, close=close)
     if box is None:
         return None
     left, top, right, bottom = box
@@ -108,7 +113,7 @@ def _find_levels(image: Image.Image) -> _Levels | None:
     return _Levels(paper, pen, half / count)
 
 
-def _find_box(mask: Mask, cover: float) -> tuple[int, int, int, int] | None:
+def _find_box(mask: Mask, cover: float, *, close: bool) -> tuple[int, int, int, int] | None:
     """Return the bounding box of a mask with a margin of 1 pixel, as far as the picture goes.
 
     None if the mask may hold more than one digit, or a part of something larger.
@@ -117,7 +122,7 @@ def _find_box(mask: Mask, cover: float) -> tuple[int, int, int, int] | None:
     left, right, top, bottom = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
     height, width = mask.shape
     side = max(right - left, bottom - top)
-    close = bottom - top > _CLOSE * height or right - left > _CLOSE * width
+    close = close and (bottom - top > _CLOSE * height or right - left > _CLOSE * width)
     cut_off = min(left, top, width - right, height - bottom) < 1
     if cover > (_MAX_COVER_CLOSE if close else _MAX_COVER):
         return None
