@@ -7,6 +7,7 @@ Features"): most pictures are simple, and only the others need the full search.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from PIL import Image
@@ -19,6 +20,8 @@ from .localization import Candidate
 
 # The model's confidence from which the answer of a cheap stage is final.
 _SURE = 0.95
+# Share of the picture's longer side: a smaller digit is looked at again in the large image.
+_SMALL_DIGIT = 0.2
 
 
 class Located(NamedTuple):
@@ -47,12 +50,12 @@ def locate_digit(page: Page, confidence: Callable[[Candidate], float] | None = N
     """
     if confidence is None:
         return Located(_search(page.image, find_borders(page.small))[0], page.scale)
-    scale, found = page.longer_side / max(page.small.size), []
-    for candidate in _quick_candidates(page.small):
-        if candidate is not None:
-            found.append(Located(candidate, scale))
-            if confidence(candidate) >= _SURE:
-                return found[-1]
+    found = []
+    for located in _quick_candidates(page):
+        if located is not None:
+            found.append(located)
+            if confidence(located.candidate) >= _SURE:
+                return located
     try:
         found += [Located(one, page.scale) for one in _search(page.image, find_borders(page.small))]
     except NoDigitError:
@@ -61,12 +64,34 @@ def locate_digit(page: Page, confidence: Callable[[Candidate], float] | None = N
     return max(found, key=lambda located: confidence(located.candidate))
 
 
-def _quick_candidates(small: Image.Image) -> Iterator[Candidate | None]:
-    """Yield the digits of the cheap stages on a page's small image, the cheapest first."""
-    yield global_threshold.locate_digit(small, close=False)
+def _quick_candidates(page: Page) -> Iterator[Located | None]:
+    """Yield what the cheap stages find, the cheapest first; None where one is not clear."""
+    small, scale = page.small, page.longer_side / max(page.small.size)
+
+    def located(candidate: Candidate | None) -> Located | None:
+        return None if candidate is None else Located(candidate, scale)
+
+    yield located(global_threshold.locate_digit(small, close=False))
     small = erase(small, find_borders(small))
-    yield global_threshold.locate_digit(small, close=True)
-    yield localization.locate_likely_digit(small)
+    yield located(global_threshold.locate_digit(small, close=True))
+    candidate = localization.locate_likely_digit(small)
+    if candidate is not None and candidate.longer_side < _SMALL_DIGIT * max(small.size):
+        yield _look_closer(page, candidate, scale / page.scale)
+    else:
+        yield located(candidate)
+
+
+def _look_closer(page: Page, candidate: Candidate, scale: float) -> Located | None:
+    """Return a small digit as it is in the large image, `scale` times the small one's size."""
+    left, top, right, bottom = (value * scale for value in candidate.box)
+    view = localization.enlarge_around(page.image, (left, top, right, bottom))
+    enlarged = localization.locate_likely_digit(view.image)
+    if enlarged is None:
+        return None
+    box = view.to_page(enlarged.box)
+    if not localization.is_same_digit(box, (left, top, right, bottom)):
+        return None
+    return Located(replace(enlarged, box=box), page.scale)
 
 
 def _search(image: Image.Image, borders: list[Polygon]) -> list[Candidate]:

@@ -30,7 +30,7 @@ _SEARCHED_SIDE, _MIN_SEARCHED_SIDE = 288, 160
 # Pixels: a longer page is a photograph. Its digit may be a thirtieth of it, so more are searched.
 _PHOTOGRAPH_SIDE, _SEARCHED_PHOTOGRAPH_SIDE = 800, 400
 # Pixels of the longer side that is searched quickly; of the smallest digit found so.
-_QUICK_SIDE, _MIN_QUICK_DIGIT = 200, 40
+_QUICK_SIDE, _MIN_QUICK_DIGIT = 200, 8
 # Share of the digit's score: if another component has more, the full search decides.
 _MAX_OTHER_SCORE = 0.1
 # Searched pixels: a digit smaller than this is searched again, enlarged to that.
@@ -61,7 +61,7 @@ class View:
     top: float
     scale: float
 
-    def to_page(self, box: tuple[int, int, int, int]) -> Box:
+    def to_page(self, box: Box) -> Box:
         """Return a box of the view in pixels of the page."""
         left, top, right, bottom = (value * self.scale for value in box)
         return left + self.left, top + self.top, right + self.left, bottom + self.top
@@ -153,16 +153,21 @@ def _has_neighbours(hypothesis: Hypothesis, members: Ints) -> bool:
 
 def _locate_again(page: Image.Image, candidate: Candidate, *, dark: bool) -> Candidate:
     """Return a small digit as located in an enlarged part of the page, if that finds the same."""
-    left, top, right, bottom = candidate.box
-    margin = _MARGIN * candidate.longer_side
-    box = left - margin, top - margin, right + margin, bottom + margin
-    view = crop_page(page, box, _ENLARGED_DIGIT / candidate.longer_side)
+    view = enlarge_around(page, candidate.box)
     try:
         enlarged = crop_digit(view, *choose_hypothesis(view, (dark,)))
     except NoDigitError:
         return candidate
-    same = _intersection_over_union(enlarged.box, candidate.box) > _SAME_DIGIT
-    return enlarged if same else candidate
+    return enlarged if is_same_digit(enlarged.box, candidate.box) else candidate
+
+
+def enlarge_around(page: Image.Image, box: Box) -> View:
+    """Return a part of a page round a small digit, with a margin, enlarged."""
+    left, top, right, bottom = box
+    side = max(right - left, bottom - top)
+    margin = _MARGIN * side
+    outer = left - margin, top - margin, right + margin, bottom + margin
+    return crop_page(page, outer, _ENLARGED_DIGIT / side)
 
 
 def _check_stroke_length(foreground: Floats) -> None:
@@ -288,9 +293,10 @@ def crop_digit(view: View, hypothesis: Hypothesis, members: Ints) -> Candidate:
     return Candidate(foreground[top:bottom, left:right], view.to_page(box))
 
 
-def _intersection_over_union(one: Box, other: Box) -> float:
+def is_same_digit(one: Box, other: Box) -> bool:
+    """Whether two boxes of one page overlap so far that they are of the same digit."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     both = max(width, 0) * max(height, 0)
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return both / (sum(areas) - both)
+    return both > _SAME_DIGIT * (sum(areas) - both)
