@@ -11,22 +11,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
 from edge_mnist.datasets import Split
 
 from . import ink
 from . import page_rendering as render
 from .drawn_photographs import Drawn, Picture, Range
+from .form_cells import Cell, as_bilevel, as_fax
 from .ink import Hand
 from .page_rendering import Floats, Rng, Shape
+from .pens_and_papers import (
+    BALLPOINT,
+    BLACK,
+    BLUE,
+    CHALK,
+    FELT_PEN,
+    MARKER,
+    PENCIL,
+    Paper,
+    Pen,
+    board,
+    coloured,
+    graph,
+    plain,
+    ruled,
+    whiteboard,
+)  # fmt: skip
 from .validation import hold_out
 
-Colour: TypeAlias = tuple[float, float, float]
-Paper: TypeAlias = Callable[[Shape, Rng], Floats]
 Compose: TypeAlias = Callable[[Hand, int, Rng], tuple[str, Picture]]
 
 TUNING_SEED, TEST_SEED = 1, 0
@@ -67,113 +83,6 @@ def pictures(name: str, hand: Hand, count: int, *, seed: int) -> Iterator[Drawn]
         rng = np.random.default_rng([seed, index, number])
         text, picture = compose(hand, number // len(conditions) % 10, rng)
         yield Drawn(condition, text, picture)
-
-
-class Pen(NamedTuple):
-    """A pen.
-
-    Attributes:
-        colours: of its ink.
-        width: of the stroke, as a fraction of the digit's height.
-        density: of the ink, from 0 to 1.
-        grain: the fraction of the ink that the grain of the paper keeps off, at most.
-        gaps: the number of breaks of the line, at most.
-    """
-
-    colours: tuple[Colour, ...]
-    width: Range = (0.05, 0.1)
-    density: Range = (0.8, 1.0)
-    grain: float = 0.1
-    gaps: int = 0
-
-    def write(self, page: Floats, mask: Floats, rng: Rng) -> Floats:
-        """Write a mask (h, w) on a page (h, w, 3); darker pens dye the paper, chalk covers it."""
-        colour = np.array(self.colours[int(rng.integers(len(self.colours)))], np.float32)
-        density = np.float32(rng.uniform(*self.density))
-        if not mask.any():
-            return page
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        inked = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        mask = mask[inked]
-        fine = rng.random(mask.shape, np.float32)
-        coarse = np.clip(0.5 + 0.4 * render.smooth_noise(mask.shape, rng, cells=24), 0, 1)
-        dye = mask * (1 - np.float32(self.grain) * (fine + coarse) / 2) * density
-        written = page.copy()
-        written[inked] += dye[..., np.newaxis] * (colour - page[inked])
-        return written
-
-    def breaks(self, mask: Floats, rng: Rng) -> Floats:
-        """Return a mask whose line breaks in some places, as where a ballpoint fails."""
-        if not self.gaps or not mask.any():
-            return mask
-        ys, xs = np.nonzero(mask > 0.5)
-        canvas = Image.new("L", mask.shape[::-1])
-        height = float(np.ptp(ys))
-        for _ in range(int(rng.integers(self.gaps + 1))):
-            at = int(rng.integers(len(ys)))
-            radius = max(height * self.width[1] * float(rng.uniform(0.3, 0.7)), 0.8)
-            angle = rng.uniform(0, np.pi)
-            dx, dy = 2 * radius * np.cos(angle), 2 * radius * np.sin(angle)
-            line = [(xs[at] - dx, ys[at] - dy), (xs[at] + dx, ys[at] + dy)]
-            ImageDraw.Draw(canvas).line(line, fill=255, width=max(1, round(radius)))
-        return mask * (1 - render.to_mask(canvas))
-
-
-_BLUE, _BLACK, _RED, _GREEN = (35.0, 50, 130), (35.0, 35, 40), (175.0, 40, 45), (25.0, 105, 65)
-BALLPOINT = Pen((_BLUE, _BLACK, _BLUE), (0.035, 0.08), (0.65, 0.95), 0.35, 2)
-FELT_PEN = Pen((_BLACK, _BLUE, _RED, _GREEN), (0.07, 0.13))
-PENCIL = Pen(((85.0, 85, 88), (65.0, 65, 70)), (0.03, 0.08), (0.6, 0.95), 0.55)
-MARKER = Pen((_BLACK, _BLUE, _RED, _GREEN), (0.12, 0.19), grain=0.05)
-CHALK = Pen(((235.0, 235, 228), (235.0, 225, 150)), (0.06, 0.13), (0.8, 1), 0.7)
-_SCANNED = Pen((_BLACK,), (0.05, 0.11), (0.9, 1.0), 0.15)
-
-
-def _sheet(shape: Shape, rng: Rng, low: Colour, high: Colour) -> Floats:
-    """Return an empty page (h, w, 3) of one colour between two, with grain and soft stains."""
-    page = np.empty((*shape, 3), np.float32)
-    bright, tint = rng.uniform(), rng.uniform(0, 1, 3)
-    page[:] = np.array(low) + (0.8 * bright + 0.2 * tint) * (np.array(high) - low)
-    texture = rng.uniform(1, 3) * rng.standard_normal(shape, np.float32)
-    texture = texture + rng.uniform(0.5, 2.5) * render.smooth_noise(shape, rng, cells=9)
-    return page + texture[..., np.newaxis].astype(np.float32)
-
-
-def plain(shape: Shape, rng: Rng) -> Floats:
-    """White or yellowish paper."""
-    return _sheet(shape, rng, (200, 198, 185), (250, 249, 246))
-
-
-def _print_lines(shape: Shape, rng: Rng, *, squared: bool) -> Floats:
-    page = plain(shape, rng)
-    inks: tuple[Colour, ...] = ((150, 175, 215), (170, 170, 175), (190, 160, 190), (140, 190, 200))
-    colour = np.array(inks[int(rng.integers(len(inks)))], np.float32)
-    mask = render.lines(shape, rng, squared=squared) * np.float32(rng.uniform(0.4, 1))
-    return page + mask[..., np.newaxis] * (colour - page)
-
-
-graph = partial(_print_lines, squared=True)
-ruled = partial(_print_lines, squared=False)
-
-
-def coloured(shape: Shape, rng: Rng) -> Floats:
-    """Paper of a light colour, such as a sticky note, or brown wrapping paper."""
-    colours = ((250, 235, 140), (175, 215, 245), (165, 215, 160), (250, 195, 205), (200, 165, 120))
-    colour = np.array(colours[int(rng.integers(len(colours)))], np.float32)
-    return _sheet(shape, rng, tuple(colour - 12), tuple(np.minimum(colour + 12, 252)))
-
-
-def board(shape: Shape, rng: Rng) -> Floats:
-    """Black or green board with wiped chalk."""
-    colour = np.array(((42, 46, 46), (38, 72, 58))[int(rng.integers(2))], np.float32)
-    page = _sheet(shape, rng, tuple(colour - 10), tuple(colour + 12))
-    wiped = np.clip(render.smooth_noise(shape, rng, cells=5), 0, 2)[..., np.newaxis]
-    return page + np.float32(rng.uniform(4, 16)) * wiped
-
-
-def whiteboard(shape: Shape, rng: Rng) -> Floats:
-    """White board with the reflection of a lamp."""
-    page = _sheet(shape, rng, (200, 205, 205), (230, 232, 235))
-    return page + 0.6 * render.glare(shape, rng)[..., np.newaxis].astype(np.float32) * (255 - page)
 
 
 @dataclass(frozen=True)
@@ -254,11 +163,13 @@ class Photograph:
 
 def _place(mask: Floats, shape: Shape, margin: Shape, rng: Rng) -> Floats:
     """Return a mask of `shape` with another in it, inside the margin, rather in the middle."""
-    top, left = (
-        margin[axis] + round(room * float(rng.uniform(0.05, 0.95, 2).mean()))
-        for axis in (0, 1)
-        if (room := shape[axis] - 2 * margin[axis] - mask.shape[axis]) >= 0
-    )
+    corner = []
+    for side, before, length in zip(shape, margin, mask.shape, strict=True):
+        space = side - 2 * before - length
+        # A tilted camera cuts off up to 7 % of a side.
+        inset = min(0.07 * side, space / 2)
+        corner.append(before + round(inset + (space - 2 * inset) * rng.uniform(0, 1, 2).mean()))
+    top, left = corner
     placed = np.zeros(shape, np.float32)
     placed[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
     return placed
@@ -286,147 +197,6 @@ def _view(page: Floats, shape: Shape, margin: Shape, rng: Rng, *, tilt: float) -
         (width, height), Image.Transform.QUAD, quad, resample=Image.Resampling.BICUBIC
     )
     return np.asarray(image, np.float32)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The making of a cell cut from a scanned form.
-
-    Attributes:
-        dpi: of the scan, in pixels an inch. The cell is 6 to 9 mm tall.
-        borders: the number of sides at which the printed border is left over.
-        clip: the fraction of the digit beyond the edge of the cell, at most.
-        touch: whether the digit may touch the border.
-        dropout: the brightness of the border; 255 for none left.
-        finish: turns the scan (h, w) in [0, 255] into the picture.
-        pen: the pen.
-    """
-
-    dpi: tuple[int, int] = (100, 300)
-    borders: tuple[int, int] = (1, 4)
-    clip: float = 0.0
-    touch: bool = False
-    dropout: Range = (20, 130)
-    finish: Callable[[Floats, Rng], Picture] | None = None
-    pen: Pen = _SCANNED
-
-    def __call__(self, hand: Hand, digit: int, rng: Rng) -> tuple[str, Picture]:
-        """Compose a cell with a digit."""
-        dots = float(rng.uniform(*self.dpi)) / 25.4
-        cell = float(rng.uniform(6, 9)) * dots
-        height = cell * float(rng.uniform(0.5, 0.78))
-        own = rng.random() < 0.4
-        width = None if own else max(float(rng.uniform(*self.pen.width)), 1.3 / height)
-        mask = self.pen.breaks(hand.write(digit, rng, height=height, width=width), rng)
-        written, box = self._arrange(mask, cell, rng)
-        page = np.full((*written.shape, 3), rng.uniform(225, 254), np.float32)
-        page = (
-            page
-            + float(rng.uniform(0.5, 3))
-            * rng.standard_normal(page.shape[:2], np.float32)[..., np.newaxis]
-        )
-        border = self._border(written.shape, box, dots, rng)
-        page = page + border[..., np.newaxis] * (float(rng.uniform(*self.dropout)) - page)
-        scan = self.pen.write(page, written, rng).mean(axis=2)
-        scan = render.camera(
-            scan, rng, blur=float(rng.uniform(0.3, 0.7)), noise=float(rng.uniform(0, 4))
-        )
-        finish = self.finish or _as_grey_scan
-        return str(digit), finish(scan, rng)
-
-    def _arrange(self, mask: Floats, cell: float, rng: Rng) -> tuple[Floats, Floats]:
-        """Return the mask in its cell, and the distances of the border from the picture's edges."""
-        gap = float(rng.uniform(0, 0.06)) * cell
-        border = np.round(rng.uniform(0.02, 0.14, 4) * cell).astype(
-            np.float32
-        )  # left, top, right, bottom
-        room = 0.0 if self.touch else gap + 2
-        width = max(cell * float(rng.uniform(0.7, 1)), mask.shape[1] + 2 * room)
-        height = max(cell, mask.shape[0] + 2 * room)
-        left, top = (
-            float(rng.uniform(room, max(room, size - room - side)))
-            for size, side in ((width, mask.shape[1]), (height, mask.shape[0]))
-        )
-        shape = round(height + border[1] + border[3]), round(width + border[0] + border[2])
-        placed = np.zeros(shape, np.float32)
-        y, x = round(top + border[1]), round(left + border[0])
-        part = mask[: shape[0] - y, : shape[1] - x]
-        placed[y : y + part.shape[0], x : x + part.shape[1]] = part
-        if self.clip:
-            return self._clip(placed, rng), border
-        return placed, border
-
-    def _clip(self, placed: Floats, rng: Rng) -> Floats:
-        """Cut one or two sides into the digit."""
-        rows, columns = (np.flatnonzero(placed.max(axis=axis) > 0.5) for axis in (1, 0))
-        cut = [int(rng.uniform(0, self.clip) * side) for side in (np.ptp(rows), np.ptp(columns))]
-        vertical, horizontal = int(rng.integers(3)), int(rng.integers(3))
-        top, bottom, left, right = 0, placed.shape[0], 0, placed.shape[1]
-        if vertical == 0:
-            top = rows[0] + cut[0]
-        elif vertical == 1:
-            bottom = rows[-1] + 1 - cut[0]
-        if horizontal == 0:
-            left = columns[0] + cut[1]
-        elif horizontal == 1:
-            right = columns[-1] + 1 - cut[1]
-        return placed[top:bottom, left:right]
-
-    def _border(self, shape: Shape, box: Floats, dots: float, rng: Rng) -> Floats:
-        """Return a mask (h, w) of the printed lines on some sides, askew by a degree or two."""
-        height, width = shape
-        scale = 4
-        canvas = Image.new("L", (width * scale, height * scale))
-        draw = ImageDraw.Draw(canvas)
-        skew = float(np.tan(np.deg2rad(rng.uniform(-2.5, 2.5))))
-        left, top, right, bottom = box[0] / 2, box[1] / 2, width - box[2] / 2, height - box[3] / 2
-        dy, dx = skew * width / 2, skew * height / 2
-        lines = (
-            ((left - dx, -2), (left + dx, height + 2)),
-            ((-2, top + dy), (width + 2, top - dy)),
-            ((right - dx, -2), (right + dx, height + 2)),
-            ((-2, bottom + dy), (width + 2, bottom - dy)),
-        )
-        thickness = max(1.0, float(rng.uniform(0.15, 0.45)) * dots)
-        sides = rng.permutation(4)[: int(rng.integers(self.borders[0], self.borders[1] + 1))]
-        for side in sides:
-            points = [(x * scale, y * scale) for x, y in lines[side]]
-            draw.line(points, fill=255, width=round(thickness * scale))
-        return render.to_mask(canvas.reduce(scale))
-
-
-def _as_grey_scan(page: Floats, rng: Rng) -> Picture:
-    image = render.to_image(page)
-    if rng.random() < 0.5:
-        return render.encode(image, "PNG", compress_level=1)
-    return render.encode(image, "JPEG", quality=int(rng.integers(40, 90)))
-
-
-def _as_bilevel(page: Floats, rng: Rng) -> Picture:
-    """Binarize a scan again, after it was reduced or enlarged."""
-    image = render.to_image(page)
-    factor = float(rng.uniform(0.7, 1.4))
-    size = max(16, round(image.width * factor)), max(16, round(image.height * factor))
-    image = image.resize(size, Image.Resampling.BILINEAR)
-    level = int(rng.integers(160, 205))
-    return render.encode(image.point(lambda value: 255 * (value > level)).convert("1"), "PNG")
-
-
-def _as_fax(page: Floats, rng: Rng) -> Picture:
-    """Send a scan by fax: half the lines, one bit, specks and lost lines."""
-    image = render.to_image(page)
-    size = image.size
-    grey = np.asarray(
-        image.resize((size[0], max(12, size[1] * 2 // 3)), Image.Resampling.BILINEAR), np.float32
-    )
-    bits = grey > rng.uniform(150, 200)
-    hit = rng.random(bits.shape)
-    bits = (bits & (hit > 0.008)) | (hit > 0.992)
-    if rng.random() < 0.5:
-        row = int(rng.integers(1, len(bits)))
-        bits[row] = bits[row - 1] if rng.random() < 0.5 else True
-    sent = Image.fromarray(bits.astype(np.uint8) * 255).resize(size, Image.Resampling.NEAREST)
-    return render.encode(sent.convert("1"), "PNG")
 
 
 def _low_resolution(hand: Hand, rng: Rng, digit: int) -> Image.Image:
@@ -573,7 +343,7 @@ _PAIRS: tuple[tuple[Pen, Paper], ...] = (
     (BALLPOINT, plain), (FELT_PEN, ruled), (PENCIL, plain), (BALLPOINT, graph), (CHALK, board),
 )  # fmt: skip
 _CLEAN = partial(
-    Photograph, FELT_PEN._replace(colours=(_BLACK, _BLUE)), plain,
+    Photograph, FELT_PEN._replace(colours=(BLACK, BLUE)), plain,
     height=(0.45, 0.7), light=0.1, blur=0.01, tilt=0.0, quality=(88, 92),
 )  # fmt: skip
 _RESAMPLE = Image.Resampling
@@ -598,10 +368,11 @@ SETS: Mapping[str, Mapping[str, Compose]] = {
         "borders": Cell(),
         "digit touches border": Cell(touch=True),
         "clipped": Cell(borders=(0, 1), clip=0.07),
-        "re-binarised": Cell(finish=_as_bilevel),
+        "re-binarised": Cell(finish=as_bilevel),
         "ballpoint": Cell(borders=(0, 2), pen=BALLPOINT),
-        "fax": Cell(dpi=(180, 240), borders=(0, 2), finish=_as_fax),
-        "drop-out colour": Cell(dropout=(200, 245), borders=(2, 4)),
+        "fax": Cell(dpi=(180, 240), borders=(0, 2), finish=as_fax),
+        "neighbour": Cell(borders=(0, 2), neighbour=True),
+        "drop-out colour": Cell(brightness=(200, 245), borders=(2, 4)),
         "no border": Cell(borders=(0, 0), dpi=(100, 200)),
     },
     "low resolution": {

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from edge_mnist import datasets
-from edge_mnist_export.data import composed_pictures, ink
-from edge_mnist_export.data.composed_pictures import SETS, Cell, Hand
+from edge_mnist_export.data import composed_pictures, form_cells, ink
+from edge_mnist_export.data.composed_pictures import SETS, Hand
 from edge_mnist_export.data.drawn_photographs import Drawn
 
 SINGLE = set(SETS) - {"not digits", "several digits"}
@@ -110,5 +110,5 @@ def test_a_cut_cell_loses_little_of_its_digit(hand: Hand) -> None:
     placed = np.zeros((60, 60), np.float32)
     placed[10:50, 20:40] = 1
     for seed in range(20):
-        cut = Cell(clip=0.1)._clip(placed, np.random.default_rng(seed))
+        cut = form_cells.clip(placed, 0.1, np.random.default_rng(seed))
         assert 0.75 * placed.sum() < cut.sum() <= placed.sum()
