@@ -38,9 +38,14 @@ _FONTS = Path("/usr/share/fonts")
 # Pixels a side of an enlarged MNIST image: its digit is about 100 tall.
 _GRID = 140
 # Standard deviation of the blur that smooths the pixels of an enlarged image, in its pixels.
-_SMOOTHING = 2.0
+_SMOOTHING = 1.4
 # Pixels of the enlarged image over which the edge of a stroke rises from 0 to 1.
 _EDGE = 9.0
+# Share of the brightest pixel: darker pixels are background when a centre line is found.
+_THIN = 0.6
+# Distance of ink from the centre line, in stroke widths: more is a loop that is filled with ink.
+# Its digit keeps its strokes, because another pen would leave the loop out.
+_FILLED = 0.9
 # Pixels: the size in which a glyph is drawn before it is transformed.
 _GLYPH = 160
 
@@ -70,7 +75,8 @@ class Hand(NamedTuple):
             digit: 0 to 9.
             rng: chooses the image.
             height: of the digit in pixels.
-            width: of the pen, as a fraction of the height; None for the strokes of the image.
+            width: of the pen, as a fraction of the height; None for the strokes of the image. A
+                digit whose loop is filled with ink keeps its strokes.
         """
         return enlarge(self.pick(digit, rng), rng, height=height, width=width)
 
@@ -93,13 +99,17 @@ def enlarge(
     grey = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
     grey = _transform(grey, rng).filter(ImageFilter.GaussianBlur(_SMOOTHING))
     ink = render.to_mask(grey)
+    ink = ink / ink.max()
+    outline = (ink - np.float32(rng.uniform(0.4, 0.6))) * np.float32(_EDGE)
     if width is None:
-        level = float(rng.uniform(0.4, 0.6)) * float(ink.max())
-        inside = (ink - np.float32(level)) * np.float32(_EDGE / ink.max())
-        return _resize(inside, height)
-    distance = _distance(thin(ink > 0.45 * ink.max()))
+        return _resize(outline, height)
+    mask = ink > _THIN
+    line = thin(mask)
+    distance = _distance(line)
+    if distance[mask].max() > _FILLED * mask.sum() / line.sum():
+        return _resize(outline, height)
     pressure = 1 + np.float32(0.1) * render.smooth_noise(distance.shape, rng, cells=5)
-    radius = max(width * _height(ink > 0.45 * ink.max()) / 2, 0.6)
+    radius = np.float32(max(width * _height(mask) / 2, 0.6))
     return _resize(radius * pressure - distance, height)
 
 
