@@ -9,7 +9,7 @@ figures are of `test_hand`, seed 0: other digits, other fonts, other random numb
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -64,7 +64,9 @@ def test_hand(test: Split) -> Hand:
 test_hand.__test__ = False  # type: ignore[attr-defined]  # Not a test to be collected.
 
 
-def pictures(name: str, hand: Hand, count: int, *, seed: int) -> Iterator[Drawn]:
+def pictures(
+    name: str, hand: Hand, count: int, *, seed: int, sides: Range | None = None
+) -> Iterator[Drawn]:
     """Yield pictures of a set. All conditions take turns, and all digits within each.
 
     Args:
@@ -72,6 +74,7 @@ def pictures(name: str, hand: Hand, count: int, *, seed: int) -> Iterator[Drawn]
         hand: the digits and fonts.
         count: of pictures.
         seed: a picture depends only on the set, the hand, the seed and its number.
+        sides: the shorter side of photographs in pixels, from and to, if not as in the set.
 
     Yields:
         The condition, the digits from left to right ("" if there is none) and the picture.
@@ -80,6 +83,8 @@ def pictures(name: str, hand: Hand, count: int, *, seed: int) -> Iterator[Drawn]
     index = list(SETS).index(name)
     for number in range(count):
         condition, compose = conditions[number % len(conditions)]
+        if sides and isinstance(compose, Photograph):
+            compose = replace(compose, sides=sides)
         rng = np.random.default_rng([seed, index, number])
         text, picture = compose(hand, number // len(conditions) % 10, rng)
         yield Drawn(condition, text, picture)
