@@ -19,19 +19,22 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from show import write_between
 
 from edge_mnist import Classifier, datasets
 from edge_mnist.evaluation.calibration import expected_calibration_error, reliability
 from edge_mnist.system.files import write_atomically
 from edge_mnist.system.text_table import percent
-from edge_mnist_export.data import composed_pictures
-from edge_mnist_export.data.composed_pictures import SETS, Hand
+from edge_mnist_export.data import composed_pictures, ink
+from edge_mnist_export.data.composed_pictures import FONT_SETS, SETS, Hand
 from edge_mnist_export.data.drawn_photographs import Drawn
 from edge_mnist_export.data.validation import hold_out
+from edge_mnist_export.verification.rejection_threshold import Answers, curve
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.intp]
 
+DOCS = Path("docs")
 NOT_DIGITS, SEVERAL = "not digits", "several digits"
 SINGLE = tuple(name for name in SETS if name not in (NOT_DIGITS, SEVERAL))
 THRESHOLDS = (0.0, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 0.95, 0.98)
@@ -77,6 +80,11 @@ class Readings:
     def right(self) -> NDArray[np.bool_]:
         """Whether the digit is the true one, below the threshold too (n,)."""
         return self.located & (self.probabilities.argmax(axis=1) == self.labels)
+
+    @property
+    def answers(self) -> Answers:
+        """Confidence and truth where a digit was found."""
+        return Answers(self.confidence[self.located], self.right[self.located])
 
     def document(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -179,45 +187,19 @@ def _row(name: str, one: Readings) -> str:
     return f"| {name} | {len(one.texts)} | {cells} |"
 
 
-def curve(
-    one: Readings, others: Readings | None, thresholds: Sequence[float]
-) -> list[tuple[float, int, int, int, float]]:
-    """Return what each threshold would do.
-
-    Returns:
-        The threshold, the right answers that it refuses, the wrong ones that it refuses and that
-        it accepts, and the fraction of pictures without a digit that it accepts.
-    """
-    rows = []
-    for threshold in thresholds:
-        refused = one.confidence < threshold
-        wrong = one.located & ~one.right
-        accepted = 0.0
-        if others is not None:
-            kept = others.located & (others.confidence >= threshold)
-            accepted = float(kept.mean())
-        rows.append(
-            (
-                threshold,
-                int((refused & one.right).sum()),
-                int((refused & wrong).sum()),
-                int((~refused & wrong).sum()),
-                accepted,
-            )
-        )
-    return rows
-
-
 def curve_table(one: Readings, others: Readings | None) -> str:
     """Return the curve of refusals against errors as Markdown."""
+    empty = others.confidence if others else np.zeros(0)
     lines = [
         "| threshold | right, refused | wrong, refused | wrong, accepted | not digits, accepted |",
         "|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {threshold:.2f} | {right} | {saved} | {wrong} | {percent(accepted)} |"
-        for threshold, right, saved, wrong, accepted in curve(one, others, THRESHOLDS)
-    ]
+    for row in curve(one.answers, empty, THRESHOLDS):
+        accepted = percent(row["no_digit_accepted"] / len(empty)) if len(empty) else "–"
+        lines.append(
+            f"| {row['threshold']:.2f} | {row['right_refused']} | {row['wrong_refused']} | "
+            f"{row['wrong_accepted']} | {accepted} |"
+        )
     return "\n".join(lines)
 
 
@@ -264,10 +246,14 @@ def draw_curve(sets: Mapping[str, Readings], others: Readings, threshold: float)
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    thresholds = np.linspace(0, 0.999, 300).tolist()
+    thresholds = [*np.linspace(0.001, 0.999, 300).tolist(), threshold]
+    nothing = np.zeros(0)
     for name, one in sets.items():
-        rows = curve(one, None, [*thresholds, threshold])
-        xs, ys = ([100 * row[k] / len(one.texts) for row in rows] for k in (1, 3))
+        rows = curve(one.answers, nothing, thresholds)
+        xs, ys = (
+            [100 * row[key] / len(one.texts) for row in rows]
+            for key in ("right_refused", "wrong_accepted")
+        )
         (drawn,) = left.plot(xs[:-1], ys[:-1], label=name)
         left.plot(xs[-1], ys[-1], "o", color=drawn.get_color())
     left.set_xlabel("right answers that are refused (%)")
@@ -275,8 +261,9 @@ def draw_curve(sets: Mapping[str, Readings], others: Readings, threshold: float)
     left.set_xlim(-0.1, 6)
     left.legend(frameon=False)
     for kind, one in _by_condition(others):
-        accepted = [100 * row[4] for row in curve(one, one, thresholds)]
-        right.plot(thresholds, accepted, label=kind)
+        rows = curve(one.answers, one.confidence, thresholds[:-1])
+        accepted = [100 * row["no_digit_accepted"] / len(one.texts) for row in rows]
+        right.plot(thresholds[:-1], accepted, label=kind)
     right.axvline(threshold, color="#888", linestyle=":")
     right.set_xlabel("threshold")
     right.set_ylabel("pictures without a digit that are accepted (%)")
@@ -381,6 +368,50 @@ def _hands(data: str) -> dict[str, tuple[Callable[[], Hand], int, Callable[[], d
     }
 
 
+def check_names(names: Sequence[str], hand: Hand) -> None:
+    """Refuse unknown sets, and sets of fonts where none is installed."""
+    for name in names:
+        if name not in SETS:
+            raise click.ClickException(
+                f"Expected names out of {', '.join(SETS)} for --sets, got {name!r}."
+            )
+        if name in FONT_SETS and not hand.fonts:
+            packages = ", ".join([*ink.TUNING_FONTS, *ink.TEST_FONTS])
+            raise click.ClickException(
+                f"Expected handwriting fonts for the set {name!r}, got none; "
+                f"install these packages of Debian: {packages}."
+            )
+
+
+def report(
+    found: Mapping[str, Readings], images: Readings, temperature: float, **options: Any
+) -> str:
+    """Return all tables as Markdown."""
+    parts = [table(found, **options)]
+    singles = {name: one for name, one in found.items() if name in SINGLE}
+    if singles:
+        parts.append(curve_table(join(singles.values()), found.get(NOT_DIGITS)))
+        parts.append(calibration_table({"MNIST's images": images, **singles}, temperature))
+    return "\n\n".join(parts)
+
+
+def plot_all(
+    folder: Path,
+    found: Mapping[str, Readings],
+    images: Readings,
+    temperature: float,
+    threshold: float,
+) -> None:
+    """Write the reliability diagrams and the curves of refusals against errors."""
+    singles = {name: one for name, one in found.items() if name in SINGLE}
+    folder.mkdir(parents=True, exist_ok=True)
+    if singles:
+        groups = {"MNIST": images, "composed pictures": join(singles.values())}
+        write_atomically(folder / "reliability.svg", draw_reliability(groups, temperature))
+    if singles and NOT_DIGITS in found:
+        write_atomically(folder / "refusals.svg", draw_curve(singles, found[NOT_DIGITS], threshold))
+
+
 @click.command()
 @click.option("--split", type=click.Choice(["tuning", "test"]), default="tuning", show_default=True)
 @click.option("--sets", default=",".join(SETS), help="Names, separated by commas.  [default: all]")
@@ -392,6 +423,7 @@ def _hands(data: str) -> dict[str, tuple[Callable[[], Hand], int, Callable[[], d
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write all answers.")
 @click.option("--plot", type=click.Path(path_type=Path, file_okay=False), help="Write the plots.")
 @click.option("--sheets", type=click.Path(path_type=Path, file_okay=False), help="Write failures.")
+@click.option("--keep", is_flag=True, help="Write the tables and plots into docs/.")
 def main(
     split: str,
     sets: str,
@@ -403,43 +435,33 @@ def main(
     file: Path | None,
     plot: Path | None,
     sheets: Path | None,
+    keep: bool,
 ) -> None:
     """Read the pictures of a split; print the tables, write the plots and the contact sheets."""
     classifier = Classifier(model)
-    make_hand, seed, images = _hands(data)[split]
+    make_hand, seed, load_images = _hands(data)[split]
     hand = make_hand()
+    check_names(sets.split(","), hand)
     found: dict[str, Readings] = {}
     for name in sets.split(","):
-        if name not in SETS:
-            raise click.ClickException(
-                f"Expected names out of {', '.join(SETS)} for --sets, got {name!r}."
-            )
         pictures = [*composed_pictures.pictures(name, hand, count, seed=seed)]
         found[name] = read(classifier, pictures)
         if sheets:
             sheets.mkdir(parents=True, exist_ok=True)
             sheet = contact_sheet(pictures, found[name])
             sheet.save(sheets / f"{name.replace(' ', '-')}.png")
-    singles = {name: one for name, one in found.items() if name in SINGLE}
-    everything = {"MNIST's images": read_images(classifier, images()), **singles}
-    click.echo(
-        f"{classifier.artifact.name}, threshold {classifier.spec.threshold}, {split} split\n"
-    )
-    click.echo(table(found, conditions=conditions))
-    if singles:
-        together = join(singles.values())
-        temperature = temperature or choose_temperature(join(everything.values()))
-        click.echo(f"\n{curve_table(together, found.get(NOT_DIGITS))}")
-        click.echo(f"\n{calibration_table(everything, temperature)}")
-        if plot:
-            plot.mkdir(parents=True, exist_ok=True)
-            groups = {"MNIST": everything["MNIST's images"], "composed pictures": together}
-            write_atomically(plot / "reliability.svg", draw_reliability(groups, temperature))
-            if NOT_DIGITS in found:
-                svg = draw_curve(singles, found[NOT_DIGITS], classifier.spec.threshold)
-                write_atomically(plot / "refusals.svg", svg)
+    images = read_images(classifier, load_images())
+    singles = [one for name, one in found.items() if name in SINGLE]
+    temperature = temperature or choose_temperature(join([images, *singles]))
+    threshold = classifier.spec.threshold
+    text = report(found, images, temperature, conditions=conditions)
+    click.echo(f"{classifier.artifact.name}, threshold {threshold}, {split} split\n\n{text}")
+    for folder in [*([plot] if plot else []), *([DOCS] if keep else [])]:
+        plot_all(folder, found, images, temperature, threshold)
+    if keep:
+        write_between(DOCS / "explanation" / "confidence.md", "pictures", text)
     if file:
-        document = {name: one.document() for name, one in {**everything, **found}.items()}
+        document = {name: one.document() for name, one in {"images": images, **found}.items()}
         write_atomically(file, json.dumps(document) + "\n")
 
 

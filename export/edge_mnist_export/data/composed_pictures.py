@@ -46,6 +46,8 @@ from .validation import hold_out
 Compose: TypeAlias = Callable[[Hand, int, Rng], tuple[str, Picture]]
 
 TUNING_SEED, TEST_SEED = 1, 0
+# Sets that are written in fonts.
+FONT_SETS = ("fonts", "not digits")
 # Pixels: smaller digits are not legible on a photograph.
 _MIN_HEIGHT = 18
 

@@ -25,7 +25,7 @@ def hand() -> Hand:
 
 
 def compose(name: str, hand: Hand, count: int, *, seed: int = 3) -> list[Drawn]:
-    if name in ("fonts", "not digits") and not hand.fonts:
+    if name in composed_pictures.FONT_SETS and not hand.fonts:
         pytest.skip("no handwriting font of Debian is installed, such as fonts-bwht")
     return list(composed_pictures.pictures(name, hand, count, seed=seed))
 
