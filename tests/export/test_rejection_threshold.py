@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,8 @@ def test_the_manifest_states_the_choice(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(rejection_threshold, "_COMPOSED", {"form cells": 9, "low resolution": 6})
     monkeypatch.setattr(rejection_threshold, "_DRAWN", 4)
     validation = datasets.load(datasets.find("synthetic"), "test", limit=500)
+    # As an export has them: one channel.
+    validation = replace(validation, images=validation.images[..., np.newaxis])
     refusal = rejection_threshold.choose(Shipped(), ModelSpec(), validation, seed=0)
     assert refusal is not None
     assert refusal["data"] == "synthetic-test"

@@ -182,7 +182,9 @@ def _pictures(
     Kept for the next export: drawing and preprocessing take seconds.
     """
     sets = {"drawn photographs": drawn_photographs.pictures(_DRAWN, seed=TUNING_SEED)}
-    hand = Hand(digits.split.images, digits.split.labels)
+    # Grey images, (n, h, w) or (n, h, w, 1).
+    images = digits.split.images
+    hand = Hand(images.reshape(images.shape[:3]), digits.split.labels)
     if set(np.unique(hand.labels)) == set(range(10)):
         for name, count in _COMPOSED.items():
             sets[name] = composed_pictures.pictures(
