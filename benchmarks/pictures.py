@@ -41,6 +41,7 @@ THRESHOLDS = (0.0, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 0.
 # An int8 model answers in steps of 1/256; a probability of 0 means less than half a step.
 _LEAST = 1 / 512
 _FAILURES = 60  # the most on a contact sheet
+_FEW = 5  # a bin of fewer images is not drawn: its accuracy is a matter of chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +260,7 @@ def draw_curve(sets: Mapping[str, Readings], others: Readings, threshold: float)
     left.set_xlabel("right answers that are refused (%)")
     left.set_ylabel("wrong answers that are accepted (%)")
     left.set_xlim(-0.1, 6)
+    left.set_ylim(-0.2, 8)
     left.legend(frameon=False)
     for kind, one in _by_condition(others):
         rows = curve(one.answers, one.confidence, thresholds[:-1])
@@ -285,7 +287,7 @@ def draw_reliability(groups: Mapping[str, Readings], temperature: float) -> byte
         ):
             probabilities = soften(one.probabilities[one.located], value)
             bins = reliability(probabilities.astype(np.float32), one.labels[one.located])
-            full = [bin for bin in bins if bin.images]
+            full = [bin for bin in bins if bin.images >= _FEW]
             error = expected_calibration_error(bins)
             axes.plot(
                 [bin.confidence for bin in full],
@@ -302,7 +304,9 @@ def draw_reliability(groups: Mapping[str, Readings], temperature: float) -> byte
             )
         axes.set_title(f"{name}, {int(one.located.sum()):,} images", fontsize=10)
         axes.set_xlabel("confidence")
-        axes.legend(frameon=False, loc="upper left")
+        axes.legend(frameon=False, loc="lower right")
+        axes.set_xlim(0.2, 1.02)
+        axes.set_ylim(0, 1.05)
     plots[0].set_ylabel("accuracy")
     return _svg(figure, plots)
 
