@@ -34,7 +34,8 @@ from . import non_digits
 # Fractions of the right answers to validation images. On MNIST's test set at least 0.995 are to be
 # accepted; 0.997 was the only rule until 0.2.
 ACCEPTED, STRICT = 0.995, 0.997
-# Pictures of each set, about five seconds in all. Large photographs would take longer.
+# Pictures of each set: about five seconds in all, most of them preprocessing. Large photographs
+# would take longer.
 _COMPOSED = {"photographs": 36, "form cells": 36, "low resolution": 36}
 _DRAWN = 44
 _SIDES = (56, 300)
@@ -182,9 +183,9 @@ def _pictures(
     Kept for the next export: drawing and preprocessing take seconds.
     """
     sets = {"drawn photographs": drawn_photographs.pictures(_DRAWN, seed=TUNING_SEED)}
-    # Grey images, (n, h, w) or (n, h, w, 1).
-    images = digits.split.images
-    hand = Hand(images.reshape(images.shape[:3]), digits.split.labels)
+    split = digits.split
+    # An export's images have an axis of one channel.
+    hand = Hand(split.images.reshape(split.images.shape[:3]), split.labels)
     if set(np.unique(hand.labels)) == set(range(10)):
         for name, count in _COMPOSED.items():
             sets[name] = composed_pictures.pictures(
