@@ -53,14 +53,12 @@ class Readings:
         texts: (n,) the true digits; "" without any.
         probabilities: (n, 10), zeros where no digit was found.
         accepted: (n,) whether the answer is a digit.
-        alone: (n,) whether it seems to be the only one in its picture.
     """
 
     conditions: Sequence[str]
     texts: Sequence[str]
     probabilities: Floats
     accepted: NDArray[np.bool_]
-    alone: NDArray[np.bool_]
 
     @property
     def labels(self) -> Ints:
@@ -94,7 +92,6 @@ class Readings:
             "texts": list(self.texts),
             "probabilities": [[round(p, 5) for p in row] for row in self.probabilities.tolist()],
             "accepted": self.accepted.tolist(),
-            "alone": self.alone.tolist(),
         }
 
 
@@ -109,7 +106,6 @@ def read(classifier: Classifier, pictures: Iterable[Drawn]) -> Readings:
         [text for _, text in drawn],
         np.array([one.prediction.probabilities for one in found], np.float64),
         np.array([one.prediction.digit is not None for one in found]),
-        np.array([not one.has_neighbours for one in found]),
     )
 
 
@@ -122,7 +118,6 @@ def read_images(classifier: Classifier, split: datasets.Split) -> Readings:
         [str(label) for label in split.labels],
         probabilities,
         probabilities.max(axis=1) >= classifier.spec.threshold,
-        np.ones(count, bool),
     )
 
 
@@ -134,7 +129,6 @@ def join(parts: Iterable[Readings]) -> Readings:
         [text for part in parts for text in part.texts],
         np.concatenate([part.probabilities for part in parts]),
         np.concatenate([part.accepted for part in parts]),
-        np.concatenate([part.alone for part in parts]),
     )
 
 
@@ -155,7 +149,7 @@ def table(sets: Mapping[str, Readings], *, conditions: bool) -> str:
             lines.append(f"| {kind} | {len(one.texts)} | {percent(float(one.accepted.mean()))} |")
     if SEVERAL in sets:
         one = sets[SEVERAL]
-        single = percent(float((one.accepted & one.alone).mean()))
+        single = percent(float(one.accepted.mean()))
         lines += ["", f"Several digits: {len(one.texts)} pictures, {single} read as one digit."]
     return "\n".join(lines)
 
@@ -173,7 +167,6 @@ def select(one: Readings, indices: Ints) -> Readings:
         [one.texts[index] for index in indices],
         one.probabilities[indices],
         one.accepted[indices],
-        one.alone[indices],
     )
 
 
@@ -327,12 +320,8 @@ def _svg(figure: Any, plots: Iterable[Any]) -> bytes:
 
 def contact_sheet(pictures: Iterable[Drawn], one: Readings) -> Image.Image:
     """Return the pictures that are refused or read wrongly, the most confident errors first."""
-    if one.texts and not one.texts[0]:
-        failed = one.accepted
-    elif len(one.texts[0]) > 1:
-        failed = one.accepted & one.alone
-    else:
-        failed = ~(one.right & one.accepted)
+    is_one_digit = len(one.texts[0]) == 1
+    failed = ~(one.right & one.accepted) if is_one_digit else one.accepted
     order = np.flatnonzero(failed)
     order = order[np.argsort(-(one.confidence * one.accepted + one.accepted)[order])][:_FAILURES]
     kept = {number: drawn for number, drawn in enumerate(pictures) if number in set(order)}

@@ -33,7 +33,6 @@ def readings(pictures: Any, rows: list[tuple[str, int, float]]) -> Any:
         [text for text, _, _ in rows],
         probabilities,
         probabilities.max(axis=1) >= 0.6,
-        np.ones(len(rows), bool),
     )
 
 
