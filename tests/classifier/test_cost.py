@@ -42,16 +42,17 @@ def microseconds(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize("backend", PACKAGES)
-def test_a_prediction_costs_at_most_3_us_more_than_the_shortest_loop(backend: str) -> None:
+@pytest.mark.parametrize("backend", [*BACKENDS, *(["onnx_bound"] if "onnx" in BACKENDS else [])])
+def test_a_prediction_costs_at_most_5_percent_more_than_the_shortest_loop(backend: str) -> None:
     image = synthetic.draw(np.array([3]), seed=5)[0]
-    by_hand = hand_written.load(backend, file_for(backend))
-    classifier = Classifier(SHIPPED, backend=backend)
+    ours = backend.removesuffix("_bound")
+    by_hand = hand_written.load(backend, file_for(ours))
+    classifier = Classifier(SHIPPED, backend=ours)
     assert classifier.predict(image).digit == by_hand(image)
     calls = {"hand": lambda: by_hand(image), "ours": lambda: classifier.predict(image)}
     least = microseconds(calls)
     for _ in range(15):  # another process may be in the way for seconds
-        if least["ours"] - least["hand"] <= 3:
+        if least["ours"] / least["hand"] <= 1.05:
             return
         again = microseconds(calls)
         least = {name: min(least[name], again[name]) for name in calls}
