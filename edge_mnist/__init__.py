@@ -24,10 +24,10 @@ from .errors import (
     OutputError,
     ServeError,
 )
-from .system.version import __version__
 
 if TYPE_CHECKING:
     from .classifier import Classifier, Detection, Prediction
+    from .system.version import __version__
 
 __all__ = [
     "BackendError",
@@ -55,6 +55,10 @@ def __getattr__(name: str) -> Any:
 
         # Detection was called Sighting until 0.1.
         return getattr(classifier, "Detection" if name == "Sighting" else name)
+    if name == "__version__":
+        from .system.version import __version__
+
+        return __version__
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -211,11 +211,19 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected the host package edge-mnist-export, which draws the photographs of --data "
         "paper, got none installed; install it with: {}.",
     ),
+    "image-avif": (
+        "Expected a picture that can be read here, got AVIF, which needs Pillow 11.3 or later: {}; "
+        "save the picture as JPEG.",
+    ),
     "image-broken": (
         "Expected a whole picture, got a broken one: {} ({}).",
         "Expected a whole picture, got a truncated or broken one: {} ({}).",
     ),
     "image-format": ("Expected a picture (PNG, JPEG, …), got {}: {}.",),
+    "image-heic": (
+        "Expected a picture that can be read here, got HEIC, which needs pillow-heif: {}; "
+        "install it with: {}, or save the picture as JPEG.",
+    ),
     "image-missing": ("Expected a picture at {}, got: {}.",),
     "image-none": ("Expected pictures in the folder {}, got none.",),
     "image-range": ("Expected {} pixels in [0, {}], got {} to {}; scale them first.",),

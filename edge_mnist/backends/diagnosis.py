@@ -10,18 +10,22 @@ from typing import Any
 from ..bundle import find_artifacts
 from ..errors import EdgeMnistError
 from ..system.info import distribution_version
-from ..system.install import HOST
+from ..system.install import HOST, extra
 from .environment import environment
 from .registry import RUNTIMES, Runtime
 from .selection import choose
 
 
 def diagnose() -> dict[str, Any]:
-    """Return the environment, the state of every runtime, and the choice of `Classifier()`."""
+    """Return the environment, the state of every runtime, and the choice of `Classifier()`.
+
+    `heif` and `host` are the versions of pillow-heif and edge-mnist-export; None without them.
+    """
     runtimes = [_runtime(runtime) for runtime in RUNTIMES.values()]
     return {
         "environment": environment(),
         "runtimes": runtimes,
+        "heif": distribution_version("pillow-heif"),
         "host": distribution_version("edge-mnist-export"),
         **_default_model(),
     }
@@ -78,6 +82,9 @@ def text(diagnosis: dict[str, Any]) -> str:
         works = "works, for int8 files" if RUNTIMES[runtime["backend"]].int8_only else "works"
         state = works if runtime["works"] else runtime["advice"]
         lines.append(f"{runtime['backend']:<7} {runtime['version'] or '–':<8} {state}")
+    heif = diagnosis["heif"]
+    reader = "reads HEIC pictures" if heif else f"not installed; for HEIC pictures: {extra('heif')}"
+    lines.append(f"heif    {heif or '–':<8} {reader}")
     host = diagnosis["host"] or f"not installed; {HOST}"
     lines += [f"host    {host}", ""]
     uses = diagnosis["uses"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _thread  # noqa: PLC2701
 import contextlib
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +128,7 @@ class InterpreterPart:
         return list(map(_tensor, self._interpreter.get_output_details()))
 
 
-_SILENCED = threading.Lock()
+_SILENCED = _thread.allocate_lock()
 
 
 @contextlib.contextmanager

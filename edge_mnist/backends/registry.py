@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,7 +41,10 @@ class Runtime(NamedTuple):
     @property
     def installed(self) -> bool:
         """Whether the module can be found. It may still fail to import."""
-        return importlib.util.find_spec(self.module) is not None
+        if self.module in sys.modules:
+            return sys.modules[self.module] is not None
+        # As `importlib.util.find_spec`, whose import would take as long as this module.
+        return any(finder.find_spec(self.module, None) is not None for finder in sys.meta_path)
 
     @property
     def install(self) -> str:

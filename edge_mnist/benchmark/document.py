@@ -29,10 +29,10 @@ from .statistics import median_ns, summary
 # raises it.
 SCHEMA = 1
 INCLUDES = {
-    "predict_us": "Classifier.predict: uint8 pixels of the model's size in, a Prediction out",
+    "predict_us": "Classifier.predict: uint8 pixels of the model's size in, a digit out",
     "preprocess_us": "pixels to the values of the runtime's input tensor",
     "invoke_us": "the runtime: input copied in, model run, output copied out",
-    "postprocess_us": "output tensor to probabilities, digit and confidence",
+    "postprocess_us": "output tensor to digit",
     "first_us": "the first predict of a process",
     "load_ms": "reading and checking the file, creating the runtime's session",
     "import_ms": "importing numpy, Classifier and the runtime",

@@ -20,10 +20,10 @@ def as_text(document: dict[str, Any]) -> str:
         f"numpy {where['numpy']}{features and f', {features}'}",
         "; ".join(f"{name} {value}" for name, value in conditions(document).items() if value),
         "",
-        "One image at a time. p50 to p99.9: latency of predict, from pixels to Prediction. "
+        "One image at a time. p50 to p99.9: latency of predict, from pixels to digit. "
         "±: half the 95 % interval of p50.",
         "pre+invoke+post: p50 of its stages, timed separately: pixels to input tensor; copy in, "
-        "run, copy out; output tensor to Prediction.",
+        "run, copy out; output tensor to digit.",
         *([f"Accuracy: on {', '.join(data)}, as the manifest states."] if data else []),
         "",
         table(HEADER, [cells(row) for row in results]),

@@ -89,7 +89,7 @@ class MeasuredModel:
         end = clock() + min_ns
         while True:
             start = clock()
-            predict(image)
+            predict(image).digit  # noqa: B018 - made when it is asked for
             stop = clock()
             samples.append(stop - start)
             if stop >= end and len(samples) >= min_samples:
@@ -106,7 +106,7 @@ class MeasuredModel:
             encoded = clock()
             output = invoke(values)
             invoked = clock()
-            postprocess(output)
+            postprocess(output).digit  # noqa: B018
             stop = clock()
             samples.append((encoded - start, invoked - encoded, stop - invoked))
             if stop >= end and len(samples) >= min_samples:

@@ -7,12 +7,13 @@ written on the host side only.
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import BundleError, ModelError
+from ..system.quick_json import parse_json
 from .model_spec import ModelSpec, Scaling, spec_from_manifest
 
 if TYPE_CHECKING:
@@ -101,12 +102,12 @@ def sha256(content: bytes) -> str:
     """Return the hash in hexadecimal digits."""
     # Python's built-in implementation, if there is one: hashlib loads OpenSSL, 2 ms and 3.6 MB.
     try:
-        from _sha2 import sha256  # type: ignore[import-not-found]
-    except ImportError:
-        try:
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256
+        else:
             from _sha256 import sha256  # type: ignore[import-not-found]
-        except ImportError:
-            from hashlib import sha256
+    except ImportError:
+        from hashlib import sha256
     return str(sha256(content).hexdigest())
 
 
@@ -247,7 +248,7 @@ def _listed_by_manifest(path: str) -> Artifact | None:
 def _parse(path: str) -> Mapping[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
-            manifest = json.load(file)
+            manifest = parse_json(file.read())
     except FileNotFoundError as error:
         raise _no_manifest(os.path.dirname(path)) from error
     except OSError as error:

@@ -115,7 +115,6 @@ class LoadedModel:
         self.spec, self._shape = spec, spec.shape
         self._io.use(spec)
         self._io.bind(self._output_shape)
-        self._one = self._io.one
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError
+from ..system import install
 
 
 class Page:
@@ -52,7 +53,7 @@ Picture = str | PathLike[str] | bytes | Image.Image | NDArray[np.generic] | Page
 PICTURE_SUFFIXES = frozenset(
     (
         *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"),
-        # Phones write these. Pillow may not read them, which is then said.
+        # Phones write these. They may not be readable here, which is then said.
         *(".heic", ".heif", ".avif"),
     )
 )
@@ -63,6 +64,10 @@ MAX_PIXELS = 50_000_000
 _MAX_PIXELS_BY_FORMAT = {"WEBP": MAX_PIXELS // 2}
 # Bytes: the largest picture uncompressed, three bytes a pixel.
 MAX_PICTURE_BYTES = 3 * MAX_PIXELS
+# Brands of HEIC files, which Pillow reads with pillow-heif only. AVIF is such a file of another
+# brand; Pillow reads it since 11.3.
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
 # Pillow starts Ghostscript for EPS; WMF is drawn by Windows.
 _EXTERNAL_FORMATS = ("EPS", "WMF")
 # Pixels of a page's longer side. A digit of a fiftieth of it is still larger than MNIST's 20.
@@ -187,23 +192,70 @@ def _open_header(file: IO[bytes], name: str) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow's own limits are higher than MAX_PIXELS.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(file)
+            return _identify(file)
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error)) from error
     except UnidentifiedImageError as error:
         file.seek(0)
-        start = file.read(8)
-        if start[4:] == b"ftyp":
-            kind = "one that Pillow cannot read here (HEIC or AVIF; save it as JPEG)"
-        else:
-            kind = "another kind of file" if start else "an empty file"
-        raise ImageError(
-            f"Expected a picture (PNG, JPEG, …), got {kind}: {name}.", code="image-format"
-        ) from error
+        raise _unidentified(file.read(12), name) from error
     except _DECODE_ERRORS as error:
         raise ImageError(
-            f"Expected a whole picture, got a broken one: {name} ({error}).", code="image-broken"
+            f"Expected a whole picture, got a broken one: {name} ({str(error).strip()}).",
+            code="image-broken",
         ) from error
+
+
+def _identify(file: IO[bytes]) -> Image.Image:
+    """Return a picture by its header; Pillow learns HEIC from pillow-heif at the first such file.
+
+    Raises:
+        UnidentifiedImageError: it is none, or pillow-heif is missing.
+    """
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        file.seek(0)
+        if _brand(file.read(12)) not in _HEIC_BRANDS or not _register_heic():
+            raise
+        file.seek(0)
+        return Image.open(file)
+
+
+def _register_heic() -> bool:
+    """Teach Pillow HEIC; return whether pillow-heif is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def _brand(start: bytes) -> bytes | None:
+    """Return the kind of an ISO media file, such as b"heic", from its first 12 bytes."""
+    return start[8:] if start[4:8] == b"ftyp" else None
+
+
+def _unidentified(start: bytes, name: str) -> ImageError:
+    brand = _brand(start)
+    if brand in _HEIC_BRANDS and not _register_heic():
+        return ImageError(
+            f"Expected a picture that can be read here, got HEIC, which needs pillow-heif: "
+            f"{name}; install it with: {install.extra('heif')}, or save the picture as JPEG.",
+            code="image-heic",
+        )
+    if brand in _AVIF_BRANDS and "AVIF" not in Image.OPEN:
+        return ImageError(
+            f"Expected a picture that can be read here, got AVIF, which needs Pillow 11.3 or "
+            f"later: {name}; save the picture as JPEG.",
+            code="image-avif",
+        )
+    kind = "another kind of file" if start else "an empty file"
+    if brand in _HEIC_BRANDS + _AVIF_BRANDS:
+        kind = "a broken HEIC or AVIF file"
+    return ImageError(
+        f"Expected a picture (PNG, JPEG, …), got {kind}: {name}.", code="image-format"
+    )
 
 
 def _decode(image: Image.Image, name: str, target_side: int | None) -> tuple[Image.Image, int]:
@@ -219,7 +271,8 @@ def _decode(image: Image.Image, name: str, target_side: int | None) -> tuple[Ima
         return ImageOps.exif_transpose(image) if turned else image, longer
     except _DECODE_ERRORS as error:
         raise ImageError(
-            f"Expected a whole picture, got a truncated or broken one: {name} ({error}).",
+            f"Expected a whole picture, got a truncated or broken one: {name} "
+            f"({str(error).strip()}).",
             code="image-broken",
         ) from error
 

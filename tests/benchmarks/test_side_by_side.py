@@ -14,6 +14,7 @@ import pytest
 
 from edge_mnist import Classifier, EdgeMnistError, backends
 from edge_mnist.benchmark.compare import compare
+from edge_mnist.bundle import MODELS
 from edge_mnist.datasets import synthetic
 from tests.conftest import WHOLE
 
@@ -34,11 +35,21 @@ def reference(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("reference")
 
 
-@pytest.mark.parametrize("script", ["run.py", "training.py", "reference.py"])
+@pytest.mark.parametrize("script", ["run.py", "training.py", "reference.py", "array.py"])
 def test_the_commands_start(script: str) -> None:
     command = [sys.executable, FOLDER / script, "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Usage: " in done.stdout
+
+
+def test_predict_stands_beside_the_loop_by_hand_in_every_runtime() -> None:
+    command = [sys.executable, FOLDER / "array.py", "--data", "synthetic", "--rounds", "10"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [line.split(" | ") for line in done.stdout.splitlines()[2:]]
+    loops = [runtime.backend for runtime in backends.installed()]
+    loops += ["onnx_bound"] if "onnx" in loops else []
+    assert [row[:2] for row in rows] == [[model, loop] for model in MODELS for loop in loops]
+    assert all(float(ratio) > 0 for row in rows for ratio in row[4:])
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])

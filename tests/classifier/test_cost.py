@@ -42,16 +42,17 @@ def microseconds(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize("backend", PACKAGES)
-def test_a_prediction_costs_at_most_3_us_more_than_the_shortest_loop(backend: str) -> None:
+@pytest.mark.parametrize("backend", [*BACKENDS, *(["onnx_bound"] if "onnx" in BACKENDS else [])])
+def test_a_prediction_costs_at_most_5_percent_more_than_the_shortest_loop(backend: str) -> None:
     image = synthetic.draw(np.array([3]), seed=5)[0]
-    by_hand = hand_written.load(backend, file_for(backend))
-    classifier = Classifier(SHIPPED, backend=backend)
+    ours = backend.removesuffix("_bound")
+    by_hand = hand_written.load(backend, file_for(ours))
+    classifier = Classifier(SHIPPED, backend=ours)
     assert classifier.predict(image).digit == by_hand(image)
     calls = {"hand": lambda: by_hand(image), "ours": lambda: classifier.predict(image)}
     least = microseconds(calls)
     for _ in range(15):  # another process may be in the way for seconds
-        if least["ours"] - least["hand"] <= 3:
+        if least["ours"] / least["hand"] <= 1.05:
             return
         again = microseconds(calls)
         least = {name: min(least[name], again[name]) for name in calls}
@@ -90,14 +91,12 @@ def loaded(code: str) -> set[str]:
 
 def test_importing_loads_next_to_nothing() -> None:
     numpy = loaded("import numpy")
-    light = {"", ".errors", ".preprocess", ".system", ".system.version"}
+    light = {"", ".errors", ".preprocess"}
     expected = {"__future__", *(f"edge_mnist{name}" for name in light)}
     assert loaded("import numpy, edge_mnist") - numpy == expected
     more = loaded("import numpy; from edge_mnist import Classifier") - numpy
-    others = {name for name in more if not name.startswith("edge_mnist")}
-    json_modules = {"_json", "json", "json.decoder", "json.encoder", "json.scanner"}
-    others -= {"__future__", "importlib.util", "importlib._abc", "threading"}
-    assert others <= json_modules
+    # Of other packages nothing but the scanner of JSON: neither json nor threading.
+    assert {name for name in more if not name.startswith("edge_mnist")} <= {"__future__", "_json"}
     rooms = {name.split(".")[1] for name in more if name.startswith("edge_mnist.")}
     assert rooms == {"backends", "bundle", "classifier", "errors", "preprocess", "system"}
 

@@ -43,6 +43,7 @@ NOT_RUN = {
         "tests/docs/test_first_minute.py runs it in fresh systems",
     ],
     "docs/tutorial.md": [DEVICE, DEVICE],
+    "docs/how-to/photographs.md": ["installs a package"],
     "docs/how-to/train.md": ["takes eight minutes"],
     "docs/how-to/foreign-model.md": ["the test has no tests/ folder"],
     "docs/how-to/raspberry-pi-32.md": [DEVICE, DEVICE, DEVICE],

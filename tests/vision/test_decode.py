@@ -48,7 +48,8 @@ def bomb() -> bytes:
     [
         (b"", r"Expected a picture .*got an empty file"),
         (b"not a picture at all", r"Expected a picture .*got another kind of file"),
-        (b"\0\0\0\x18ftypheic" + bytes(100), r"got one .*HEIC or AVIF; save it as JPEG"),
+        (b"\0\0\0\x18ftypheic" + bytes(100), r"got a broken HEIC or AVIF file: 112 bytes"),
+        (b"\0\0\0\x18ftypisom" + bytes(100), r"got another kind of file: 112 bytes"),
         (bomb(), r"at most 50 megapixels"),
         (
             encoded(Image.new("L", (8000, 7000))),
@@ -60,7 +61,7 @@ def bomb() -> bytes:
         ),
         (encoded(Image.new("L", (100, 100), 255)), r"got no ink: contrast 0.00 of 1; write"),
     ],
-    ids=["empty", "text", "HEIC", "bomb", "huge", "WebP", "blank"],
+    ids=["empty", "text", "HEIC", "video", "bomb", "huge", "WebP", "blank"],
 )
 def test_bad_bytes_are_named(content: bytes, message: str) -> None:
     with pytest.raises(ImageError, match=message):
