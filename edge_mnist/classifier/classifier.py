@@ -82,7 +82,7 @@ class Classifier(LoadedModel):
         Raises:
             ImageError: the picture cannot be read, or is too large.
         """
-        # Each line here counts: benchmarks/array.py compares them with a loop written by hand.
+        # Each line here counts: benchmarks/array_path.py compares them with a loop written by hand.
         if type(image) is not _ARRAY or image.dtype != _UINT8 or image.shape != self._shape:
             return self.detect(image).prediction
         # mypy cannot follow a comparison of dtypes.

@@ -35,7 +35,7 @@ def reference(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("reference")
 
 
-@pytest.mark.parametrize("script", ["run.py", "training.py", "reference.py", "array.py"])
+@pytest.mark.parametrize("script", ["run.py", "training.py", "reference.py", "array_path.py"])
 def test_the_commands_start(script: str) -> None:
     command = [sys.executable, FOLDER / script, "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -43,7 +43,7 @@ def test_the_commands_start(script: str) -> None:
 
 
 def test_predict_stands_beside_the_loop_by_hand_in_every_runtime() -> None:
-    command = [sys.executable, FOLDER / "array.py", "--data", "synthetic", "--rounds", "10"]
+    command = [sys.executable, FOLDER / "array_path.py", "--data", "synthetic", "--rounds", "10"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = [line.split(" | ") for line in done.stdout.splitlines()[2:]]
     loops = [runtime.backend for runtime in backends.installed()]

@@ -1,6 +1,6 @@
 """Compare `Classifier.predict` of an array with the shortest loop written by hand, in turn.
 
-    .uv/bin/uv run python benchmarks/array.py
+    .uv/bin/uv run python benchmarks/array_path.py
 
 The loops are those of tests/classifier/hand_written.py: copy in, invoke, copy out, argmax. They and
 `predict` run in one process, in turns of 20 calls on different test images, in random order in each
