@@ -55,7 +55,7 @@ def test_verbose_adds_the_traceback_and_quiet_takes_the_bar(cli: Cli, tmp_path: 
         assert done.returncode == 2
         assert "Traceback (most recent call last)" in done.stderr
         assert done.stderr.splitlines()[-1] == plain.stderr.splitlines()[-1]
-    assert cli("predict", "-q", DIGITS / "7.png").stdout == f"{DIGITS / '7.png'}: 7 (99.22 %)\n"
+    assert cli("predict", "-q", DIGITS / "7.png").stdout.startswith(f"{DIGITS / '7.png'}: 7 (")
 
 
 @pytest.mark.parametrize(
