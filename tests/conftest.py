@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from edge_mnist import bundle
+from edge_mnist.cli import main as cli_main
 
 REPOSITORY = Path(__file__).parents[1]
 # The shipped `edge` with its float32 files, for tests that need more than one precision.
@@ -185,6 +187,32 @@ def cli() -> Cli:
         assert text.returncode == status, f"{arguments}: {text.stdout}\n{text.stderr}"
         assert "Traceback" not in text.stderr
         return text
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def host() -> Cli:
+    """Run `edge-mnist` as the fixture `cli` does, but in this process.
+
+    A process of its own would import TensorFlow again, which takes five seconds.
+    """
+
+    def run(
+        *arguments: str | Path, cwd: Path | None = None, status: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with (
+            contextlib.chdir(cwd or Path.cwd()),
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+            pytest.raises(SystemExit) as ended,
+        ):
+            cli_main([*map(str, arguments)])
+        assert ended.value.code == status, f"{arguments}: {stdout.getvalue()}\n{stderr.getvalue()}"
+        return subprocess.CompletedProcess(
+            ["edge-mnist", *arguments], status, stdout.getvalue(), stderr.getvalue()
+        )
 
     return run
 

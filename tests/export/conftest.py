@@ -1,19 +1,15 @@
-"""A small run on synthetic digits and its bundle, created once, and the host's command line."""
+"""A small run on synthetic digits and its bundle, created once."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_mnist.cli import main
 from edge_mnist.datasets import synthetic
 from tests.conftest import Cli, once
 
@@ -36,32 +32,6 @@ def history(run: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def host() -> Cli:
-    """Run `edge-mnist` as the fixture `cli` does, but in this process.
-
-    A process of its own would import TensorFlow again, which takes five seconds.
-    """
-
-    def run(
-        *arguments: str | Path, cwd: Path | None = None, status: int = 0
-    ) -> subprocess.CompletedProcess[str]:
-        stdout, stderr = io.StringIO(), io.StringIO()
-        with (
-            contextlib.chdir(cwd or Path.cwd()),
-            contextlib.redirect_stdout(stdout),
-            contextlib.redirect_stderr(stderr),
-            pytest.raises(SystemExit) as ended,
-        ):
-            main([*map(str, arguments)])
-        assert ended.value.code == status, f"{arguments}: {stdout.getvalue()}\n{stderr.getvalue()}"
-        return subprocess.CompletedProcess(
-            ["edge-mnist", *arguments], status, stdout.getvalue(), stderr.getvalue()
-        )
-
-    return run
-
-
-@pytest.fixture(scope="session")
 def digits(together: Path) -> Path:
     """1,000 drawn digits to calibrate with and 500 to verify with, as a user's own data."""
 
@@ -77,12 +47,12 @@ def digits(together: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(cli: Cli, together: Path) -> Path:
+def run(host: Cli, together: Path) -> Path:
     """A finished run of `edge` on 20,000 drawn digits."""
-    return once(together / "run", lambda path: cli("train", *SMALL, "--out", path))
+    return once(together / "run", lambda path: host("train", *SMALL, "--out", path))
 
 
 @pytest.fixture(scope="session")
 def bundle(cli: Cli, run: Path, together: Path) -> Path:
-    """Every precision of that run, in both formats."""
+    """Every precision of that run, in both formats; by a process of its own."""
     return once(together / "bundle", lambda path: cli("export", run, *EVERYTHING, "--out", path))
