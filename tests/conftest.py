@@ -25,6 +25,7 @@ WHOLE = REPOSITORY / "tests" / "bundle"
 SHIPPED = Path(bundle.SHIPPED)
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
+UV = (sys.executable, "-m", "uv")
 # As on most machines: else each of the processes here would compile TensorFlow anew, 10 of 15 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -114,15 +115,19 @@ def pip(together: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def install(pip: Path) -> Install:
-    """Install packages into an environment, which is made if need be; without pip in it."""
+def install() -> Install:
+    """Install packages into an environment, which is made if need be; without pip in it.
+
+    By uv, which is faster. tests/pi and tests/docs/test_first_minute.py use pip.
+    """
 
     def run(environment: Path, *wanted: str | Path) -> subprocess.CompletedProcess[str]:
         if not environment.exists():
             subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-        python = environment / "bin" / "python"
-        command = [pip, "-m", "pip", "--python", python, "install", "--quiet", *wanted]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [*UV, "pip", "install", "--quiet", "--python", environment, *wanted]
+        # Not in this repository, whose constraints uv would follow.
+        folder = environment.parent
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
     return run
 

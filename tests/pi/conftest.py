@@ -257,7 +257,7 @@ def reference(install: Install, wheel: Path, images: Path) -> Outputs:
     environment = images.with_name("x86")
     done = install(environment, *wanted)
     if done.returncode:
-        pytest.skip(f"needs pip to fetch {', '.join(wanted[1:])}: {done.stderr.strip()[-200:]}")
+        pytest.skip(f"needs uv to fetch {', '.join(wanted[1:])}: {done.stderr.strip()[-200:]}")
     python = environment / "bin" / "python"
     return _ask(functools.partial(_run, python), environment, images, IMAGES, {}, {})
 
