@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import io
 import json
 import os
@@ -18,14 +19,15 @@ import pytest
 
 from edge_mnist import bundle
 from edge_mnist.cli import main as cli_main
+from edge_mnist.datasets import synthetic
 
 REPOSITORY = Path(__file__).parents[1]
 # The shipped `edge` with its float32 files, for tests that need more than one precision.
 WHOLE = REPOSITORY / "tests" / "bundle"
 SHIPPED = Path(bundle.SHIPPED)
+UV = (sys.executable, "-m", "uv")
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
-UV = (sys.executable, "-m", "uv")
 # As on most machines: else each of the processes here would compile TensorFlow anew, 10 of 15 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -33,7 +35,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Markers of tests that the fast loop, `-m "not slow"`, leaves out.
 _SLOW = ("train", "fuzz", "timing", "browser", "pi", "install")
 # Fixtures that train a model, or use one that was.
-_TRAINED = {"run", "bundle", "quickstarted"}
+_TRAINED = {"run", "tiny", "bundle", "quickstarted"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -200,8 +202,10 @@ def cli() -> Cli:
 def host() -> Cli:
     """Run `edge-mnist` as the fixture `cli` does, but in this process.
 
-    A process of its own would import TensorFlow again, which takes five seconds.
+    A process of its own would import TensorFlow again, which takes five seconds. Synthetic digits
+    are drawn once: an export of a run takes 30,000 of them, which takes three.
     """
+    split = functools.lru_cache(maxsize=8)(synthetic.split)
 
     def run(
         *arguments: str | Path, cwd: Path | None = None, status: int = 0
@@ -211,8 +215,10 @@ def host() -> Cli:
             contextlib.chdir(cwd or Path.cwd()),
             contextlib.redirect_stdout(stdout),
             contextlib.redirect_stderr(stderr),
+            pytest.MonkeyPatch.context() as patch,
             pytest.raises(SystemExit) as ended,
         ):
+            patch.setattr(synthetic, "split", split)
             cli_main([*map(str, arguments)])
         assert ended.value.code == status, f"{arguments}: {stdout.getvalue()}\n{stderr.getvalue()}"
         return subprocess.CompletedProcess(

@@ -17,7 +17,7 @@ EVERYTHING = ("--int8", "--fp16", "--dynamic")
 DRAWN = ("--data", "synthetic", "--arch", "edge", "--recipe", "plain")
 SMALL = (*DRAWN, "--limit", "20000", "--epochs", "3")
 # Learns next to nothing: for tests of everything else.
-TINY = (*DRAWN, "--limit", "1200", "--epochs", "2")
+TINY = (*DRAWN, "--limit", "1200", "--epochs", "2", "--seed", "3")
 
 
 def record(run: Path) -> dict[str, Any]:
@@ -50,6 +50,12 @@ def digits(together: Path) -> Path:
 def run(host: Cli, together: Path) -> Path:
     """A finished run of `edge` on 20,000 drawn digits."""
     return once(together / "run", lambda path: host("train", *SMALL, "--out", path))
+
+
+@pytest.fixture(scope="session")
+def tiny(host: Cli, together: Path) -> Path:
+    """A finished run of the least training."""
+    return once(together / "tiny", lambda path: host("train", *TINY, "--out", path))
 
 
 @pytest.fixture(scope="session")
