@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -28,6 +29,18 @@ FILES = [
     for precision in ("int8", "float32")
     if precision == "int8" or not backends.RUNTIMES[backend].int8_only
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def blas_threads() -> Iterator[None]:
+    """Let OpenBLAS have threads, as it has with users: forks and threads may disturb each other."""
+    found = Path(np.__file__).parents[1].glob("numpy.libs/libscipy_openblas*.so")
+    libraries = [ctypes.CDLL(str(path)) for path in found]
+    for library in libraries:
+        library.scipy_openblas_set_num_threads64_(2)
+    yield
+    for library in libraries:
+        library.scipy_openblas_set_num_threads64_(1)
 
 
 @pytest.fixture(scope="module")
