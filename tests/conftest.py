@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
+import io
 import json
 import os
 import shutil
@@ -16,11 +18,14 @@ from pathlib import Path
 import pytest
 
 from edge_mnist import bundle
+from edge_mnist.cli import main as cli_main
+from edge_mnist.datasets import synthetic
 
 REPOSITORY = Path(__file__).parents[1]
 # The shipped `edge` with its float32 files, for tests that need more than one precision.
 WHOLE = REPOSITORY / "tests" / "bundle"
 SHIPPED = Path(bundle.SHIPPED)
+UV = (sys.executable, "-m", "uv")
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 # As on most machines: else each of the processes here would compile TensorFlow anew, 10 of 15 s.
@@ -30,7 +35,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Markers of tests that the fast loop, `-m "not slow"`, leaves out.
 _SLOW = ("train", "fuzz", "timing", "browser", "pi", "install")
 # Fixtures that train a model, or use one that was.
-_TRAINED = {"run", "bundle", "quickstarted"}
+_TRAINED = {"run", "tiny", "bundle", "quickstarted"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -112,15 +117,19 @@ def pip(together: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def install(pip: Path) -> Install:
-    """Install packages into an environment, which is made if need be; without pip in it."""
+def install() -> Install:
+    """Install packages into an environment, which is made if need be; without pip in it.
+
+    By uv, which is faster. tests/pi and tests/docs/test_first_minute.py use pip.
+    """
 
     def run(environment: Path, *wanted: str | Path) -> subprocess.CompletedProcess[str]:
         if not environment.exists():
             subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-        python = environment / "bin" / "python"
-        command = [pip, "-m", "pip", "--python", python, "install", "--quiet", *wanted]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [*UV, "pip", "install", "--quiet", "--python", environment, *wanted]
+        # Not in this repository, whose constraints uv would follow.
+        folder = environment.parent
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
     return run
 
@@ -185,6 +194,36 @@ def cli() -> Cli:
         assert text.returncode == status, f"{arguments}: {text.stdout}\n{text.stderr}"
         assert "Traceback" not in text.stderr
         return text
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def host() -> Cli:
+    """Run `edge-mnist` as the fixture `cli` does, but in this process.
+
+    A process of its own would import TensorFlow again, which takes five seconds. Synthetic digits
+    are drawn once: an export of a run takes 30,000 of them, which takes three.
+    """
+    split = functools.lru_cache(maxsize=8)(synthetic.split)
+
+    def run(
+        *arguments: str | Path, cwd: Path | None = None, status: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with (
+            contextlib.chdir(cwd or Path.cwd()),
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(SystemExit) as ended,
+        ):
+            patch.setattr(synthetic, "split", split)
+            cli_main([*map(str, arguments)])
+        assert ended.value.code == status, f"{arguments}: {stdout.getvalue()}\n{stderr.getvalue()}"
+        return subprocess.CompletedProcess(
+            ["edge-mnist", *arguments], status, stdout.getvalue(), stderr.getvalue()
+        )
 
     return run
 

@@ -156,7 +156,7 @@ def test_from_cold_15_percent_and_5_mb_at_most(backend: str, tmp_path: Path) -> 
         seconds = {name: statistics.median(s for s, _ in pairs) for name, pairs in runs.items()}
         memory = {name: statistics.median(m for _, m in pairs) for name, pairs in runs.items()}
         ratios.append(seconds["ours"] / seconds["hand"])
-        if ratios[-1] <= 1.10:
+        if ratios[-1] <= 1.15:
             break
     # Between 7 and 11 % on the processors measured so far.
     assert min(ratios) <= 1.15, ratios

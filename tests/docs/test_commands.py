@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY, find_mnist
+from tests.conftest import REPOSITORY, Cli, find_mnist
 from tests.docs.blocks import KEYS, LANGUAGES, Block, comparable, read_blocks
 
 SLOW = pytest.mark.slow
@@ -52,6 +55,9 @@ NOT_RUN = {
 }
 # Seconds for one command: the longest trains a CNN for three epochs on two busy cores.
 LIMIT_S = 1800
+# What needs TensorFlow runs in this process: one of its own would import it again, for ten seconds.
+HOST_COMMAND = re.compile(r"edge-mnist (train|export)( [\w./-]+)*\n?")
+HOST_PYTHON = re.compile(r"^import (keras|edge_mnist_export)$", re.M)
 
 
 @pytest.fixture
@@ -65,16 +71,22 @@ def folder(tmp_path: Path) -> Path:
     "document", [pytest.param(name, marks=marks) for name, marks in DOCUMENTS.items()]
 )
 def test_the_blocks_of_a_document_run(
-    document: str, folder: Path, request: pytest.FixtureRequest
+    document: str,
+    folder: Path,
+    host: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     if document.endswith("foreign-model.md") and find_mnist() is None:
         pytest.skip("needs the real MNIST: set EDGE_MNIST_DATA to a folder that holds it")
+    if data := find_mnist():
+        monkeypatch.setenv("EDGE_MNIST_DATA", str(data))
     printed = ""
     for block in read_blocks(REPOSITORY / document):
         if block.marker == "run" and block.value.startswith(QUICKSTART):
             printed += quickstart(block.value, folder, request.getfixturevalue("quickstarted"))
         else:
-            printed += run(block, folder)
+            printed += run(block, folder, host)
         for line in block.output if block.marker != "not run" else ():
             assert comparable(line) in comparable(printed), f"{block.place}: not printed: {line}"
 
@@ -92,28 +104,38 @@ def quickstart(command: str, folder: Path, quickstarted: Path) -> str:
     return (quickstarted / "stderr").read_text() + (quickstarted / "stdout").read_text()
 
 
-def run(block: Block, folder: Path) -> str:
+def run(block: Block, folder: Path, host: Cli) -> str:
     """Run a block; return what it printed."""
-    printed = "".join(shell(command, block, folder) for command in block.commands)
+    printed = "".join(shell(command, block, folder, host) for command in block.commands)
     if block.language == "python":
-        printed += process([sys.executable, "-c", block.text], block, folder)
+        printed += python(block, folder)
     elif block.marker == "of":
-        actual = json.loads(shell(block.value, block, folder).splitlines()[-1])
+        actual = json.loads(shell(block.value, block, folder, host).splitlines()[-1])
         assert keys(actual) == keys(json.loads(block.text)), block.place
     return printed
 
 
-def shell(command: str, block: Block, folder: Path) -> str:
+def shell(command: str, block: Block, folder: Path, host: Cli) -> str:
+    if HOST_COMMAND.fullmatch(command):
+        done = host(*command.split()[1:], cwd=folder)
+        return done.stderr + done.stdout
     return process(["bash", "-euo", "pipefail", "-c", command], block, folder)
 
 
+def python(block: Block, folder: Path) -> str:
+    if not HOST_PYTHON.search(block.text):
+        return process([sys.executable, "-c", block.text], block, folder)
+    printed = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+        exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})
+    return printed.getvalue()
+
+
 def process(command: list[str], block: Block, folder: Path) -> str:
-    data = find_mnist()
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "REPOSITORY": str(REPOSITORY),
-        **({"EDGE_MNIST_DATA": str(data)} if data else {}),
     }
     done = subprocess.run(
         command,

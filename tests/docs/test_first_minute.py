@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,15 +32,20 @@ LIMIT_S = 300
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
-@pytest.fixture(scope="module", params=SYSTEMS)
-def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh system's root, with a copy of the repository in /edge-mnist."""
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Path]]]:
+    """The root of every system, all in the making at once: most of the time is a mirror's."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("needs chroot, which only root may call")
     if shutil.which("mmdebstrap") is None:
         pytest.skip("needs mmdebstrap: apt-get install mmdebstrap")
-    root = tmp_path_factory.mktemp("system") / "root"
-    suite, components = SYSTEMS[request.param]
+    with ThreadPoolExecutor() as pool:
+        yield {name: pool.submit(_make, name, tmp_path_factory.mktemp("root")) for name in SYSTEMS}
+
+
+def _make(name: str, folder: Path) -> Path:
+    suite, components = SYSTEMS[name]
+    root = folder / "root"
     # Unpacked, not configured, which takes half the time and is enough for README's commands.
     options = ("--quiet", "--variant=extract", f"--components={components}")
     command = ["mmdebstrap", *options, f"--include={PACKAGES}", f"--hook-dir={MERGE_USR}"]
@@ -46,7 +53,14 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason"])[-1]
-        pytest.skip(f"needs a mirror of {request.param} that mmdebstrap trusts: {reason}")
+        pytest.skip(f"needs a mirror of {name} that mmdebstrap trusts: {reason}")
+    return root
+
+
+@pytest.fixture(params=SYSTEMS)
+def system(request: pytest.FixtureRequest, roots: dict[str, Future[Path]]) -> Path:
+    """A fresh system's root, with a copy of the repository in /edge-mnist."""
+    root = roots[request.param].result()
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY,

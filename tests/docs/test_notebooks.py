@@ -166,9 +166,9 @@ print("weights", run.record["weights_sha256"])
 
 
 @pytest.mark.train
-def test_an_interrupted_cell_continues_when_it_runs_again(folder: Path, cli: Cli) -> None:
+def test_an_interrupted_cell_continues_when_it_runs_again(folder: Path, host: Cli) -> None:
     options = ("--arch", "pico", "--data", "synthetic", "--recipe", "plain", "--limit", "1200")
-    cli("train", *options, "--epochs", "20", "--seed", "3", "--out", folder / "uninterrupted")
+    host("train", *options, "--epochs", "20", "--seed", "3", "--out", folder / "uninterrupted")
     record = json.loads((folder / "uninterrupted" / "run.json").read_text(encoding="utf-8"))
 
     manager, client = jupyter_client.manager.start_new_kernel(cwd=str(folder))

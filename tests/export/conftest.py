@@ -1,19 +1,15 @@
-"""A small run on synthetic digits and its bundle, created once, and the host's command line."""
+"""A small run on synthetic digits and its bundle, created once."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_mnist.cli import main
 from edge_mnist.datasets import synthetic
 from tests.conftest import Cli, once
 
@@ -21,7 +17,7 @@ EVERYTHING = ("--int8", "--fp16", "--dynamic")
 DRAWN = ("--data", "synthetic", "--arch", "edge", "--recipe", "plain")
 SMALL = (*DRAWN, "--limit", "20000", "--epochs", "3")
 # Learns next to nothing: for tests of everything else.
-TINY = (*DRAWN, "--limit", "1200", "--epochs", "2")
+TINY = (*DRAWN, "--limit", "1200", "--epochs", "2", "--seed", "3")
 
 
 def record(run: Path) -> dict[str, Any]:
@@ -33,32 +29,6 @@ def history(run: Path) -> list[dict[str, str]]:
     """Return the rows of history.csv in a run folder."""
     with (run / "history.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="session")
-def host() -> Cli:
-    """Run `edge-mnist` as the fixture `cli` does, but in this process.
-
-    A process of its own would import TensorFlow again, which takes five seconds.
-    """
-
-    def run(
-        *arguments: str | Path, cwd: Path | None = None, status: int = 0
-    ) -> subprocess.CompletedProcess[str]:
-        stdout, stderr = io.StringIO(), io.StringIO()
-        with (
-            contextlib.chdir(cwd or Path.cwd()),
-            contextlib.redirect_stdout(stdout),
-            contextlib.redirect_stderr(stderr),
-            pytest.raises(SystemExit) as ended,
-        ):
-            main([*map(str, arguments)])
-        assert ended.value.code == status, f"{arguments}: {stdout.getvalue()}\n{stderr.getvalue()}"
-        return subprocess.CompletedProcess(
-            ["edge-mnist", *arguments], status, stdout.getvalue(), stderr.getvalue()
-        )
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -77,12 +47,18 @@ def digits(together: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(cli: Cli, together: Path) -> Path:
+def run(host: Cli, together: Path) -> Path:
     """A finished run of `edge` on 20,000 drawn digits."""
-    return once(together / "run", lambda path: cli("train", *SMALL, "--out", path))
+    return once(together / "run", lambda path: host("train", *SMALL, "--out", path))
+
+
+@pytest.fixture(scope="session")
+def tiny(host: Cli, together: Path) -> Path:
+    """A finished run of the least training."""
+    return once(together / "tiny", lambda path: host("train", *TINY, "--out", path))
 
 
 @pytest.fixture(scope="session")
 def bundle(cli: Cli, run: Path, together: Path) -> Path:
-    """Every precision of that run, in both formats."""
+    """Every precision of that run, in both formats; by a process of its own."""
     return once(together / "bundle", lambda path: cli("export", run, *EVERYTHING, "--out", path))

@@ -17,7 +17,6 @@ from edge_mnist.datasets import synthetic
 from edge_mnist_export.training.run_options import RunOptions
 from tests.conftest import Cli
 from tests.errors import error_line, raises
-from tests.export.conftest import TINY
 
 
 @pytest.fixture(scope="module")
@@ -262,15 +261,14 @@ def _any_keras_file(folder: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.train
-def test_a_configuration_repeats_a_run(host: Cli, tmp_path: Path) -> None:
-    first, again = tmp_path / "first", tmp_path / "again"
-    host("train", *TINY, "--seed", "3", "--out", first)
-    host("train", "--config", first / "config.toml", "--out", again)
-    assert (first / "config.toml").read_text() == (again / "config.toml").read_text()
-    records = [json.loads((run / "run.json").read_text()) for run in (first, again)]
+def test_a_configuration_repeats_a_run(host: Cli, tiny: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    host("train", "--config", tiny / "config.toml", "--out", again)
+    assert (tiny / "config.toml").read_text() == (again / "config.toml").read_text()
+    records = [json.loads((run / "run.json").read_text()) for run in (tiny, again)]
     assert records[0]["weights_sha256"] == records[1]["weights_sha256"]
     other = host(
-        "train", "--config", first / "config.toml", "--epochs", "1", "--out", tmp_path / "other"
+        "train", "--config", tiny / "config.toml", "--epochs", "1", "--out", tmp_path / "other"
     )
     assert "epoch 1/1" in other.stderr
 

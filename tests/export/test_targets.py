@@ -44,7 +44,7 @@ def old(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Path:
     wanted = [f"{name}=={version}" for name, version in OLDEST.items()]
     done = install(environment, "--no-deps", *wanted, "numpy==1.26.4", "pillow", "click")
     if done.returncode:
-        pytest.skip(f"needs pip to fetch {', '.join(wanted)}: {done.stderr.strip()[-200:]}")
+        pytest.skip(f"needs uv to fetch {', '.join(wanted)}: {done.stderr.strip()[-200:]}")
     return environment / "bin" / "python"
 
 
@@ -127,7 +127,7 @@ def test_tflite_support_reads_the_metadata(
     wanted = ("tflite-support==0.4.4", "flatbuffers==25.9.23")
     done = install(old.parents[1], "--no-deps", "--target", tmp_path, *wanted)
     if done.returncode:
-        pytest.skip(f"needs pip to fetch {', '.join(wanted)}: {done.stderr.strip()[-200:]}")
+        pytest.skip(f"needs uv to fetch {', '.join(wanted)}: {done.stderr.strip()[-200:]}")
     for name in ("model-float32.tflite", "model-int8.tflite"):
         done = subprocess.run(
             [old, "-c", READ_METADATA, bundle / name],

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import Cli, once
+from tests.conftest import Cli
 from tests.export.conftest import TINY, history, record
 
 pytestmark = [pytest.mark.slow, pytest.mark.train]
@@ -59,12 +59,6 @@ def test_a_finished_run_has_its_files_and_its_record(run: Path) -> None:
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     with Image.open(run / "curves.png") as picture:
         picture.load()
-
-
-@pytest.fixture(scope="session")
-def tiny(host: Cli, together: Path) -> Path:
-    """A finished run of the least training."""
-    return once(together / "tiny", lambda path: host("train", *TINY, "--out", path))
 
 
 def test_another_seed_gives_another_model(host: Cli, tiny: Path, tmp_path: Path) -> None:
