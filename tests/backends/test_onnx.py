@@ -20,7 +20,7 @@ def test_a_plain_session_computes_int8_exactly(model: str, option: str | None) -
     """A user's two lines of ONNX Runtime give the bytes of the written int8 arithmetic.
 
     So it is on all of MNIST's test images. ONNX Runtime scales sums in float32, so that a value
-    half way between two may be rounded to the other: 2 of 10,000 drawn digits with `nano`.
+    half way between two may be rounded to the other: 4 of 10,000 drawn digits with `nano`.
     """
     images = load(find(str(find_mnist() or "synthetic")), "test").images
     files = {artifact.format: artifact.path for artifact in find_artifacts(model)}
@@ -33,4 +33,4 @@ def test_a_plain_session_computes_int8_exactly(model: str, option: str | None) -
     program.input[...] = images.reshape(program.input.shape)
     program.run()
     differing = (output != program.output).any(axis=1)
-    assert np.count_nonzero(differing) <= (0 if find_mnist() else 2)
+    assert np.count_nonzero(differing) <= (0 if find_mnist() else 4)
