@@ -35,8 +35,9 @@ def pictures(frames: list[Image.Image], folder: Path) -> Path:
 def pages(suffix: str) -> Callable[[list[Image.Image], Path], Path]:
     def write(frames: list[Image.Image], folder: Path) -> Path:
         path = folder / f"clip{suffix}"
-        durations = {} if suffix == ".tiff" else {"duration": 40}
-        frames[0].save(path, save_all=True, append_images=frames[1:], **durations)
+        # Copies: Pillow would encode a TIFF as it has encoded the same image as JPEG before.
+        first, *others = (frame.copy() for frame in frames)
+        first.save(path, save_all=True, append_images=others, duration=40)
         return path
 
     return write
