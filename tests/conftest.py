@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from edge_mnist import bundle
 
@@ -203,6 +205,30 @@ def once(path: Path, make: Callable[[Path], object]) -> Path:
         if not path.exists():
             make(path)
     return path
+
+
+CLIP_DIGITS = (7, 3, 0)
+
+
+@pytest.fixture(scope="session")
+def frames() -> list[Image.Image]:
+    """The frames of a drawn clip of a hand-held page: 20 for each of `CLIP_DIGITS`."""
+    from edge_mnist_export.data import drawn_clip
+
+    return list(drawn_clip.frames(CLIP_DIGITS, seconds=0.8))
+
+
+@pytest.fixture(scope="session")
+def clip(together: Path, frames: list[Image.Image]) -> Path:
+    """The clip as Motion JPEG."""
+    content = b"".join(map(jpeg, frames))
+    return once(together / "clip.mjpeg", lambda path: path.write_bytes(content))
+
+
+def jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=85)
+    return file.getvalue()
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageGrab
 
-from tests.camera.conftest import DIGITS, jpeg
-from tests.conftest import Cli
+from tests.conftest import CLIP_DIGITS as DIGITS
+from tests.conftest import Cli, jpeg
 from tests.errors import assert_error
 
 COMMAND = Path(sys.executable).with_name("edge-mnist")

@@ -14,7 +14,7 @@ from edge_mnist.camera.clip import Clip
 from edge_mnist.camera.source import find_source
 from edge_mnist.camera.usb import UsbCamera, find_usb_camera
 from edge_mnist.vision.decode import open_picture
-from tests.camera.conftest import jpeg
+from tests.conftest import jpeg
 from tests.errors import raises
 
 SIZE = (640, 480)

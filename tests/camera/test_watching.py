@@ -17,8 +17,9 @@ from edge_mnist.camera.overlay import draw
 from edge_mnist.camera.reading import Rate, read
 from edge_mnist.camera.smoothing import Smoothing
 from edge_mnist.classifier import Detection, Prediction
+from edge_mnist.classifier.prediction_json import detection_json
 from edge_mnist.errors import CameraError
-from tests.camera.conftest import jpeg
+from tests.conftest import jpeg
 from tests.errors import raises
 
 
@@ -149,3 +150,10 @@ def test_a_box_at_the_edge_of_the_frame_keeps_its_label_inside() -> None:
     drawn = np.asarray(draw(Image.new("RGB", (640, 480)), found, settled=None, rate=0))
     label = np.all(drawn[:25] == (74, 222, 155), axis=2)
     assert label[:, 520:].sum() > 0.9 * label.sum() > 500
+
+
+def test_a_box_is_a_key_of_json_where_there_is_one() -> None:
+    without = detection_json(detection("7"))
+    assert set(without) == {"digit", "confidence", "probabilities"}
+    boxed = detection_json(detection("7")._replace(box=(1, 2, 30, 40)))
+    assert boxed == without | {"box": [1, 2, 30, 40]}
