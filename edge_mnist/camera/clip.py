@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import struct
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageSequence
 
 from ..errors import CameraError
+from ..vision.decode import MAX_PIXELS
 from ..vision.picture_files import list_pictures
 from .frame import Frame
 from .pyav import import_pyav
@@ -18,6 +21,8 @@ from .pyav import import_pyav
 # Frames a second of a clip that does not state it: FFmpeg's assumption for Motion JPEG too.
 DEFAULT_RATE = 25
 _START, _BETWEEN = b"\xff\xd8\xff", b"\xff\xd9\xff\xd8\xff"  # of a JPEG; its end and the next
+# Pillow's errors for broken files.
+_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".3gp")
 
 
@@ -84,11 +89,13 @@ class Clip:
         """Yield the frames of a file that Pillow reads, by the durations that it states."""
         try:
             with Image.open(self.path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise ValueError(f"frames of {image.width}×{image.height} pixels")
                 time_ms = 0.0
                 for page in ImageSequence.Iterator(image):
                     yield Frame(page.convert("RGB"), time_ms / 1000)
                     time_ms += image.info.get("duration") or 1000 / DEFAULT_RATE
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+        except (*_ERRORS, Image.DecompressionBombError) as error:
             raise self._unreadable(str(error)) from error
 
     def _video(self) -> Iterator[Frame]:

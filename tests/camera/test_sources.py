@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,12 @@ def test_what_is_no_clip_is_named(tmp_path: Path) -> None:
     film.write_bytes(b"no film")
     with raises("camera-clip", str(film)):
         list(Clip(film).frames())
+    huge = tmp_path / "huge.gif"
+    for side in (8000, 15000):
+        huge.write_bytes(b"GIF89a" + 2 * side.to_bytes(2, "little") + b"\0\0\0")
+        with warnings.catch_warnings(), raises("camera-clip", str(huge)):
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            list(Clip(huge).frames())
     with raises("camera-source", "nothing.mp4"):
         find_source("nothing.mp4", size=SIZE)
     (tmp_path / "empty").mkdir()
