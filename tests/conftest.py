@@ -225,6 +225,13 @@ def clip(together: Path, frames: list[Image.Image]) -> Path:
     return once(together / "clip.mjpeg", lambda path: path.write_bytes(content))
 
 
+@pytest.fixture(scope="session")
+def slow_clip(together: Path, frames: list[Image.Image]) -> Path:
+    """The clip five times slower, so that a busy machine reads enough frames of each digit."""
+    content = b"".join(5 * jpeg(frame) for frame in frames)
+    return once(together / "slow.mjpeg", lambda path: path.write_bytes(content))
+
+
 def jpeg(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)

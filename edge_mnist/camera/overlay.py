@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -124,8 +125,10 @@ def _label(prediction: Prediction) -> str:
 
 @lru_cache
 def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """Return Pillow's own font; before Pillow 10.1 there is only a small one of fixed size."""
+    """Return Pillow's own font; before Pillow 10.1 the system's, as Pillow's has one small size."""
     try:
         return ImageFont.load_default(size)
     except TypeError:
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype("DejaVuSans.ttf", size)
         return ImageFont.load_default()

@@ -36,9 +36,8 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> tup
     short_help="Read digits live, from a camera or a clip.",
     epilog="\b\nExamples:"
     "\n  edge-mnist camera"
-    "\n  edge-mnist camera --serve --host 0.0.0.0"
-    "\n  edge-mnist camera /dev/video2 --json"
-    "\n  edge-mnist camera clip.mjpeg --benchmark",
+    "\n  edge-mnist camera /dev/video2 --serve"
+    "\n  edge-mnist camera clip.mjpeg --json",
 )
 @click.argument("source", required=False)
 @model_option
@@ -94,6 +93,8 @@ def camera(
     from ..camera.window import has_display
     from ..serve.settings import ServerOptions
 
+    if serve + no_window + benchmark > 1:
+        raise click.UsageError("Expected one of --serve, --no-window and --benchmark, got several.")
     found = find_source(source, size=size)
     if benchmark and found.live:
         raise click.UsageError("Expected a clip for --benchmark, got a camera.")

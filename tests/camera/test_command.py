@@ -80,6 +80,8 @@ def test_no_camera_is_one_line(cli: Cli, clip: Path, tmp_path: Path) -> None:
     assert_error(cli("camera", clip, status=2, env=display), "camera-window", "--no-window")
     done = cli("camera", missing, "--benchmark", status=2)
     assert "Expected a clip for --benchmark" in done.stderr
+    done = cli("camera", clip, "--serve", "--benchmark", status=2)
+    assert "Expected one of --serve, --no-window and --benchmark" in done.stderr
     assert "640x480" in cli("camera", "--size", "big", status=2).stderr
     if not list(Path("/dev").glob("video*")):
         assert_error(cli("camera", status=2), "camera-none")
@@ -148,8 +150,8 @@ class Page:
 
 
 @pytest.fixture
-def page(clip: Path) -> Iterator[Page]:
-    one = Page(clip)
+def page(slow_clip: Path) -> Iterator[Page]:
+    one = Page(slow_clip)
     yield one
     one.stop()
 
@@ -182,7 +184,7 @@ def test_the_page_streams_drawn_frames_and_answers(page: Page) -> None:
         event = answers.readline()
         if event.startswith(b"data: "):
             answer = json.loads(event.removeprefix(b"data: "))
-            assert answer["source"] == "clip.mjpeg" and answer["notice"] is None
+            assert answer["source"] == "slow.mjpeg" and answer["notice"] is None
             seen.add(answer.get("label"))
     for path, kind in (("/", "text/html"), ("/page.css", "text/css"), ("/camera.js", "text/java")):
         answer = page.ask(path)
@@ -221,7 +223,7 @@ def test_the_page_in_a_browser(page: Page, tmp_path: Path) -> None:
         for digit in DIGITS:
             shown.locator(f"#digit:text-is('{digit}')").wait_for()
         assert re.fullmatch(r"[\d.]+ frames per second", shown.locator("#rate").inner_text())
-        assert shown.locator("#source").inner_text() == "clip.mjpeg, read on this device."
+        assert shown.locator("#source").inner_text() == "slow.mjpeg, read on this device."
         assert shown.evaluate("document.querySelector('#video').naturalWidth") == 640
         assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert shown.locator("#changes li").count() >= len(DIGITS)

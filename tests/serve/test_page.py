@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from edge_mnist.datasets import pen
-from tests.conftest import CLIP_DIGITS, WHOLE, drawn_bundle, jpeg
+from tests.conftest import CLIP_DIGITS, WHOLE, drawn_bundle
 from tests.serve.conftest import DIGITS, Server, Start
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of group test")
@@ -314,18 +314,9 @@ def test_the_token_comes_with_the_address_or_is_asked_for(start: Start, show: Op
 
 
 @pytest.fixture(scope="module")
-def with_camera(
-    launch: Callable[..., Any],
-    frames: list[Image.Image],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Any:
-    """Chromium with a fake camera that shows the clip.
-
-    It is five times slower than drawn, so that a busy machine reads enough frames of each digit.
-    """
-    clip = tmp_path_factory.mktemp("camera") / "clip.mjpeg"
-    clip.write_bytes(b"".join(5 * jpeg(frame) for frame in frames))
-    return launch(*FAKE_CAMERA, f"--use-file-for-fake-video-capture={clip}")
+def with_camera(launch: Callable[..., Any], slow_clip: Path) -> Any:
+    """Chromium with a fake camera that shows the clip."""
+    return launch(*FAKE_CAMERA, f"--use-file-for-fake-video-capture={slow_clip}")
 
 
 def live_page(browser: Any, address: str, device: dict[str, Any], complaints: list[str]) -> Any:
