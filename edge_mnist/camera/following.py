@@ -17,6 +17,8 @@ def follow(
 ) -> Iterator[Frame]:
     """Yield the frames of a source; wait for a camera that is gone until it is back.
 
+    The times of a camera that is back go on where the clock is, as if it had never been gone.
+
     Args:
         source: a camera or a clip.
         notice: called once when a camera is gone, with the reason, and with None when it is back.
@@ -25,17 +27,19 @@ def follow(
     Raises:
         CameraError: the source cannot be opened at the start.
     """
-    seen = gone = False
+    first_s: float | None = None
+    offset_s, gone = 0.0, False
     while True:
         try:
             for frame in source.frames():
+                first_s = time.monotonic() if first_s is None else first_s
                 if gone:
+                    offset_s, gone = time.monotonic() - first_s, False
                     notice(None)
-                seen, gone = True, False
-                yield frame
+                yield frame._replace(time_s=frame.time_s + offset_s)
             return
         except CameraError as error:
-            if not (seen and source.live):
+            if first_s is None or not source.live:
                 raise
             if not gone:
                 notice(str(error))

@@ -59,8 +59,12 @@ class Unsteady:
 def test_a_camera_that_is_gone_is_waited_for_and_named_once() -> None:
     told: list[str | None] = []
     source = Unsteady(2, "camera-missing", "camera-permission", 3, 1)
-    frames = follow(source, notice=told.append, retry_s=0.001)
-    assert [next(frames).time_s for _ in range(6)] == [0, 0.04, 0, 0.04, 0.08, 0]
+    frames = follow(source, notice=told.append, retry_s=0.06)
+    times_s = [next(frames).time_s for _ in range(6)]
+    assert times_s[:2] == [0, 0.04]
+    # Two and one attempts later, by the clock.
+    assert times_s[2] >= 3 * 0.06 and times_s[5] >= times_s[2] + 0.06
+    assert [time_s - times_s[2] for time_s in times_s[2:5]] == pytest.approx([0, 0.04, 0.08])
     assert told == ["Expected a frame, got: No such device.", None] * 2
 
 
