@@ -10,6 +10,7 @@ EdgeMnistError
 ├── OutputError      an output cannot be written, or its place is taken
 ├── ServeError       the page cannot be served: an extra is missing, or the address is taken
 │   └── RequestError a request is refused; in `serve.problem_details`
+├── CameraError      a camera is missing, taken, forbidden or gone, or a clip holds no frames
 ├── HostError        a host command without the host package
 └── GateError        a check failed: the accuracy of an export, or a benchmark regression
 
@@ -91,6 +92,12 @@ class ServeError(EdgeMnistError):
     """The page and API cannot be served: the extra is missing, or the address is taken."""
 
     code = "serve"
+
+
+class CameraError(EdgeMnistError):
+    """A camera is missing, taken, forbidden or gone, or a clip holds no frames."""
+
+    code = "camera"
 
 
 class HostError(EdgeMnistError):

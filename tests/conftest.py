@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from edge_mnist import bundle
 from edge_mnist.cli import main as cli_main
@@ -242,6 +243,37 @@ def once(path: Path, make: Callable[[Path], object]) -> Path:
         if not path.exists():
             make(path)
     return path
+
+
+CLIP_DIGITS = (7, 3, 0)
+
+
+@pytest.fixture(scope="session")
+def frames() -> list[Image.Image]:
+    """The frames of a drawn clip of a hand-held page: 20 for each of `CLIP_DIGITS`."""
+    from edge_mnist_export.data import drawn_clip
+
+    return list(drawn_clip.frames(CLIP_DIGITS, seconds=0.8))
+
+
+@pytest.fixture(scope="session")
+def clip(together: Path, frames: list[Image.Image]) -> Path:
+    """The clip as Motion JPEG."""
+    content = b"".join(map(jpeg, frames))
+    return once(together / "clip.mjpeg", lambda path: path.write_bytes(content))
+
+
+@pytest.fixture(scope="session")
+def slow_clip(together: Path, frames: list[Image.Image]) -> Path:
+    """The clip five times slower, so that a busy machine reads enough frames of each digit."""
+    content = b"".join(5 * jpeg(frame) for frame in frames)
+    return once(together / "slow.mjpeg", lambda path: path.write_bytes(content))
+
+
+def jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=85)
+    return file.getvalue()
 
 
 @pytest.fixture(scope="session")

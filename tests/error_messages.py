@@ -66,6 +66,45 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected {} to have {} bytes as its manifest says, got {}; copy the bundle again.",
     ),
     "bundle-unreadable": ("Expected to read {}, got: {}.",),
+    "camera-busy": ("Expected {} to be free, got: {}; close the program that uses it.",),
+    "camera-clip": (
+        "Expected a clip (a folder of pictures, GIF, WebP, TIFF, Motion JPEG or a video), got {}: "
+        "{}; record it again, or convert it.",
+    ),
+    "camera-library": (
+        "Expected the package av (PyAV) to read {} with, got none installed; install with: {}, or "
+        "on Raspberry Pi OS: sudo apt install python3-av",
+    ),
+    "camera-lost": ("Expected a frame of {}, got: {}; plug the camera in again.",),
+    "camera-missing": ("Expected a camera at {}, got: {}; plug it in, or name another.",),
+    "camera-module": (
+        "Expected a frame of the camera module, got: {}; check its cable, and close the program "
+        "that uses it: rpicam-hello --list-cameras",
+    ),
+    "camera-none": (
+        "Expected a USB camera or a Raspberry Pi camera module, got none; plug one in, or name a "
+        "clip or a device: edge-mnist camera /dev/video0",
+    ),
+    "camera-permission": (
+        "Expected permission to read {}, got: {}; join the group video with: sudo usermod -aG "
+        "video $USER, and log in again.",
+    ),
+    "camera-picamera2": (
+        "Expected Picamera2 to read a camera module with, got none installed; install it with: "
+        "sudo apt install python3-picamera2, into an environment made with: python3 -m venv "
+        "--system-site-packages",
+    ),
+    "camera-short": (
+        "Expected two frames or more to time, got fewer in {}; record a longer clip.",
+    ),
+    "camera-source": (
+        "Expected a clip, a folder of pictures, a device such as /dev/video0, or picamera2, got "
+        "{}, which does not exist; check the name.",
+    ),
+    "camera-window": (
+        "Expected a display for a window, got: {}; show the camera on a page with --serve, or only "
+        "lines with --no-window.",
+    ),
     "data-arrays": (
         "Expected x_train, y_train, x_test and y_test, or images and labels, in {}, got {}; "
         "rename the arrays.",

@@ -14,7 +14,7 @@ from tests.error_messages import MESSAGES
 PACKAGES = (REPOSITORY / "edge_mnist", REPOSITORY / "export" / "edge_mnist_export")
 ERRORS = {
     *("BackendError", "BundleError", "DataError", "GateError", "HostError", "ImageError"),
-    *("ModelError", "OutputError", "RequestError", "ServeError", "UnreadError"),
+    *("CameraError", "ModelError", "OutputError", "RequestError", "ServeError", "UnreadError"),
 }
 
 

@@ -23,6 +23,12 @@ def prediction_json(prediction: Prediction) -> dict[str, Any]:
     return document
 
 
+def detection_json(detection: Detection) -> dict[str, Any]:
+    """Return the prediction of one picture, with its `box` in pixels if it was localized."""
+    document = prediction_json(detection.prediction)
+    return document if detection.box is None else {**document, "box": list(detection.box)}
+
+
 def detections_json(detections: Sequence[Detection]) -> dict[str, Any]:
     """Return several digits of one picture; boxes are (left, top, right, bottom) in its pixels."""
     return {

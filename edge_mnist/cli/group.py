@@ -13,6 +13,7 @@ from .. import __version__
 from ..errors import EdgeMnistError
 from ..system.verbosity import is_verbose, set_verbose
 from .benchmark import benchmark
+from .camera import camera
 from .compare import compare
 from .doctor import doctor
 from .evaluate import evaluate
@@ -22,7 +23,7 @@ from .predict import predict
 from .report import report
 from .serve import serve
 
-DEVICE_COMMANDS = (evaluate, predict, inspect, benchmark, compare, report, serve, doctor)
+DEVICE_COMMANDS = (evaluate, predict, camera, inspect, benchmark, compare, report, serve, doctor)
 # The message of the system's loader, whichever package raises it.
 _MISSING_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 

@@ -92,14 +92,19 @@ def name_model(artifact: Artifact) -> None:
 
 
 def load_classifier(
-    model: str | None, *, latest: bool, backend: str | None, scaling: Scaling | None
+    model: str | None,
+    *,
+    latest: bool,
+    backend: str | None,
+    scaling: Scaling | None,
+    threads: int = 1,
 ) -> Classifier:
     """Load MODEL and name it, and print a note if the scaling of its pixels is assumed."""
     from ..backends.selection import choose
     from ..classifier import Classifier
 
     artifacts = find_model(model, latest=latest, scaling=scaling)
-    classifier = Classifier.from_artifact(*choose(artifacts, backend=backend))
+    classifier = Classifier.from_artifact(*choose(artifacts, backend=backend), threads=threads)
     name_model(classifier.artifact)
     if classifier.scaling_from == "assumed":
         click.echo(

@@ -2,9 +2,10 @@
 
 Needs the extra `serve`. From the socket to the model:
 
-server.py               address, signals; settings.py: access rules and limits
+server.py               signals; address.py: where it listens; settings.py: access rules and limits
 connection_timeouts.py  closes slow connections
 app.py                  routes; middleware.py: access control, log; openapi.json: description
+security_headers.py     headers of every answer
 service.py              a handler for each route
 request_body.py         bodies within limits; worker_queue.py: threads that predict
 predict_api.py          `/v1/predict`; inference_protocol.py: `/v2`; json_images.py: both

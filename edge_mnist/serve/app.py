@@ -30,6 +30,7 @@ _PAGE_FILES = {
     "/demo": ("demo.html", "text/html"),
     "/demo.css": ("demo.css", "text/css"),
     "/demo.js": ("demo.js", "text/javascript"),
+    "/live.js": ("live.js", "text/javascript"),
     "/paper.js": ("paper.js", "text/javascript"),
     "/server.js": ("server.js", "text/javascript"),
     "/api": ("api.html", "text/html"),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..classifier import Detection
-from ..classifier.prediction_json import detections_json, prediction_json
+from ..classifier.prediction_json import detection_json, detections_json
 from ..errors import ImageError
 from ..vision.decode import count_pixels
 from .json_images import check_image_count, decode_base64, grey_levels, malformed, parse_object
@@ -126,7 +126,7 @@ def _detect(
 
 def _to_json(result: Detection | list[Detection], model_input: bool) -> dict[str, Any]:
     if isinstance(result, Detection):
-        document = prediction_json(result.prediction)
+        document = detection_json(result)
         pairs = [(document, result)]
     else:
         document = detections_json(result)

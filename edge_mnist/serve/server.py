@@ -10,13 +10,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import click
 import uvicorn
 from starlette.applications import Starlette
 
-from ..errors import ServeError
+from .address import base_url, listen
 from .app import build_app
 from .benchmark_panel import read_panel
 from .connection_timeouts import TimeoutProtocol
@@ -49,7 +48,7 @@ def serve(
     log_line(f"Model: {service.models.origin}")
     for error in service.models.load_errors:
         log_line(f"edge-mnist: warning: {error}")
-    with _listen(options) as listener:
+    with listen(options) as listener:
         port = listener.getsockname()[1]
         generated_token = settings.token if settings.token != options.token else None
 
@@ -64,43 +63,7 @@ def serve(
 
 def _url(host: str, port: int, token: str | None) -> str:
     """Return the URL for a browser, which keeps the part after # out of requests and logs."""
-    name = socket.gethostname() if host in ("0.0.0.0", "::") else host
-    shown = f"[{name}]" if ":" in name else name
-    return f"http://{shown}:{port}/{f'#token={token}' if token else ''}"
-
-
-def _listen(options: ServerOptions) -> socket.socket:
-    try:
-        address, *_ = socket.getaddrinfo(
-            options.host,
-            options.port,
-            type=socket.SOCK_STREAM,
-            proto=socket.IPPROTO_TCP,
-            flags=socket.AI_PASSIVE,
-        )
-        return _bind(*address)
-    except (OSError, UnicodeError) as error:
-        raise ServeError(
-            f"Expected to listen on {options.host}, port {options.port}, got: "
-            f"{getattr(error, 'strerror', None) or error}; choose another with --host and --port.",
-            code="serve-address",
-        ) from error
-
-
-def _bind(family: int, type: int, protocol: int, _: str, address: Any) -> socket.socket:
-    # Not socket.create_server: its sockets have protocol 0. asyncio does not recognize these as
-    # TCP and leaves Nagle's algorithm on, which delays every answer by 40 ms.
-    listener = socket.socket(family, type, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if address[0] == "::" and socket.has_dualstack_ipv6():
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listener.bind(address)
-        listener.listen(512)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    return base_url(host, port) + (f"#token={token}" if token else "")
 
 
 def _run(service: Service, listener: socket.socket, announce: Callable[[], None]) -> None:

@@ -30,6 +30,7 @@ DOCUMENTS = {
     "docs/how-to/foreign-model.md": SLOW,
     "docs/how-to/photographs.md": SLOW,
     "docs/how-to/benchmark.md": SLOW,
+    "docs/how-to/camera.md": SLOW,
     "docs/how-to/inspect.md": SLOW,
     "docs/how-to/one-page.md": SLOW,
     "docs/how-to/microcontroller.md": SLOW,
@@ -50,6 +51,7 @@ NOT_RUN = {
     "docs/how-to/train.md": ["takes eight minutes"],
     "docs/how-to/foreign-model.md": ["the test has no tests/ folder"],
     "docs/how-to/raspberry-pi-32.md": [DEVICE, DEVICE, DEVICE],
+    "docs/how-to/camera.md": ["needs a camera"] * 3,
     "docs/how-to/microcontroller.md": ["needs a C compiler"],
     "docs/how-to/notebooks.md": ["opens a browser"],
 }

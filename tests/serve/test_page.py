@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from edge_mnist.datasets import pen
-from tests.conftest import WHOLE, drawn_bundle
+from tests.conftest import CLIP_DIGITS, WHOLE, drawn_bundle
 from tests.serve.conftest import DIGITS, Server, Start
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of group test")
@@ -32,16 +32,30 @@ PHONE = {
     "device_scale_factor": 2,
 }
 DEVICES = {"desktop": DESKTOP, "phone": PHONE}
+FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def launch() -> Iterator[Callable[..., Any]]:
+    """Start Chromium with options; all are closed at the end."""
     if CHROMIUM is None:
         pytest.skip("needs chromium to show the page in")
+    browsers = []
     with playwright.sync_playwright() as driver:
-        one = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield one
-        one.close()
+
+        def begin(*options: str) -> Any:
+            arguments = ["--no-sandbox", *options]
+            browsers.append(driver.chromium.launch(executable_path=CHROMIUM, args=arguments))
+            return browsers[-1]
+
+        yield begin
+        for one in browsers:
+            one.close()
+
+
+@pytest.fixture(scope="module")
+def browser(launch: Callable[..., Any]) -> Any:
+    return launch()
 
 
 Open = Callable[..., Any]
@@ -294,6 +308,144 @@ def test_the_token_comes_with_the_address_or_is_asked_for(start: Start, show: Op
     other.locator("#model option").first.wait_for(state="attached")
     assert not other.locator("#ask-token").is_visible()
     context.close()
+
+
+# ----- Live video --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_camera(launch: Callable[..., Any], slow_clip: Path) -> Any:
+    """Chromium with a fake camera that shows the clip."""
+    return launch(*FAKE_CAMERA, f"--use-file-for-fake-video-capture={slow_clip}")
+
+
+def live_page(browser: Any, address: str, device: dict[str, Any], complaints: list[str]) -> Any:
+    page = browser.new_context(**device).new_page()
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    page.locator("#model option").first.wait_for(state="attached")
+    return page
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_live_video_is_read_and_its_boxes_are_drawn(
+    server: Server, with_camera: Any, device: str
+) -> None:
+    complaints: list[str] = []
+    page = live_page(with_camera, server.address, DEVICES[device], complaints)
+    page.evaluate(
+        "const ask = fetch; window.sent = []; window.fetch = async (path, options) => {"
+        "const picture = await createImageBitmap(options.body);"
+        "sent.push([options.body.type, picture.width, picture.height]);"
+        "return ask(path, options) }; 0"
+    )
+    flying, most = 0, 0
+
+    def begin(_: Any) -> None:
+        nonlocal flying, most
+        flying += 1
+        most = max(most, flying)
+
+    def end(_: Any) -> None:
+        nonlocal flying
+        flying -= 1
+
+    page.on("request", begin)
+    page.on("requestfinished", end)
+    page.get_by_role("button", name="Live camera").click()
+    for digit in CLIP_DIGITS:
+        page.locator(f"#digit:text-is('{digit}')").wait_for()
+        assert page.locator("#bars tr.best th").inner_text() == str(digit)
+    assert most == 1
+    assert {tuple(one) for one in page.evaluate("sent")} == {("image/jpeg", 480, 360)}
+    assert page.locator("#video").is_visible() and not page.locator("#paper").is_visible()
+    # A label with the digit, or a box, lies over the video.
+    assert page.evaluate("document.querySelector('#boxes').width") == 640
+    drawn = (
+        "document.querySelector('#boxes').getContext('2d').getImageData(0, 0, 640, 480).data"
+        ".some((value, place) => place % 4 === 3 && value > 0)"
+    )
+    page.wait_for_function(drawn)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if folder := os.environ.get("EDGE_MNIST_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"live-{device}.png", full_page=True)
+    page.get_by_role("button", name="Stop the camera").click()
+    assert page.locator("#paper").is_visible() and not page.locator("#video").is_visible()
+    assert settled(page) == "–"
+    assert not complaints
+
+
+def test_live_video_stops_when_the_page_is_hidden(server: Server, with_camera: Any) -> None:
+    complaints: list[str] = []
+    page = live_page(with_camera, server.address, DESKTOP, complaints)
+    page.locator("#start-live").click()
+    page.locator("#video").wait_for()
+    ended = "window.track = document.querySelector('#video').srcObject.getVideoTracks()[0], 0"
+    page.evaluate(ended)
+    # A browser without a screen never hides a page by itself.
+    page.evaluate(
+        "Object.defineProperty(document, 'hidden', {value: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    page.locator("#paper").wait_for()
+    assert page.evaluate("window.track.readyState") == "ended"
+    assert page.locator("#start-live").inner_text() == "Live"
+    assert not complaints
+
+
+def test_live_video_goes_on_when_the_camera_is_back(server: Server, with_camera: Any) -> None:
+    complaints: list[str] = []
+    page = live_page(with_camera, server.address, DESKTOP, complaints)
+    page.locator("#start-live").click()
+    page.locator(f"#digit:text-is('{CLIP_DIGITS[0]}')").wait_for()
+    # What a browser does when a camera is unplugged, and when one is plugged in.
+    page.evaluate(
+        "document.querySelector('#video').srcObject.getVideoTracks()[0]"
+        ".dispatchEvent(new Event('ended'))"
+    )
+    page.locator("#alert:text('it is gone. Waiting for it.')").wait_for()
+    assert page.locator("#paper").is_visible()
+    page.evaluate("navigator.mediaDevices.dispatchEvent(new Event('devicechange'))")
+    page.locator("#video").wait_for()
+    page.locator(f"#digit:text-is('{CLIP_DIGITS[1]}')").wait_for()
+    assert not page.locator("#alert").is_visible()
+    assert not complaints
+
+
+def test_live_video_that_is_not_there_is_one_clear_line(
+    start: Start, launch: Callable[..., Any]
+) -> None:
+    one = start("--host", "0.0.0.0")
+    token = one.address.partition("#")[2]
+    address = f"http://127.0.0.1:{one.port}/#{token}"
+    cases = {
+        "got permission denied": (
+            "--use-fake-device-for-media-stream",
+            "--deny-permission-prompts",
+        ),
+        "got none; plug in a camera": ("--use-fake-ui-for-media-stream",),
+    }
+    complaints: list[str] = []
+    for said, options in cases.items():
+        page = live_page(launch(*options), address, DESKTOP, complaints)
+        page.locator("#start-live").click()
+        page.locator("#alert").wait_for()
+        assert said in page.locator("#alert").inner_text()
+        assert page.locator("#paper").is_visible()
+    # By the name of the machine, without https, a browser gives no page a camera.
+    browser = launch("--host-resolver-rules=MAP pi.example 127.0.0.1")
+    page = live_page(browser, f"http://pi.example:{one.port}/#{token}", PHONE, complaints)
+    page.locator("#start-live").click()
+    page.locator("#alert").wait_for()
+    assert "Expected a secure address for live video" in page.locator("#alert").inner_text()
+    # The phone's own camera works all the same.
+    assert page.locator("label[for=photo]").is_visible()
+    assert page.locator("#photo").get_attribute("capture") == "environment"
+    page.set_input_files("#photo", DIGITS / "6.png")
+    assert settled(page) == "6"
+    # Without https a browser says that it ignores this header.
+    assert all("Cross-Origin-Opener-Policy" in line for line in complaints)
 
 
 # ----- The demonstration -------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 // Sends requests to its own server only.
+import { Live } from "./live.js";
 import { Paper, newestOnly } from "./paper.js";
 import { ask, complain, duration, paint, percent, set, withToken } from "./server.js";
 
@@ -7,7 +8,7 @@ const paper = new Paper($("paper"), { changed: read, say: (text) => set("pen", t
 let models = [], limits = { body_bytes: Infinity };
 
 function clear() {
-  $("file").value = "";
+  $("file").value = $("photo").value = "";
   complain();
   paper.clear();
 }
@@ -35,7 +36,9 @@ async function take(file) {
   }
 }
 
-$("file").addEventListener("change", (event) => take(event.target.files[0]));
+for (const id of ["file", "photo"]) {
+  $(id).addEventListener("change", (event) => take(event.target.files[0]));
+}
 addEventListener("paste", (event) => {
   const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
   if (file) take(file);
@@ -51,6 +54,22 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   take(event.dataTransfer.files[0]);
 });
+
+// ----- Live video -------------------------------------------------------------------------------
+
+const live = new Live($("video"), $("boxes"), {
+  predict,
+  found: show,
+  complain,
+  changed(shown) {
+    document.body.classList.toggle("live", shown);
+    $("live").hidden = !shown;
+    $("start-live").textContent = shown ? "Stop" : "Live";
+    $("start-live").ariaLabel = shown ? "Stop the camera" : "Live camera";
+    read();
+  },
+});
+$("start-live").addEventListener("click", () => (live.running ? live.stop() : live.start()));
 
 // ----- Reading ----------------------------------------------------------------------------------
 
@@ -68,7 +87,7 @@ const readNewest = newestOnly(async () => {
 });
 
 async function read() {
-  if (paper.empty) return show(null);
+  if (paper.empty || live.running) return show(null);
   busy(true);
   try {
     await readNewest();
@@ -89,7 +108,7 @@ function show(found) {
   const first = found?.predictions[0];
   const several = many ? first?.predictions ?? [] : first ? [first] : [];
   set("digit", (many ? first?.digits : first?.label ?? first?.digit?.toString()) || "–");
-  set("sure", found ? sentence(several) : "Nothing drawn yet.");
+  set("sure", found ? sentence(several) : live.running ? "Looking for a digit." : "Nothing drawn yet.");
   for (const stage of ["decode", "preprocess", "model", "total"]) {
     set(`${stage}-time`, duration(found?.[`${stage}_us`]));
   }
