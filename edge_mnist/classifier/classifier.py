@@ -107,15 +107,9 @@ class Classifier(LoadedModel):
             )
         from ..vision.multi_digit import read_digits
 
-        predictions: dict[bytes, Prediction] = {}
-
-        def confidence(image: NDArray[np.uint8]) -> float:
-            prediction = predictions[image.tobytes()] = self.predict(image)
-            return 0.0 if prediction.digit is None else prediction.confidence
-
         return [
-            Detection(predictions.get(image.tobytes()) or self.predict(image), image, box)
-            for image, box in read_digits(picture, spec=self.spec, confidence=confidence)
+            Detection(self.predict(image), image, box)
+            for image, box in read_digits(picture, spec=self.spec, read=self.predict_probabilities)
         ]
 
     def predict_batch(self, images: NDArray[np.uint8]) -> NDArray[np.intp]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,7 +17,7 @@ from .hypotheses import Hypothesis
 from .localization import Candidate, View
 from .normalization import normalize
 from .preprocess import fit
-from .segmentation import split_touching
+from .segmentation import Read, may_touch, split_touching
 
 if TYPE_CHECKING:
     from ..bundle.model_spec import ModelSpec
@@ -47,16 +45,14 @@ class LocatedDigit(NamedTuple):
     box: tuple[int, int, int, int]
 
 
-def read_digits(
-    picture: Picture, *, spec: ModelSpec, confidence: Callable[[Grey], float]
-) -> list[LocatedDigit]:
+def read_digits(picture: Picture, *, spec: ModelSpec, read: Read) -> list[LocatedDigit]:
     """Return the digits of a picture, left to right, and line after line from the top.
 
     Args:
         picture: as for `preprocess.preprocess`.
         spec: input of a model of grey digits.
-        confidence: the model's confidence in [0, 1] for an image of its size; 0 if it reads no
-            digit. It is called only to split digits that touch: for wide candidates and pieces.
+        read: the model's probabilities (n, 10) for images (n, *spec.shape). It is called to split
+            digits that touch.
 
     Returns:
         One LocatedDigit a digit; an empty list if the picture holds none.
@@ -69,21 +65,32 @@ def read_digits(
         candidates = _sort_by_line(_locate_digits(page.image))
     except NoDigitError:
         return []
-
-    @cache
-    def image_of(candidate: Candidate) -> Grey:
-        image: Grey = fit(normalize(candidate.foreground)[np.newaxis], spec)[0]
-        return image
-
-    @cache
-    def confidence_of(candidate: Candidate) -> float:
-        return confidence(image_of(candidate))
-
     digits = []
-    for digit in itertools.chain(*(split_touching(one, confidence_of) for one in candidates)):
+    for digit, image in split_candidates(candidates, spec=spec, read=read):
         left, top, right, bottom = (round(value * page.scale) for value in digit.box)
-        digits.append(LocatedDigit(image_of(digit), (left, top, right, bottom)))
+        digits.append(LocatedDigit(image, (left, top, right, bottom)))
     return digits
+
+
+def split_candidates(
+    candidates: Sequence[Candidate], *, spec: ModelSpec, read: Read
+) -> list[tuple[Candidate, Grey]]:
+    """Return the digits of candidates that may be several ones, and the model's image of each."""
+    images = _fit(candidates, spec)
+    confidences = read(images).max(axis=1).tolist()
+    digits: list[tuple[Candidate, Grey]] = []
+    for candidate, image, confidence in zip(candidates, images, confidences, strict=True):
+        pieces = [candidate]
+        if may_touch(candidate, confidence):
+            pieces = split_touching(candidate, lambda pieces: read(fit(pieces, spec)))
+        images = image[np.newaxis] if len(pieces) == 1 else _fit(pieces, spec)
+        digits += zip(pieces, images, strict=True)
+    return digits
+
+
+def _fit(candidates: Sequence[Candidate], spec: ModelSpec) -> Grey:
+    """Return the model's images of candidates, (n, *spec.shape)."""
+    return fit(np.array([normalize(candidate.foreground) for candidate in candidates]), spec)
 
 
 def _locate_digits(page: Image.Image) -> list[Candidate]:
