@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -66,7 +67,8 @@ def read_digits(picture: Picture, *, spec: ModelSpec, read: Read) -> list[Locate
     except NoDigitError:
         return []
     digits = []
-    for digit, image in split_candidates(candidates, spec=spec, read=read):
+    pieces = split_candidates(candidates, spec=spec, read=read)
+    for digit, image in itertools.chain(*pieces):
         left, top, right, bottom = (round(value * page.scale) for value in digit.box)
         digits.append(LocatedDigit(image, (left, top, right, bottom)))
     return digits
@@ -74,17 +76,19 @@ def read_digits(picture: Picture, *, spec: ModelSpec, read: Read) -> list[Locate
 
 def split_candidates(
     candidates: Sequence[Candidate], *, spec: ModelSpec, read: Read
-) -> list[tuple[Candidate, Grey]]:
-    """Return the digits of candidates that may be several ones, and the model's image of each."""
+) -> list[list[tuple[Candidate, Grey]]]:
+    """Return the digits of each candidate, mostly itself alone, and the model's image of each."""
+    if not candidates:
+        return []
     images = _fit(candidates, spec)
     confidences = read(images).max(axis=1).tolist()
-    digits: list[tuple[Candidate, Grey]] = []
+    digits: list[list[tuple[Candidate, Grey]]] = []
     for candidate, image, confidence in zip(candidates, images, confidences, strict=True):
         pieces = [candidate]
         if may_touch(candidate, confidence):
             pieces = split_touching(candidate, lambda pieces: read(fit(pieces, spec)))
-        images = image[np.newaxis] if len(pieces) == 1 else _fit(pieces, spec)
-        digits += zip(pieces, images, strict=True)
+        own = image[np.newaxis] if len(pieces) == 1 else _fit(pieces, spec)
+        digits.append(list(zip(pieces, own, strict=True)))
     return digits
 
 

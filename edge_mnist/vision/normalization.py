@@ -62,7 +62,8 @@ def fill_boxes(foregrounds: Floats, boxes: Ints) -> Grey:
         filters.append(weights.astype(np.float32))
     across, down = filters
     images = down @ foregrounds.astype(np.float32) @ across.transpose(0, 2, 1)
-    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    pixels: Grey = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def stroke_width(foreground: Floats) -> float:

@@ -10,6 +10,7 @@ validation images (`edge_mnist_export.data.composed_digits`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -97,9 +98,7 @@ def _scale_strokes(foreground: Floats) -> tuple[Floats, int]:
     return np.asarray(Image.fromarray(changed).resize(size, Image.Resampling.BOX)), margin
 
 
-def _scale_lines(
-    lines: Ints, shape: tuple[int, ...], target: tuple[int, ...], margin: int
-) -> Ints:
+def _scale_lines(lines: Ints, shape: tuple[int, ...], target: tuple[int, ...], margin: int) -> Ints:
     """Return lines (n, h) in strokes of `shape` as lines (n, height) in a foreground of `target`."""
     height, width = target
     whole = _STROKE_SIDE + 2 * margin
@@ -201,7 +200,7 @@ def _bounding_boxes(strokes: Floats, cut: Ints, starts: Ints, ends: Ints) -> Int
     # Pixels in the order of the pieces between neighbouring cuts, which are few.
     firsts = np.searchsorted(cut[rows, columns], np.arange(cut.max() + 2))
     boxes = np.empty((len(firsts) - 1, 4), np.intp)
-    for number, (first, last) in enumerate(zip(firsts[:-1], firsts[1:], strict=True)):
+    for number, (first, last) in enumerate(itertools.pairwise(firsts.tolist())):
         x, y = columns[first:last], rows[first:last]
         empty = first == last
         boxes[number] = (

@@ -166,7 +166,9 @@ def _draw_digits(
         large = image.resize((side, side), Image.Resampling.BICUBIC)
         if slant:
             matrix = (1, slant, -slant * side / 2, 0, 1, 0)
-            large = large.transform(large.size, Image.Transform.AFFINE, matrix, Image.BILINEAR)
+            large = large.transform(
+                large.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+            )
         soft = render.to_mask(large.filter(ImageFilter.GaussianBlur(0.4 * scale)))
         mask = np.clip((soft - 0.4) * scale + 0.5, 0, 1)
         rows, columns = (np.flatnonzero((mask > 0.5).any(axis=axis)) for axis in (1, 0))
