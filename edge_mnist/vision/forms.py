@@ -46,8 +46,12 @@ _MIN_CONTRAST, _MIN_RESPONSE = 0.08, 0.35
 _STROKE_TO_LINE = 1.4
 # Shares of a cell's height: a lower and narrower component is a speck; the lowest digit.
 _MIN_SIDE, _MIN_DIGIT = 0.12, 0.25
-# Share of a component in a second cell, from which it is divided between both.
-_DIVIDED = 0.3
+# Shares of the tallest group's height in a cell: a group of at most the first is no digit, but part
+# of one that is as near as the second.
+_MAX_BAR, _MAX_BAR_GAP = 0.4, 0.2
+# Shares of a component: in its own cell, at least; in a second cell, from which it is divided
+# between both.
+_MIN_INSIDE, _DIVIDED = 0.3, 0.3
 
 
 class FormCell(NamedTuple):
@@ -107,11 +111,11 @@ def _cut_out(frame: Frame, cells: list[Box], *, dark: bool) -> list[list[Candida
     grey = choose_channel(frame.image)
     height = float(np.median([bottom - top for _, top, _, bottom in cells]))
     response, noise = top_hat(grey, int(_WINDOW * height) | 1, dark=dark)
-    owners = _cell_numbers(cells, grey.shape)
-    typical = float(np.quantile(response[owners >= 0][::4], 0.99))
+    inside = _cell_numbers(cells, grey.shape, margin=int(_MARGIN * height)) >= 0
+    typical = float(np.quantile(response[inside][::4], 0.99))
     mask = response > max(noise, _MIN_CONTRAST, _MIN_RESPONSE * typical)
     ink = _remove_lines(mask, response, cells, height)
-    owners = _give_to_cells(ink, owners, len(cells), int(_MIN_SIDE * height))
+    owners = _give_to_cells(ink, cells, height)
     gradient = gradient_magnitude(grey)
     reach = int(0.6 * height)
     candidates = []
@@ -130,11 +134,12 @@ def _cut_out(frame: Frame, cells: list[Box], *, dark: bool) -> list[list[Candida
     return candidates
 
 
-def _cell_numbers(cells: list[Box], shape: tuple[int, ...]) -> Ints:
-    """Return the cell of each pixel, (h, w); -1 outside, and on printed lines."""
+def _cell_numbers(cells: list[Box], shape: tuple[int, ...], margin: int = 0) -> Ints:
+    """Return the cell of each pixel, (h, w); -1 outside, and in the margin within each cell."""
     numbers = np.full(shape, -1, np.intp)
     for number, (left, top, right, bottom) in enumerate(cells):
-        numbers[int(top) : int(bottom) + 1, int(left) : int(right) + 1] = number
+        rows = slice(int(top) + margin, int(bottom) + 1 - margin)
+        numbers[rows, int(left) + margin : int(right) + 1 - margin] = number
     return numbers
 
 
@@ -158,12 +163,14 @@ def _remove_lines(mask: Mask, response: Floats, cells: list[Box], height: float)
     return ink | lines & dilate_mask(ink, half)
 
 
-def _give_to_cells(ink: Mask, owners: Ints, count: int, side: int) -> Ints:
+def _give_to_cells(ink: Mask, cells: list[Box], height: float) -> Ints:
     """Return the cell that each pixel of ink belongs to, (h, w); -1 for none.
 
     A component belongs to the cell that holds most of it; one of two neighbouring digits that touch
     is divided between their cells.
     """
+    owners, count = _cell_numbers(cells, ink.shape), len(cells)
+    interior = _cell_numbers(cells, ink.shape, margin=int(_MARGIN * height)) >= 0
     components = label_components(ink, np.zeros(ink.shape, np.float32), min_area=8)
     inside = (components.labels >= 0) & (owners >= 0)
     pairs = components.labels[inside] * count + owners[inside]
@@ -175,8 +182,12 @@ def _give_to_cells(ink: Mask, owners: Ints, count: int, side: int) -> Ints:
     if count > 1:
         divided = ordered[:, -2] > _DIVIDED * total
     # Ink outside all cells, such as a caption, belongs to none.
-    first[ordered[:, -1] < 0.5 * total] = -1
-    first[components.longer_sides < side] = -1
+    first[ordered[:, -1] < _MIN_INSIDE * total] = -1
+    first[components.longer_sides < _MIN_SIDE * height] = -1
+    # Ink that stays beside the printed lines is what is left of them.
+    reached = np.zeros(len(components), bool)
+    reached[np.unique(components.labels[interior & ink])] = True
+    first[~reached] = -1
     result = np.append(first, -1)[components.labels]
     in_turn = np.append(divided, False)[components.labels]
     result[in_turn] = owners[in_turn]
@@ -191,7 +202,8 @@ def _digits_of_cell(
         return []
     components = label_components(own, gradient, min_area=8)
     candidates = []
-    for members in group_components(components, components.gradient_sum):
+    groups = group_components(components, components.gradient_sum)
+    for members in _join_bars(groups, components.boxes):
         mask = np.isin(components.labels, members)
         typical = float(np.quantile(response[mask], 0.7))
         foreground = np.clip((response / typical - 0.25) / 0.5, 0, 1)
@@ -200,6 +212,23 @@ def _digits_of_cell(
         if max(bottom - top, right - left) > _MIN_DIGIT * height:
             candidates.append(Candidate(foreground[top:bottom, left:right], box))
     return sorted(candidates, key=lambda one: one.box[0])
+
+
+def _join_bars(groups: list[Ints], boxes: Ints) -> list[Ints]:
+    """Return groups of components; a low one, such as the bar of a 5, joins one near to it."""
+    if not groups:
+        return []
+    bounds = np.array([(*boxes[g, :2].min(axis=0), *boxes[g, 2:].max(axis=0)) for g in groups])
+    heights = bounds[:, 3] - bounds[:, 1]
+    tallest = heights.max()
+    digits = np.flatnonzero(heights > _MAX_BAR * tallest)
+    joined = {int(digit): [groups[digit]] for digit in digits}
+    for number in np.flatnonzero(heights <= _MAX_BAR * tallest):
+        left, _, right, _ = bounds[number]
+        gaps = np.maximum(bounds[digits, 0] - right, left - bounds[digits, 2])
+        if gaps.min() < _MAX_BAR_GAP * tallest:
+            joined[int(digits[gaps.argmin()])].append(groups[number])
+    return [np.concatenate(parts) for parts in joined.values()]
 
 
 def _locate(

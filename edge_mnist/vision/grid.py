@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from . import localization
-from .arrays import Box, Floats, Ints, Mask
+from .arrays import Box, Ints, Mask
 from .connected_components import label_components
 from .foreground import choose_channel, dilate_mask, top_hat
 from .line_removal import dominant_slope

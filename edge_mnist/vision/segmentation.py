@@ -82,9 +82,7 @@ def split_touching(candidate: Candidate, read: Read) -> list[Candidate]:
     if len(ends) == 2:
         return [candidate]
     lines = _scale_lines(cuts.lines[ends], strokes.shape, candidate.foreground.shape, margin)
-    return [
-        _crop(candidate, left, right) for left, right in zip(lines[:-1], lines[1:], strict=True)
-    ]
+    return [_crop(candidate, left, right) for left, right in itertools.pairwise(lines)]
 
 
 def _scale_strokes(foreground: Floats) -> tuple[Floats, int]:
@@ -99,7 +97,7 @@ def _scale_strokes(foreground: Floats) -> tuple[Floats, int]:
 
 
 def _scale_lines(lines: Ints, shape: tuple[int, ...], target: tuple[int, ...], margin: int) -> Ints:
-    """Return lines (n, h) in strokes of `shape` as lines (n, height) in a foreground of `target`."""
+    """Return lines in strokes of `shape` as lines (n, height) in a foreground of `target`."""
     height, width = target
     whole = _STROKE_SIDE + 2 * margin
     rows = (np.arange(height) * _STROKE_SIDE / height + margin) * len(lines[0]) / whole
