@@ -216,6 +216,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a whole picture, got a truncated or broken one: {} ({}).",
     ),
     "image-format": ("Expected a picture (PNG, JPEG, …), got {}: {}.",),
+    "image-grid": (
+        "Expected a form with cells between printed lines, got {} without such a grid; take a "
+        "sharper picture from straight above.",
+    ),
     "image-missing": ("Expected a picture at {}, got: {}.",),
     "image-none": ("Expected pictures in the folder {}, got none.",),
     "image-range": ("Expected {} pixels in [0, {}], got {} to {}; scale them first.",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from os import PathLike
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,16 +19,15 @@ from .arrays import Box, Floats, Grey, Ints, Mask
 from .connected_components import label_components
 from .decode import Picture, open_page
 from .foreground import (
-    bounding_box,
     choose_channel,
     dilate_mask,
     gradient_magnitude,
     top_hat,
 )
 from .grid import Frame, Grid, find_grid, long_runs, turn
-from .grouping import group_components
-from .localization import Candidate
-from .multi_digit import LocatedDigit, split_candidates
+from .grouping import group_components, join_bars
+from .localization import Candidate, View
+from .multi_digit import LocatedDigit, crop_group, split_candidates
 from .normalization import stroke_width
 from .segmentation import Read
 
@@ -46,9 +46,6 @@ _MIN_CONTRAST, _MIN_RESPONSE = 0.08, 0.35
 _STROKE_TO_LINE = 1.4
 # Shares of a cell's height: a lower and narrower component is a speck; the lowest digit.
 _MIN_SIDE, _MIN_DIGIT = 0.12, 0.25
-# Shares of the tallest group's height in a cell: a group of at most the first is no digit, but part
-# of one that is as near as the second.
-_MAX_BAR, _MAX_BAR_GAP = 0.4, 0.2
 # Shares of a component: in its own cell, at least; in a second cell, from which it is divided
 # between both.
 _MIN_INSIDE, _DIVIDED = 0.3, 0.3
@@ -75,9 +72,10 @@ def read_form(picture: Picture, *, spec: ModelSpec, read: Read) -> list[list[For
     page = open_page(picture)
     grid = find_grid(page.image)
     if grid is None:
+        name = picture if isinstance(picture, str | PathLike) else "a picture"
         raise ImageError(
-            "Expected a form whose cells are enclosed by printed lines, got a picture without "
-            "such a grid; take it from straight above, or leave out --csv.",
+            f"Expected a form with cells between printed lines, got {name} without such a grid; "
+            f"take a sharper picture from straight above.",
             code="image-grid",
         )
     frame, boxes = _enlarge(page.image, grid)
@@ -123,14 +121,8 @@ def _cut_out(frame: Frame, cells: list[Box], *, dark: bool) -> list[list[Candida
         x, y = max(int(left) - reach, 0), max(int(top) - reach, 0)
         window = slice(y, int(bottom) + reach), slice(x, int(right) + reach)
         own = owners[window] == number
-        found = _digits_of_cell(own, response[window], gradient[window], height)
-        moved = [
-            Candidate(
-                one.foreground, (one.box[0] + x, one.box[1] + y, one.box[2] + x, one.box[3] + y)
-            )
-            for one in found
-        ]
-        candidates.append(moved)
+        view = View(frame.image, x, y, 1.0)
+        candidates.append(_digits_of_cell(own, response[window], gradient[window], view, height))
     return candidates
 
 
@@ -195,40 +187,20 @@ def _give_to_cells(ink: Mask, cells: list[Box], height: float) -> Ints:
 
 
 def _digits_of_cell(
-    own: Mask, response: Floats, gradient: Floats, height: float
+    own: Mask, response: Floats, gradient: Floats, view: View, height: float
 ) -> list[Candidate]:
     """Return what may be digits in the ink of one cell (h, w), from left to right."""
     if not own.any():
         return []
     components = label_components(own, gradient, min_area=8)
-    candidates = []
     groups = group_components(components, components.gradient_sum)
-    for members in _join_bars(groups, components.boxes):
-        mask = np.isin(components.labels, members)
-        typical = float(np.quantile(response[mask], 0.7))
-        foreground = np.clip((response / typical - 0.25) / 0.5, 0, 1)
-        foreground[~mask] = 0
-        left, top, right, bottom = box = bounding_box(foreground)
-        if max(bottom - top, right - left) > _MIN_DIGIT * height:
-            candidates.append(Candidate(foreground[top:bottom, left:right], box))
-    return sorted(candidates, key=lambda one: one.box[0])
-
-
-def _join_bars(groups: list[Ints], boxes: Ints) -> list[Ints]:
-    """Return groups of components; a low one, such as the bar of a 5, joins one near to it."""
-    if not groups:
-        return []
-    bounds = np.array([(*boxes[g, :2].min(axis=0), *boxes[g, 2:].max(axis=0)) for g in groups])
-    heights = bounds[:, 3] - bounds[:, 1]
-    tallest = heights.max()
-    digits = np.flatnonzero(heights > _MAX_BAR * tallest)
-    joined = {int(digit): [groups[digit]] for digit in digits}
-    for number in np.flatnonzero(heights <= _MAX_BAR * tallest):
-        left, _, right, _ = bounds[number]
-        gaps = np.maximum(bounds[digits, 0] - right, left - bounds[digits, 2])
-        if gaps.min() < _MAX_BAR_GAP * tallest:
-            joined[int(digits[gaps.argmin()])].append(groups[number])
-    return [np.concatenate(parts) for parts in joined.values()]
+    tallest = max((bottom - top for _, top, _, bottom in components.boxes.tolist()), default=0)
+    candidates = [
+        crop_group(view, components, response, members)
+        for members, _ in join_bars(groups, components.boxes, tallest)
+    ]
+    large = [one for one in candidates if max(one.foreground.shape) > _MIN_DIGIT * height]
+    return sorted(large, key=lambda one: one.box[0])
 
 
 def _locate(
