@@ -34,6 +34,9 @@ _MARGIN = 0.6
 _MIN_ZOOM = 1.1
 # Shares of the best component's longer side and score: others that are like digits.
 _MIN_SIDE, _MIN_SCORE = 0.3, 0.02
+# Components compared with their surroundings: they differ by this share of their response, which is
+# a share of the paper's brightness, or of at least 40 grey levels.
+_COMPARED, _MIN_STEP, _MIN_AVAILABLE = 6, 0.4, 40.0
 # Share of a digit's height, and stroke widths: the window of the second search is wider than both.
 _WINDOW, _WINDOW_IN_STROKES = 0.35, 3.5
 # Share of the strongest 1 % of responses that a stroke has; pixels of the smallest component.
@@ -134,18 +137,42 @@ def _choose_hypothesis(view: View) -> Hypothesis | None:
     for hypothesis in generate_hypotheses(grey, (True, False)):
         value = _digit_likeness(hypothesis)
         if value > most:
+            value *= _contrast_with_surroundings(hypothesis, grey)
+        if value > most:
             best, most = hypothesis, value
     return best
 
 
 def _digit_likeness(hypothesis: Hypothesis) -> float:
-    """Return the sum of the roots of scores: many digits count more than one large shape."""
+    """Return the sum of scores, without those of specks."""
     components, scores = hypothesis.components, hypothesis.scores
     if not len(components):
         return 0.0
     largest = int(components.longer_sides[int(scores.argmax())])
     strokes = (components.longer_sides > _MIN_SIDE * largest) & (scores > _MIN_SCORE * scores.max())
-    return float(np.sqrt(scores[strokes]).sum())
+    return float(scores[strokes].sum())
+
+
+def _contrast_with_surroundings(hypothesis: Hypothesis, grey: Grey) -> float:
+    """Return the share of the best components that differ from the pixels round their box.
+
+    The paper inside a 0, or between two digits, is enclosed by the same paper.
+    """
+    components, differ = hypothesis.components, []
+    for number in np.argsort(-hypothesis.scores, kind="stable")[:_COMPARED].tolist():
+        left, top, right, bottom = components.boxes[number].tolist()
+        inside = components.labels[top:bottom, left:right] == number
+        margin = min(right - left, bottom - top) // 8 + 3
+        rows = np.clip((top - margin, bottom - 1 + margin), 0, grey.shape[0] - 1)
+        columns = np.clip((left - margin, right - 1 + margin), 0, grey.shape[1] - 1)
+        across = slice(columns[0], columns[1] + 1)
+        ring = np.append(grey[rows, across], grey[rows[0] : rows[1] + 1, columns])
+        paper, ink = float(np.median(ring)), np.median(grey[top:bottom, left:right][inside])
+        step = float(paper - ink if hypothesis.dark else ink - paper)
+        typical = float(np.median(hypothesis.response[top:bottom, left:right][inside]))
+        available = max(paper if hypothesis.dark else 255 - paper, _MIN_AVAILABLE)
+        differ.append(step > _MIN_STEP * typical * available)
+    return float(np.mean(differ))
 
 
 def _search_again(
