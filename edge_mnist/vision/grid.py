@@ -31,6 +31,10 @@ _RUNS = (1 / 12, 1 / 20, 1 / 32, 1 / 50)
 _RUN_IN_CELL = 0.75
 # Pixels of a cell's shorter side; share of its box that it fills; cells of a grid.
 _MIN_CELL, _MIN_FILL, _MIN_CELLS = 14, 0.6, 2
+# Share of the shorter side: a cell's corners, this far inside, are paper. Those of a loop are not.
+_CORNER = 0.08
+# Pixels: a cell's side lies as near to its box; the share of each side that is a line.
+_SIDE_REACH, _MIN_SIDE = 3, 0.9
 # Shares of the median cell's height, which other cells of the grid have.
 _MIN_HEIGHT, _MAX_HEIGHT = 0.5, 2.0
 # Widths / heights of a cell.
@@ -174,8 +178,27 @@ def _find_cells(mask: Mask, length: int) -> list[Box]:
     boxes = [
         (float(left - 1), float(top - 1), float(right + 1), float(bottom + 1))
         for left, top, right, bottom in regions.boxes[cells].tolist()
+        if _is_rectangle(lines, mask, (left, top, right, bottom))
     ]
     return _outermost(boxes)
+
+
+def _is_rectangle(lines: Mask, mask: Mask, box: tuple[int, int, int, int]) -> bool:
+    """Whether lines run along the sides of a box, and no ink across its corners, as in a 0."""
+    left, top, right, bottom = box
+    inset = int(_CORNER * min(right - left, bottom - top)) + 1
+    rows, columns = (top + inset, bottom - 1 - inset), (left + inset, right - 1 - inset)
+    # A stroke may cross one corner.
+    if mask[np.ix_(rows, columns)].sum() > 1:
+        return False
+    reach = _SIDE_REACH + max(right - left, bottom - top) // 50
+    near = (
+        lines[max(top - reach, 0) : top + reach, left:right].any(axis=0),
+        lines[bottom - reach : bottom + reach, left:right].any(axis=0),
+        lines[top:bottom, max(left - reach, 0) : left + reach].any(axis=1),
+        lines[top:bottom, right - reach : right + reach].any(axis=1),
+    )
+    return min(float(side.mean()) for side in near) > _MIN_SIDE
 
 
 def _outermost(boxes: list[Box]) -> list[Box]:

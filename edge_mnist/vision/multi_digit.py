@@ -37,6 +37,8 @@ _MIN_SIDE, _MIN_SCORE = 0.3, 0.02
 # Components compared with their surroundings: they differ by this share of their response, which is
 # a share of the paper's brightness, or of at least 40 grey levels.
 _COMPARED, _MIN_STEP, _MIN_AVAILABLE = 6, 0.4, 40.0
+# Share of the compared components that differ; fewer are grain.
+_MIN_DIFFERENT = 0.3
 # Share of a digit's height, and stroke widths: the window of the second search is wider than both.
 _WINDOW, _WINDOW_IN_STROKES = 0.35, 3.5
 # Share of the strongest 1 % of responses that a stroke has; pixels of the smallest component.
@@ -92,11 +94,12 @@ def split_candidates(
     confidences = read(images).max(axis=1).tolist()
     digits: list[list[tuple[Candidate, Grey]]] = []
     for candidate, image, confidence in zip(candidates, images, confidences, strict=True):
-        pieces = [candidate]
+        digits.append([(candidate, image)])
         if may_touch(candidate, confidence):
             pieces = split_touching(candidate, lambda pieces: read(fit(pieces, spec)))
-        own = image[np.newaxis] if len(pieces) == 1 else _fit(pieces, spec)
-        digits.append(list(zip(pieces, own, strict=True)))
+            if pieces:
+                own = fit(np.array([piece.image for piece in pieces]), spec)
+                digits[-1] = [(one.candidate, own[index]) for index, one in enumerate(pieces)]
     return digits
 
 
@@ -172,7 +175,8 @@ def _contrast_with_surroundings(hypothesis: Hypothesis, grey: Grey) -> float:
         typical = float(np.median(hypothesis.response[top:bottom, left:right][inside]))
         available = max(paper if hypothesis.dark else 255 - paper, _MIN_AVAILABLE)
         differ.append(step > _MIN_STEP * typical * available)
-    return float(np.mean(differ))
+    share = float(np.mean(differ))
+    return share if share > _MIN_DIFFERENT else 0.0
 
 
 def _search_again(

@@ -38,7 +38,7 @@ _PIECE_ASPECTS, _MIN_PIECE_HEIGHT = (0.06, 1.6), 0.45
 
 # Weights of a cut: of itself, of each stroke width that it crosses, of each stroke after the first,
 # of a step aside in every row.
-_CUT, _CROSSED, _STROKES, _ASIDE = -1.0, -0.67, -0.71, -1.37
+_CUT, _CROSSED, _STROKES, _ASIDE = -0.8, -0.67, -0.71, -1.37
 # Weights of a piece: of its log-probability, of one that is at least _SURE, of the square of the
 # share of height that it lacks, of the aspect above 1.1.
 _LOG_PROBABILITY, _SURE_PIECE, _LOW, _TOO_WIDE = 2.08, 2.23, -18.1, -3.0
@@ -60,15 +60,22 @@ def may_touch(candidate: Candidate, confidence: float) -> bool:
     return candidate.aspect > _WIDE_ASPECT or confidence < _SURE
 
 
-def split_touching(candidate: Candidate, read: Read) -> list[Candidate]:
-    """Return the pieces of several digits that touch, or the candidate itself if it is one digit.
+class Piece(NamedTuple):
+    """A part of a candidate, and it as an MNIST image."""
+
+    candidate: Candidate
+    image: Grey
+
+
+def split_touching(candidate: Candidate, read: Read) -> list[Piece]:
+    """Return the pieces of several digits that touch; none if the candidate is one digit.
 
     Args:
         read: the model; it is called once.
     """
     strokes, margin = _scale_strokes(candidate.foreground)
     cuts = _find_cuts(strokes)
-    scores = _score_pieces(strokes, cuts, read)
+    scores, images = _score_pieces(strokes, cuts, read)
     # The score of the best segmentation to the left of each cut, and its last cut.
     best, previous = np.full(len(cuts.lines), -np.inf), np.zeros(len(cuts.lines), np.intp)
     best[0] = 0
@@ -80,9 +87,12 @@ def split_touching(candidate: Candidate, read: Read) -> list[Candidate]:
     while ends[0]:
         ends.insert(0, int(previous[ends[0]]))
     if len(ends) == 2:
-        return [candidate]
+        return []
     lines = _scale_lines(cuts.lines[ends], strokes.shape, candidate.foreground.shape, margin)
-    return [_crop(candidate, left, right) for left, right in itertools.pairwise(lines)]
+    return [
+        Piece(_crop(candidate, *lines[number : number + 2]), images[places])
+        for number, places in enumerate(itertools.pairwise(ends))
+    ]
 
 
 def _scale_strokes(foreground: Floats) -> tuple[Floats, int]:
@@ -165,8 +175,13 @@ def _cheapest_seams(strokes: Floats) -> tuple[Floats, Ints]:
     return costs, np.ascontiguousarray(seams.T)
 
 
-def _score_pieces(strokes: Floats, cuts: _Cuts, read: Read) -> Floats:
-    """Return the score of each piece by its two cuts, (n, n); -inf if no digit has its shape."""
+def _score_pieces(
+    strokes: Floats, cuts: _Cuts, read: Read
+) -> tuple[Floats, dict[tuple[int, int], Grey]]:
+    """Return the score of each piece by its two cuts, (n, n), and its image.
+
+    The score is -inf if no digit has its shape.
+    """
     count, height = len(cuts.lines), len(strokes)
     # For each pixel, the number of cuts to its left or on it.
     cut = (np.arange(strokes.shape[1]) >= cuts.lines[:, :, np.newaxis]).sum(axis=0) - 1
@@ -179,7 +194,8 @@ def _score_pieces(strokes: Floats, cuts: _Cuts, read: Read) -> Floats:
     kept = fits & (shares > _MIN_PIECE_HEIGHT) | is_whole
     starts, ends, boxes, shares = starts[kept], ends[kept], boxes[kept], shares[kept]
     pieces = strokes * ((cut >= starts[:, None, None]) & (cut < ends[:, None, None]))
-    probabilities = read(fill_boxes(pieces, boxes))
+    images = fill_boxes(pieces, boxes)
+    probabilities = read(images)
     digits, likeliest = probabilities.argmax(axis=1), probabilities.max(axis=1)
     values = _LOG_PROBABILITY * np.log(np.maximum(likeliest, 0.01))
     values += _SURE_PIECE * (likeliest >= _SURE) + _LOW * (1 - shares) ** 2
@@ -187,7 +203,8 @@ def _score_pieces(strokes: Floats, cuts: _Cuts, read: Read) -> Floats:
     values += _DIGITS[digits] * ~is_whole[kept]
     scores = np.full((count, count), -np.inf)
     scores[starts, ends] = values
-    return scores
+    places = zip(starts.tolist(), ends.tolist(), strict=True)
+    return scores, dict(zip(places, images, strict=True))
 
 
 def _bounding_boxes(strokes: Floats, cut: Ints, starts: Ints, ends: Ints) -> Ints:
