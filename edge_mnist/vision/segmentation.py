@@ -38,7 +38,7 @@ _PIECE_ASPECTS, _MIN_PIECE_HEIGHT = (0.06, 1.6), 0.45
 
 # Weights of a cut: of itself, of each stroke width that it crosses, of each stroke after the first,
 # of a step aside in every row.
-_CUT, _CROSSED, _STROKES, _ASIDE = -0.8, -0.67, -0.71, -1.37
+_CUT, _CROSSED, _STROKES, _ASIDE = -0.57, -0.67, -0.71, -1.37
 # Weights of a piece: of its log-probability, of one that is at least _SURE, of the square of the
 # share of height that it lacks, of the aspect above 1.1.
 _LOG_PROBABILITY, _SURE_PIECE, _LOW, _TOO_WIDE = 2.08, 2.23, -18.1, -3.0
