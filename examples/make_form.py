@@ -1,4 +1,4 @@
-"""Draw the form in examples/form.png: two rows of six cells with drawn digits."""
+"""Draw the form in examples/form.jpg: two rows of six cells with drawn digits."""
 
 from pathlib import Path
 
@@ -10,5 +10,4 @@ from edge_mnist_export.data import composed_digits
 labels = np.arange(400, dtype=np.uint8) % 10
 digits = Split("drawn", synthetic.draw(labels.astype(np.intp), seed=3), labels, "")
 form = next(composed_digits.forms(digits, 1, seed=55))
-# 16 grey levels keep the file small.
-form.picture.quantize(16).save(Path(__file__).with_name("form.png"), optimize=True)
+form.picture.save(Path(__file__).with_name("form.jpg"), quality=60)

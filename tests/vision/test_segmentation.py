@@ -62,7 +62,7 @@ def test_real_digits_that_touch_are_taken_apart_and_single_ones_stay_whole(
         )
         for pair in composed_digits.touching_pairs(digits, 60, seed=9)
     ]
-    # 73 % of 600 are.
+    # 76 % of 600 are.
     assert sum(text == pair.text for text, pair in read) >= 0.65 * len(read)
     singles = composed_digits.singles(digits, 60, seed=9)
     whole = [one for one in singles if one.kind != "broken"]
