@@ -26,17 +26,19 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .classifier import Classifier, Detection, Prediction
+    from .classifier import Cell, Classifier, Detection, Grid, Prediction
     from .system.version import __version__
 
 __all__ = [
     "BackendError",
     "BundleError",
+    "Cell",
     "Classifier",
     "DataError",
     "Detection",
     "EdgeMnistError",
     "GateError",
+    "Grid",
     "HostError",
     "ImageError",
     "ModelError",
@@ -50,7 +52,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported late: `edge-mnist --help` needs no numpy.
-    if name in ("Classifier", "Prediction", "Detection", "Sighting"):
+    if name in ("Classifier", "Prediction", "Detection", "Grid", "Cell", "Sighting"):
         from . import classifier
 
         # Detection was called Sighting until 0.1.

@@ -259,6 +259,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a whole picture, got a truncated or broken one: {} ({}).",
     ),
     "image-format": ("Expected a picture (PNG, JPEG, …), got {}: {}.",),
+    "image-grid": (
+        "Expected a form with cells between printed lines, got {} without such a grid; take a "
+        "sharper picture from straight above.",
+    ),
     "image-heic": (
         "Expected a picture that can be read here, got HEIC, which needs pillow-heif: {}; "
         "install it with: {}, or save the picture as JPEG.",

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from ..backends.selection import choose
 from .classifier import Classifier
-from .prediction import Detection, Prediction
+from .prediction import Cell, Detection, Grid, Prediction
 
-__all__ = ["Classifier", "Detection", "Prediction", "choose"]
+__all__ = ["Cell", "Classifier", "Detection", "Grid", "Prediction", "choose"]

@@ -17,7 +17,9 @@ from .loading import LoadedModel
 from .prediction import (
     BytePrediction,
     ByteScores,
+    Cell,
     Detection,
+    Grid,
     Prediction,
     to_probabilities,
     too_unsure,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..bundle.model_spec import ModelSpec
     from ..vision.decode import Picture
+    from ..vision.forms import FormCell
 
 # What `predict` needs at each call; looking them up in numpy would take 0.1 µs longer.
 _UINT8, _ARRAY = np.dtype(np.uint8), np.ndarray
@@ -127,25 +130,29 @@ class Classifier(LoadedModel):
             ImageError: the picture cannot be read, or is too large.
             ModelError: the model does not read grey digits.
         """
-        if not self.spec.digits:
-            raise ModelError(
-                f"Expected a model of grey digits 0 to 9 to read several in one picture, got "
-                f"{self.artifact.name} with {self.spec.channels} channels and the labels "
-                f"{', '.join(self.labels[:3])}, …; use predict on one picture each.",
-                code="model-not-digits",
-            )
+        self._check_digits()
         from ..vision.multi_digit import read_digits
 
         predict = self._remember_predictions()
-
-        def confidence(image: NDArray[np.uint8]) -> float:
-            prediction = predict(image)
-            return 0.0 if prediction.digit is None else prediction.confidence
-
         return [
             Detection(predict(image), image, box)
-            for image, box in read_digits(picture, spec=self.spec, confidence=confidence)
+            for image, box in read_digits(picture, spec=self.spec, read=self.predict_probabilities)
         ]
+
+    def read_grid(self, picture: Picture) -> Grid:
+        """Read the digits in the cells of a form, which printed lines enclose.
+
+        The form may be turned by up to 5 degrees. A cell may hold several digits, or none.
+
+        Raises:
+            ImageError: the picture cannot be read, is too large, or shows no grid of cells.
+            ModelError: the model does not read grey digits.
+        """
+        self._check_digits()
+        from ..vision.forms import read_form
+
+        form = read_form(picture, spec=self.spec, read=self.predict_probabilities)
+        return Grid([[self._read_cell(cell) for cell in row] for row in form])
 
     def predict_batch(self, images: NDArray[np.uint8]) -> NDArray[np.intp]:
         """Return the digits (n,) of MNIST images (n, 28, 28) uint8, or of the model's own size."""
@@ -180,6 +187,22 @@ class Classifier(LoadedModel):
         the raw output to a `Prediction`. They check nothing and take no lock.
         """
         return *self._io.steps, self._conclude_raw
+
+    def _read_cell(self, cell: FormCell | None) -> Cell:
+        if cell is None:
+            return Cell("", None, [])
+        detections = [Detection(self.predict(image), image, box) for image, box in cell.digits]
+        text = "".join(one.prediction.label or "?" for one in detections)
+        return Cell(text, cell.box, detections)
+
+    def _check_digits(self) -> None:
+        if not self.spec.digits:
+            raise ModelError(
+                f"Expected a model of grey digits 0 to 9 to read several in one picture, got "
+                f"{self.artifact.name} with {self.spec.channels} channels and the labels "
+                f"{', '.join(self.labels[:3])}, …; use predict on one picture each.",
+                code="model-not-digits",
+            )
 
     def _conclude(self, values: NDArray[np.float32]) -> Prediction:
         """Return the prediction for the dequantized values (classes,) of one image."""

@@ -182,6 +182,37 @@ class Detection(NamedTuple):
     box: tuple[int, int, int, int] | None = None
 
 
+class Cell(NamedTuple):
+    """A cell of a form.
+
+    Attributes:
+        text: its digits, with ? for each that is rejected; "" if it is empty, or if its row has no
+            cell in this column.
+        box: (left, top, right, bottom) in pixels of the upright picture, inside the printed lines;
+            None if its row has no cell in this column.
+        detections: its digits, from left to right.
+    """
+
+    text: str
+    box: tuple[int, int, int, int] | None
+    detections: list[Detection]
+
+
+class Grid(NamedTuple):
+    """The cells of a form.
+
+    Attributes:
+        rows: from top to bottom; each has the same number of cells.
+    """
+
+    rows: list[list[Cell]]
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """The text of each cell."""
+        return [[cell.text for cell in row] for row in self.rows]
+
+
 def to_probabilities(values: NDArray[np.float32], output: str) -> NDArray[np.float32]:
     """Return values (…, classes) as probabilities in [0, 1] that sum to 1.
 

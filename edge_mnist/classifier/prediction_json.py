@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .prediction import Detection, Prediction
+    from .prediction import Detection, Grid, Prediction
 
 
 def prediction_json(prediction: Prediction) -> dict[str, Any]:
@@ -36,6 +36,17 @@ def detections_json(detections: Sequence[Detection]) -> dict[str, Any]:
         "boxes": [detection.box for detection in detections],
         "predictions": [prediction_json(detection.prediction) for detection in detections],
     }
+
+
+def grid_json(grid: Grid) -> dict[str, Any]:
+    """Return a form: its texts in rows, and its cells with row and column, counted from 0."""
+    cells = [
+        {"row": row, "column": column, "box": cell.box, **detections_json(cell.detections)}
+        for row, line in enumerate(grid.rows)
+        for column, cell in enumerate(line)
+        if cell.box
+    ]
+    return {"rows": grid.texts, "cells": cells}
 
 
 def digits(detections: Sequence[Detection]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -34,7 +36,8 @@ _MANY = 20
     short_help="Read the digit in pictures.",
     epilog="\b\nExamples:"
     "\n  edge-mnist predict photo.jpg"
-    "\n  edge-mnist predict pictures/ --many --json",
+    "\n  edge-mnist predict pictures/ --many --json"
+    "\n  edge-mnist predict form.png --many --csv > form.csv",
 )
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @model_option
@@ -42,6 +45,7 @@ _MANY = 20
 @backend_option("the best installed")
 @scaling_options
 @click.option("--many", is_flag=True, help="Several digits a picture, read left to right.")
+@click.option("--csv", "as_csv", is_flag=True, help="With --many: a form's grid of cells, as CSV.")
 @click.option(
     "--save-preprocessed",
     "save_to",
@@ -58,22 +62,34 @@ def predict(
     backend: str | None,
     scaling: Scaling | None,
     many: bool,
+    as_csv: bool,
     save_to: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Read the digit in each IMAGE: files, folders of pictures, or - for standard input.
 
-    The answer is "no digit" if a picture holds none, or if the model is unsure.
+    The answer is "no digit" if a picture holds none, or if the model is unsure. --many --csv prints
+    a form: a line for each row of its cells, nothing for an empty cell, and ? for a digit of which
+    the model is unsure.
     """
     from ..system.progress import Progress
     from ..vision.model_inputs import ModelInputFolder
     from ..vision.picture_files import list_pictures
 
+    if as_csv and not many:
+        raise click.UsageError("Expected --many with --csv, which reads the cells of a form.")
     pictures = list(list_pictures(images))
     classifier = load_classifier(model, latest=latest, backend=backend, scaling=scaling)
     names = [name for name, _ in pictures if name != "-"]
     folder = ModelInputFolder(save_to, names) if save_to else None
+    show = functools.partial(
+        _read_grid if as_csv else _read,
+        classifier,
+        many=many,
+        as_json=as_json,
+        is_only=len(pictures) == 1,
+    )
     unreadable = 0
     progress = Progress(quiet=quiet)
     # Lines on a terminal show by themselves how far the command is.
@@ -81,17 +97,18 @@ def predict(
     with progress.through(pictures, len(pictures), "Reading", hidden=hidden) as counted:
         for name, picture in counted:
             try:
-                detections = _detect(classifier, picture, many=many)
+                answer = show(name, picture)
             except ImageError as error:
                 if len(pictures) == 1:
                     raise
                 unreadable += 1
                 progress.warn(f"edge-mnist: warning: {error}")
                 continue
+            detections = answer.detections
             if folder:
                 inputs = [d.image for d in detections if d.image is not None]
                 folder.save(name, inputs, numbered=many)
-            click.echo(_line(name, detections, many=many, as_json=as_json))
+            click.echo(answer.text)
     if unreadable:
         raise ImageError(
             f"Expected {len(pictures)} readable pictures, got {unreadable} that are not; "
@@ -100,8 +117,49 @@ def predict(
         )
 
 
-def _detect(classifier: Classifier, picture: str | bytes, *, many: bool) -> list[Detection]:
-    return classifier.predict_many(picture) if many else [classifier.detect(picture)]
+class _Answer(NamedTuple):
+    """What a picture holds, and the text that is printed of it."""
+
+    detections: list[Detection]
+    text: str
+
+
+def _read(
+    classifier: Classifier,
+    name: str,
+    picture: str | bytes,
+    *,
+    many: bool,
+    as_json: bool,
+    is_only: bool,
+) -> _Answer:
+    found = classifier.predict_many(picture) if many else [classifier.detect(picture)]
+    return _Answer(found, _line(name, found, many=many, as_json=as_json))
+
+
+def _read_grid(
+    classifier: Classifier,
+    name: str,
+    picture: str | bytes,
+    *,
+    many: bool,
+    as_json: bool,
+    is_only: bool,
+) -> _Answer:
+    """Read a form; a line of CSV begins with the picture's name if there are several."""
+    grid = classifier.read_grid(picture)
+    detections = [one for row in grid.rows for cell in row for one in cell.detections]
+    if as_json:
+        from ..classifier.prediction_json import grid_json
+
+        return _Answer(detections, json.dumps({"image": name, **grid_json(grid)}))
+    # Imported late: only forms need it.
+    import csv
+
+    text = io.StringIO()
+    prefix = [] if is_only else [name]
+    csv.writer(text, lineterminator="\n").writerows([*prefix, *row] for row in grid.texts)
+    return _Answer(detections, text.getvalue().removesuffix("\n"))
 
 
 def _line(name: str, detections: Sequence[Detection], *, many: bool, as_json: bool) -> str:

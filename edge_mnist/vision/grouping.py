@@ -7,6 +7,9 @@ import numpy as np
 from .arrays import Floats, Ints, Mask
 from .connected_components import Components
 
+# The components of a digit, and its box: left, top, right, bottom in pixels.
+Group = tuple[Ints, tuple[int, int, int, int]]
+
 # Shares of the best component's score and longer side: a further digit of the row has as much.
 _MIN_SCORE, _MIN_SIDE = 0.02, 0.3
 # Shares of the main component's longer side, area, and gradient along the outline: a smaller or
@@ -15,6 +18,9 @@ _MIN_SCORE, _MIN_SIDE = 0.02, 0.3
 _MIN_STROKE_SIDE, _MIN_STROKE_AREA, _MIN_GRADIENT, _MAX_BORDER = 0.12, 0.03, 0.35, 0.25
 # Shares of the digit's longer side: gaps between its strokes, and the longest stroke that joins.
 _MAX_GAP_ACROSS, _MAX_GAP_DOWN, _MAX_STROKE = 0.12, 0.25, 1.6
+# Shares of the height of most digits: a lower group is part of a digit, a hyphen, a dot or a comma;
+# a bar is as wide as the second, and as near to its digit as the third.
+_MIN_HEIGHT, _MIN_BAR, _MAX_BAR_GAP = 0.4, 0.2, 0.15
 # In a row of digits strokes that join overlap across, and are at most this long.
 _MAX_STROKE_IN_ROW = 1.2
 
@@ -30,6 +36,38 @@ def group_components(components: Components, scores: Floats) -> list[Ints]:
             groups.append(_group(components, int(main), free, in_row=True))
             free[groups[-1]] = False
     return groups
+
+
+def join_bars(groups: list[Ints], boxes: Ints, height: float) -> list[Group]:
+    """Return groups of components with their boxes, without low ones.
+
+    A low group, such as the bar of a 5 beside it, joins a digit that is near enough.
+
+    Args:
+        groups: of the components that `boxes` (n, 4) are of.
+        height: of most digits, in pixels.
+    """
+    digits: list[Group] = []
+    low: list[Group] = []
+    for members in groups:
+        left, top = boxes[members, :2].min(axis=0).tolist()
+        right, bottom = boxes[members, 2:].max(axis=0).tolist()
+        kind = digits if bottom - top > _MIN_HEIGHT * height else low
+        kind.append((members, (left, top, right, bottom)))
+    if not digits:
+        return []
+    corners = np.array([box for _, box in digits])
+    for members, (left, top, right, bottom) in low:
+        across = np.maximum(corners[:, 0] - right, left - corners[:, 2])
+        down = np.maximum(corners[:, 1] - bottom, top - corners[:, 3])
+        gaps = np.maximum(across, down)
+        nearest = int(gaps.argmin())
+        is_bar = right - left > _MIN_BAR * height
+        if is_bar and gaps[nearest] < _MAX_BAR_GAP * height:
+            digit, (x0, y0, x1, y1) = digits[nearest]
+            box = min(x0, left), min(y0, top), max(x1, right), max(y1, bottom)
+            digits[nearest] = np.append(digit, members), box
+    return digits
 
 
 def group_around(components: Components, main: int) -> Ints:

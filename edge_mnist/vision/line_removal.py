@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arrays import Floats, Mask
 from .foreground import dilate_mask
 
 # Slopes of the lines: up to 8 degrees from the axis, in steps of half a degree.
 _SLOPES = np.tan(np.deg2rad(np.arange(-8, 8.01, 0.5)))
+# Degrees: angles of a form's lines, searched coarsely, then about the best one.
+_COARSE_ANGLES, _FINE_ANGLES = np.arange(-5, 5.01, 0.5), np.arange(-0.4, 0.41, 0.1)
 # Columns: only every third one votes, which is enough for a line.
 _COLUMN_STEP = 3
 # Shares of the width that a line covers, if there are several lines, and if it is the only one.
@@ -43,6 +46,30 @@ def find_ruled_lines(mask: Mask, response: Floats) -> Mask:
     if not lines.any():
         return lines
     return lines & ~dilate_mask(mask & ~lines, _KEPT_RADIUS)
+
+
+def dominant_slope(mask: Mask) -> float:
+    """Return the slope of the nearly horizontal and vertical lines in a mask (h, w).
+
+    The slope is in pixels down for each pixel to the right, of at most 5 degrees.
+    """
+    slope = 0.0
+    y, x = np.nonzero(mask)
+    # A quarter of the pixels is enough.
+    y, x = y[::4], x[::4]
+    # Coarse first, then finer about the best.
+    for angles in (_COARSE_ANGLES, _FINE_ANGLES):
+        slopes = np.tan(np.deg2rad(angles)) + slope
+        votes = [_line_votes(y - one * x) + _line_votes(x + one * y) for one in slopes.tolist()]
+        slope = float(slopes[int(np.argmax(votes))])
+    return slope
+
+
+def _line_votes(places: NDArray[np.float64]) -> float:
+    """Return the sum of squares of a histogram: pixels of sharp lines gather in few bins."""
+    rows = (places - places.min(initial=0)).astype(np.intp)
+    counts = np.bincount(rows).astype(np.float64)
+    return float(counts @ counts)
 
 
 def _horizontal_lines(mask: Mask, response: Floats) -> Mask:

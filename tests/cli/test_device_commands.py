@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from edge_mnist import Classifier, __version__, backends
 from tests.classifier.test_classifier import remedy
@@ -88,6 +88,39 @@ def test_predict_many_and_what_the_model_saw(cli: Cli, tmp_path: Path) -> None:
     assert [len(box) for box in document["boxes"]] == [4] * 4
     assert [prediction["digit"] for prediction in document["predictions"]] == [1, 0, 5, 4]
     assert document["boxes"] == sorted(document["boxes"])
+
+
+def test_predict_many_csv_reads_a_form(cli: Cli, tmp_path: Path) -> None:
+    form = Image.new("L", (560, 420), 235)
+    for place, digit in enumerate("105 47"):
+        corner = (40 + 160 * (place % 3), 40 + 170 * (place // 3))
+        box = (*corner, corner[0] + 160, corner[1] + 170)
+        ImageDraw.Draw(form).rectangle(box, outline=80, width=3)
+        if digit != " ":
+            with Image.open(DIGITS / f"{digit}.png") as picture:
+                small = picture.convert("L").resize((120, 120))
+            ink = small.point(lambda value: 255 if value < 128 else 0)
+            form.paste(30, (corner[0] + 20, corner[1] + 25), ink)
+    path = tmp_path / "form.png"
+    form.save(path)
+    done = cli("predict", path, "--many", "--csv", "--save-preprocessed", tmp_path / "seen")
+    assert done.stdout == "1,0,5\n,4,7\n"
+    assert len(list((tmp_path / "seen").iterdir())) == 5
+    both = cli("predict", path, DIGITS / "7.png", "--many", "--csv", status=2)
+    assert both.stdout == f"{path},1,0,5\n{path},,4,7\n"
+    assert "without such a grid" in both.stderr
+    document = json.loads(cli("predict", path, "--many", "--csv", "--json").stdout)
+    assert document["rows"] == [["1", "0", "5"], ["", "4", "7"]]
+    cells = [(cell["row"], cell["column"], cell["digits"]) for cell in document["cells"]]
+    assert cells == [(0, 0, "1"), (0, 1, "0"), (0, 2, "5"), (1, 0, ""), (1, 1, "4"), (1, 2, "7")]
+    assert set(document["cells"][0]) == {"row", "column", "box", "digits", "boxes", "predictions"}
+
+
+def test_a_picture_without_a_grid_is_one_line(cli: Cli) -> None:
+    done = cli("predict", DIGITS / "7.png", "--many", "--csv", status=2)
+    assert_error(done, "image-grid")
+    assert done.stdout == ""
+    assert "Expected --many with --csv" in cli("predict", DIGITS, "--csv", status=2).stderr
 
 
 def test_what_the_model_saw_reads_the_same(cli: Cli, tmp_path: Path) -> None:

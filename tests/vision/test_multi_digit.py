@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from edge_mnist import Classifier
+from edge_mnist.datasets import Split, synthetic
 from edge_mnist.vision.multi_digit import read_digits
-from edge_mnist_export.data import drawn_photographs
+from edge_mnist_export.data import composed_digits, drawn_photographs
 
 from .drawing import as_image, photo
 
@@ -57,21 +60,39 @@ def test_many_of_nothing_is_nothing(classifier: Classifier) -> None:
     assert classifier.predict_many(as_image(np.full((300, 300), 250.0))) == []
 
 
-def test_the_model_reads_wide_candidates_only(classifier: Classifier) -> None:
-    shapes: list[tuple[int, ...]] = []
+@pytest.mark.parametrize("seed", range(3))
+def test_many_of_noise_or_a_speck_is_nothing(classifier: Classifier, seed: int) -> None:
+    paper = 225 + 3 * np.random.default_rng(seed).standard_normal((240, 320))
+    assert classifier.predict_many(as_image(paper)) == []
 
-    def confidence(image: np.ndarray) -> float:
-        shapes.append(image.shape)
-        return classifier.predict(image).confidence
 
-    count = 0
-    for one in drawn_photographs.strings(4, seed=0, length=5):
-        digits = read_digits(one.picture, spec=classifier.spec, confidence=confidence)
-        count += len(digits)
-        for digit in digits:
-            assert (digit.image.shape, digit.image.dtype) == ((28, 28), np.uint8)
-            assert all(type(side) is int for side in digit.box)
-    assert count == 20
-    # Most digits are narrower than 0.8 of their height.
-    assert 0 < len(shapes) < count
-    assert set(shapes) == {(28, 28)}
+def test_the_model_reads_a_row_in_one_batch(classifier: Classifier) -> None:
+    calls: list[tuple[int, ...]] = []
+
+    def read(images: np.ndarray) -> np.ndarray:
+        calls.append(images.shape)
+        return classifier.predict_probabilities(images)
+
+    drawn = next(drawn_photographs.strings(1, seed=0, length=5))
+    digits = read_digits(drawn.picture, spec=classifier.spec, read=read)
+    assert len(digits) == 5
+    for digit in digits:
+        assert (digit.image.shape, digit.image.dtype) == ((28, 28), np.uint8)
+        assert all(type(side) is int for side in digit.box)
+    assert calls[0] == (5, 28, 28)
+    # One more call for each candidate that may be several digits.
+    assert len(calls) <= 4
+
+
+@pytest.mark.slow
+def test_a_ruled_page_is_read_line_by_line(classifier: Classifier) -> None:
+    drawn = synthetic.draw(np.arange(200) % 10, seed=9)
+    digits = Split("drawn", drawn, np.arange(200, dtype=np.uint8) % 10, "")
+    right = total = 0
+    for page in composed_digits.pages(digits, 4, seed=1):
+        found = classifier.predict_many(page.picture)
+        text = "".join(one.prediction.label or "?" for one in found)
+        matcher = difflib.SequenceMatcher(a=text, b=page.text, autojunk=False)
+        right += sum(block.size for block in matcher.get_matching_blocks())
+        total += max(len(text), len(page.text))
+    assert right >= 0.95 * total
