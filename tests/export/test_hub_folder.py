@@ -102,7 +102,7 @@ def test_the_text_has_the_figures_of_the_manifest(folder: Path) -> None:
         assert row.replace("%", " %") in text
     assert "19,610 parameters" in text and "10,000 images of `mnist-test`" in text
     assert manifest["training"]["data"]["sha256"] in text
-    assert "Below a confidence of 0.676" in text and "drawn digits" not in text
+    assert "Below a confidence of 0.679" in text and "drawn digits" not in text
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert links == ["https://github.com/edge-mnist/edge-mnist"]
 
