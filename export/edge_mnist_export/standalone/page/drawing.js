@@ -1,6 +1,6 @@
 // A drawing in; the digit as MNIST holds it out, 28 × 28, white on black. This is what
-// `edge_mnist.vision` does with such a picture. Left out is what only photographs need: uneven
-// light, colour, ruled lines.
+// the full search of `edge_mnist.vision` does with such a picture. Left out is what only photographs
+// need: uneven light, colour, ruled lines.
 
 const PAPER = 288; // Pixels a side of the drawing, as much as `vision` searches.
 const SIDE = 28, BOX = 20; // Pixels a side of an MNIST image, and of its digit.
@@ -87,20 +87,15 @@ function withoutImpulses({ width, height, pixels }) {
   return { width, height, pixels: out };
 }
 
-// A Gaussian of standard deviation 0.8, as three box filters of radius 0.1356 along each axis.
-function soften(image) {
-  const once = (one) => blurRows(blurRows(blurRows(one)));
-  return transpose(once(transpose(once(image))));
-}
-
-const OWN = 13197801, BESIDE = (2 ** 24 - OWN) / 2 | 0; // Weights of a box, in shares of 2^24.
-
-function blurRows({ width, height, pixels }) {
+// The average of each 3 × 3 pixels with binomial weights, a Gaussian of standard deviation 0.7.
+function soften({ width, height, pixels }) {
   const out = blank(width, height, pixels.constructor);
   for (let y = 0, i = 0; y < height; y++) {
+    const up = y ? width : 0, down = y < height - 1 ? width : 0;
     for (let x = 0; x < width; x++, i++) {
-      const left = pixels[x ? i - 1 : i], right = pixels[x < width - 1 ? i + 1 : i];
-      out.pixels[i] = (pixels[i] * OWN + (left + right) * BESIDE + 2 ** 23) / 2 ** 24 | 0;
+      const column = (at) => pixels[at - up] + 2 * pixels[at] + pixels[at + down];
+      const sides = column(x ? i - 1 : i) + column(x < width - 1 ? i + 1 : i);
+      out.pixels[i] = (sides + 2 * column(i) + 8) >> 4;
     }
   }
   return out;
@@ -280,29 +275,32 @@ function extreme({ width, height, pixels }, choose) {
   return { width, height, pixels: along(along(pixels, 1), width) };
 }
 
-// Return the greatest pixel, or the least one, of each and those below, left and right of it.
+// Return the greatest pixel, or the least one, of each and its four neighbours.
 function extremeOfCross({ width, height, pixels }, choose) {
   const out = pixels.map((value, i) => choose(value, pixels[i - 1] ?? value,
-    pixels[i + 1] ?? value, pixels[i + width] ?? value));
+    pixels[i + 1] ?? value, pixels[i - width] ?? value, pixels[i + width] ?? value));
   return { width, height, pixels: out };
 }
 
 // Make the strokes thicker or thinner until they are as wide as in MNIST, relative to the digit.
-function normalizeStrokes(foreground) {
-  const { width } = strokeWidth(foreground), side = Math.max(foreground.width, foreground.height);
+function normalizeStrokes(digit) {
+  const { width } = strokeWidth(digit), side = Math.max(digit.width, digit.height);
   const target = clip((width * BOX) / side, 2, 3.2) / BOX;
   const radius = rint((target * side - width) / (2 * (1 - target)));
   const choose = radius < 0 ? Math.min : Math.max;
-  if (!radius) return foreground;
-  const { width: w, height: h, pixels } = pad(foreground, Math.max(radius, 0) + 1);
-  const levels = Uint8Array.from(pixels, (value) => rint(value * 255));
-  let bytes = { width: w, height: h, pixels: levels };
+  let changed = radius ? pad(digit, Math.max(radius, 0) + 1) : digit;
   // A cross and a square in turn approximate a disc by an octagon.
   for (let i = 0; i < Math.abs(radius); i++) {
-    bytes = i % 2 ? extreme(bytes, choose) : extremeOfCross(bytes, choose);
+    changed = i % 2 ? extreme(changed, choose) : extremeOfCross(changed, choose);
   }
-  const changed = { ...bytes, pixels: Float32Array.from(bytes.pixels, (value) => value / 255) };
-  return crop(changed, bounds(changed));
+  return crop(changed, bounds(changed, LEVEL * 255));
+}
+
+// Return a foreground in [0, 1] as bytes.
+function toBytes(foreground) {
+  const level = (value) => Math.fround(Math.fround(value * 255) + 0.5);
+  const pixels = Uint8ClampedArray.from(foreground.pixels, (value) => Math.floor(level(value)));
+  return { ...foreground, pixels };
 }
 
 function fitInto(foreground, side) {
@@ -320,7 +318,7 @@ function centre({ width, height, pixels }) {
   const top = clip(rint(SIDE / 2 - y / mass), 0, SIDE - height);
   const out = new Uint8ClampedArray(SIDE * SIDE);
   pixels.forEach((value, i) => {
-    out[(top + Math.floor(i / width)) * SIDE + left + (i % width)] = rint(value * 255);
+    out[(top + Math.floor(i / width)) * SIDE + left + (i % width)] = value;
   });
   return out;
 }
@@ -334,7 +332,7 @@ function digitOf(drawing) {
   if (area / width / Math.max(foreground.width, foreground.height) > 4.2) {
     throw new NoDigit("a line much longer than a digit's");
   }
-  return centre(fitInto(normalizeStrokes(fitInto(foreground, WORKING)), BOX));
+  return centre(fitInto(normalizeStrokes(fitInto(toBytes(foreground), WORKING)), BOX));
 }
 
 // Return a digit in the size of a model's input, as `vision` fits it.
