@@ -168,9 +168,9 @@ def _line(name: str, detections: Sequence[Detection], *, many: bool, as_json: bo
 
 
 def _json(name: str, detections: Sequence[Detection], *, many: bool) -> str:
-    from ..classifier.prediction_json import detections_json, prediction_json
+    from ..classifier.prediction_json import detection_json, detections_json
 
-    document = detections_json(detections) if many else prediction_json(detections[0].prediction)
+    document = detections_json(detections) if many else detection_json(detections[0])
     return json.dumps({"image": name, **document})
 
 

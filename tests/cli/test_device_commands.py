@@ -39,7 +39,7 @@ def test_predict_json_is_a_line_an_image(cli: Cli) -> None:
     rows = [json.loads(line) for line in cli("predict", DIGITS, "--json").stdout.splitlines()]
     assert [row["digit"] for row in rows] == list(range(10))
     for row in rows:
-        assert set(row) == {"image", "digit", "confidence", "probabilities"}
+        assert set(row) == {"image", "digit", "confidence", "probabilities", "box"}
         assert len(row["probabilities"]) == 10
         assert row["confidence"] == max(row["probabilities"])
 
