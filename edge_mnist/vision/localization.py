@@ -177,7 +177,7 @@ def _check_stroke_length(foreground: Floats) -> None:
     if length > _MIN_TEXTURE_LENGTH:
         raise NoDigitError("no stroke: noise or a texture")
     if length > _MAX_STROKE_LENGTH:
-        raise NoDigitError(f"no digit: a line {length:.1f} times as long as it is tall")
+        raise NoDigitError(f"a tangle: a line {length:.1f} times as long as it is tall")
 
 
 def downscale_page(page: Image.Image, side: int) -> View:
