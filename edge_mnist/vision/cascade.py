@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from PIL import Image
-
 from ..errors import NoDigitError
 from . import global_threshold, localization
 from .cell_borders import Polygon, erase, find_borders
@@ -49,36 +47,41 @@ def locate_digit(page: Page, confidence: Callable[[Candidate], float] | None = N
         NoDigitError: the page is empty, or nothing on it is like a stroke.
     """
     if confidence is None:
-        return Located(_search(page.image, find_borders(page.small))[0], page.scale)
+        return next(_search(page, find_borders(page.small)))
     found = []
-    for located in _quick_candidates(page):
-        if located is not None:
-            found.append(located)
-            if confidence(located.candidate) >= _SURE:
-                return located
     try:
-        found += [Located(one, page.scale) for one in _search(page.image, find_borders(page.small))]
+        for located in _stages(page):
+            if located is not None:
+                found.append(located)
+                if confidence(located.candidate) >= _SURE:
+                    return located
     except NoDigitError:
         if not found:
             raise
     return max(found, key=lambda located: confidence(located.candidate))
 
 
-def _quick_candidates(page: Page) -> Iterator[Located | None]:
-    """Yield what the cheap stages find, the cheapest first; None where one is not clear."""
+def _stages(page: Page) -> Iterator[Located | None]:
+    """Yield what each stage finds, the cheapest first; None where a cheap one is not clear.
+
+    Raises:
+        NoDigitError: the full search found nothing.
+    """
     small, scale = page.small, page.longer_side / max(page.small.size)
 
     def located(candidate: Candidate | None) -> Located | None:
         return None if candidate is None else Located(candidate, scale)
 
     yield located(global_threshold.locate_digit(small, close=False))
-    small = erase(small, find_borders(small))
+    borders = find_borders(small)
+    small = erase(small, borders)
     yield located(global_threshold.locate_digit(small, close=True))
     candidate = localization.locate_likely_digit(small)
     if candidate is not None and candidate.longer_side < _SMALL_DIGIT * max(small.size):
         yield _look_closer(page, candidate, scale / page.scale)
     else:
         yield located(candidate)
+    yield from _search(page, borders)
 
 
 def _look_closer(page: Page, candidate: Candidate, scale: float) -> Located | None:
@@ -94,20 +97,22 @@ def _look_closer(page: Page, candidate: Candidate, scale: float) -> Located | No
     return Located(replace(enlarged, box=box), page.scale)
 
 
-def _search(image: Image.Image, borders: list[Polygon]) -> list[Candidate]:
-    """Return the digit of the full search, without the borders and with them.
+def _search(page: Page, borders: list[Polygon]) -> Iterator[Located]:
+    """Yield the digit of the full search, without the borders and then with them.
 
     What looks like a border may be a part of the digit.
 
     Raises:
         NoDigitError: neither holds one.
     """
-    found, error = [], None
-    for page in (erase(image, borders), image) if borders else (image,):
+    reason, found = None, False
+    for image in (erase(page.image, borders), page.image) if borders else (page.image,):
         try:
-            found.append(localization.locate_digit(page))
-        except NoDigitError as reason:
-            error = error or reason
-    if error and not found:
-        raise error
-    return found
+            candidate = localization.locate_digit(image)
+        except NoDigitError as error:
+            reason = reason or error
+            continue
+        found = True
+        yield Located(candidate, page.scale)
+    if reason and not found:
+        raise reason

@@ -37,7 +37,7 @@ _CLOSE = 0.9
 _MIN_MAIN_AREA = 0.93
 # Shares of the digit's longer side: an empty column between strokes, an empty row.
 _MAX_GAP_ACROSS, _MAX_GAP_DOWN = 0.06, 0.15
-# Shares of the digit's longer side: stroke width, stroke length. As in `localization`.
+# Shares of the digit's longer side: stroke width, stroke length. `localization` allows more.
 _MAX_STROKE_WIDTH, _MAX_STROKE_LENGTH = 0.36, 4.0
 
 

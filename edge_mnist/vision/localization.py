@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..errors import NoDigitError
 from .arrays import Box, Floats, Grey, Ints, Mask
-from .foreground import bounding_box, choose_channel, dilate_mask, erode
+from .foreground import bounding_box, choose_channel, dilate_mask, erode, extract_strokes
 from .grouping import group_around
 from .hypotheses import (
     MIN_CONTRAST,
@@ -281,10 +281,7 @@ def crop_digit(view: View, hypothesis: Hypothesis, members: Ints) -> Candidate:
     """Return the foreground of some components, 1 where the response is as strong as in most."""
     components, response = hypothesis.components, hypothesis.response
     mask = np.isin(components.labels, members)
-    # The core of strokes, without their softer edges, has the upper 30 % of responses.
-    typical = float(np.quantile(response[mask], 0.7))
-    # Smooth edges, 2 px wide: 0 at a quarter of the typical response, 1 at three quarters.
-    foreground = np.clip((response / typical - 0.25) / 0.5, 0, 1)
+    foreground = extract_strokes(response, mask)
     foreground[~dilate_mask(mask, 2) | hypothesis.ruled_lines & ~mask] = 0
     left, top, right, bottom = box = bounding_box(foreground)
     width = 2 * components.area[members].sum() / components.perimeter[members].sum()

@@ -13,7 +13,14 @@ from . import localization
 from .arrays import Box, Floats, Grey, Ints
 from .connected_components import Components, label_components
 from .decode import Picture, open_page
-from .foreground import bounding_box, choose_channel, dilate_mask, gradient_magnitude, top_hat
+from .foreground import (
+    bounding_box,
+    choose_channel,
+    dilate_mask,
+    extract_strokes,
+    gradient_magnitude,
+    top_hat,
+)
 from .grouping import Group, group_components, join_bars
 from .hypotheses import MIN_CONTRAST, Hypothesis, generate_hypotheses
 from .line_removal import find_ruled_lines
@@ -229,10 +236,7 @@ def crop_group(view: View, components: Components, response: Floats, members: In
     right, bottom = (components.boxes[members, 2:].max(axis=0) + 2).tolist()
     response = response[top:bottom, left:right]
     mask = np.isin(components.labels[top:bottom, left:right], members)
-    # The core of strokes, without their softer edges, has the upper 30 % of responses.
-    typical = float(np.quantile(response[mask], 0.7))
-    # Smooth edges, 2 px wide: 0 at a quarter of the typical response, 1 at three quarters.
-    foreground = np.clip((response / typical - 0.25) / 0.5, 0, 1)
+    foreground = extract_strokes(response, mask)
     others = (components.labels[top:bottom, left:right] >= 0) & ~mask
     foreground[others | ~dilate_mask(mask, 1)] = 0
     x0, y0, x1, y1 = bounding_box(foreground)
