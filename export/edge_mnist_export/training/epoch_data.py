@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import threading
+from concurrent.futures import Future
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_mnist import Classifier
 from edge_mnist.datasets import Split
+from edge_mnist.system.info import usable_cpus
 
 from ..runs import Recipe
 from . import outliers
 from .augmentation import add_camera_artifacts, augment
+
+# Limit on the epochs that are drawn at once; each takes 50 MB for MNIST.
+_MAX_AHEAD = 16
 
 Images = NDArray[np.uint8]
 Targets = NDArray[np.generic]
@@ -29,7 +37,8 @@ class EpochData:
 
     def __init__(self, training: Split, recipe: Recipe, teacher: Classifier | None) -> None:
         self._training, self._recipe, self._teacher = training, recipe, teacher
-        self._variants: dict[int, tuple[Images, Targets]] = {}
+        # Variants that are drawn or being drawn, one thread each.
+        self._variants: dict[int, Future[tuple[Images, Targets]]] = {}
 
     @property
     def images_per_epoch(self) -> int:
@@ -47,16 +56,39 @@ class EpochData:
         recipe = self._recipe
         if not recipe.augment:
             images, targets = self._training.images, encode(self._training.labels, recipe)
-        elif recipe.variants is None or recipe.variants >= recipe.epochs:
-            images, targets = self._augmented(number)
         else:
-            # Cached: augmentation and the teacher take longer than an epoch of a small CNN.
-            variant = number % recipe.variants
-            if variant not in self._variants:
-                self._variants[variant] = self._augmented(variant)
-            images, targets = self._variants[variant]
+            images, targets = self._drawn(number)
         order = np.random.default_rng([recipe.seed, number]).permutation(len(images))
         return images[order], targets[order]
+
+    def _drawn(self, number: int) -> tuple[Images, Targets]:
+        """Return the augmented data of an epoch, and draw that of the next epochs meanwhile.
+
+        Augmentation and the teacher take longer than an epoch of a small CNN: 14 s beside 0.3 s
+        on a GPU. So a recipe may use a few variants again and again, and every processor draws one.
+        """
+        epochs = self._recipe.epochs
+        variants = min(self._recipe.variants or epochs, epochs)
+        ahead = min(usable_cpus(), _MAX_AHEAD)
+        for later in range(number, min(number + ahead, epochs)):
+            if later % variants not in self._variants:
+                self._variants[later % variants] = self._draw_in_thread(later % variants)
+        if variants < epochs:
+            return self._variants[number % variants].result()
+        return self._variants.pop(number).result()
+
+    def _draw_in_thread(self, variant: int) -> Future[tuple[Images, Targets]]:
+        future: Future[tuple[Images, Targets]] = Future()
+
+        def draw() -> None:
+            try:
+                future.set_result(self._augmented(variant))
+            except BaseException as error:  # noqa: BLE001 – raised by `result`
+                future.set_exception(error)
+
+        # A daemon: Ctrl-C does not wait for it.
+        threading.Thread(target=draw, daemon=True).start()
+        return future
 
     def _augmented(self, variant: int) -> tuple[Images, Targets]:
         rng = np.random.default_rng([self._recipe.seed, variant, 1])
@@ -65,7 +97,8 @@ class EpochData:
         images = add_camera_artifacts(varied, rng)
         if self._teacher:
             # Camera artifacts would make the teacher unsure, so it sees the images without them.
-            return images, self._teacher.predict_probabilities(varied)
+            # A copy, because threads take turns in one classifier.
+            return images, copy.deepcopy(self._teacher).predict_probabilities(varied)
         labels = encode(self._training.labels, self._recipe)
         return images, np.concatenate([labels, outlier_targets])
 
