@@ -30,6 +30,8 @@ MODELS = ("edge", "nano")
 _SHIPPED = os.path.join(os.path.dirname(__file__), "shipped")
 SHIPPED = os.path.join(_SHIPPED, MODELS[0])
 RUNS = "runs"
+# The name of the store's current bundle.
+INSTALLED = "installed"
 
 # The preferred precision first. All files of a bundle passed its gate, so speed and size decide.
 PRECISIONS = ("int8", "dynamic", "float16", "float32")
@@ -169,8 +171,9 @@ def find_artifacts(
     """Return the files that MODEL stands for.
 
     Args:
-        model: a bundle's folder, a `.tflite` or an `.onnx` file. "edge" and "nano" stand for the
-            shipped bundles where no such path exists, None for "edge".
+        model: a bundle's folder, a `.tflite` or an `.onnx` file. Where no such path exists, "edge"
+            and "nano" stand for the shipped bundles, and "installed" for the current one of the
+            store. None stands for "edge".
         scaling: how pixels are scaled, for a foreign file.
 
     Raises:
@@ -181,8 +184,12 @@ def find_artifacts(
         path = MODELS[0] if model is None else os.fspath(model)
         if model is None or (path in MODELS and not os.path.exists(path)):
             path = os.path.join(_SHIPPED, path)
-        folder = os.path.isdir(path)
-        artifacts = read_bundle(path).artifacts if folder else (_file(path, scaling),)
+        if path == INSTALLED and not os.path.exists(path):
+            artifacts = _read_installed().artifacts
+        elif os.path.isdir(path):
+            artifacts = read_bundle(path).artifacts
+        else:
+            artifacts = (_file(path, scaling),)
     except (OSError, TypeError, ValueError) as error:  # not a path, or too long a name
         raise BundleError(
             f"Expected the path of a bundle, a .tflite or an .onnx file, got {str(model)[:80]!r} "
@@ -196,6 +203,22 @@ def find_artifacts(
             code="model-scaling-stated",
         )
     return artifacts
+
+
+def _read_installed() -> Bundle:
+    """Read the current bundle of the store; again, if it was deleted meanwhile."""
+    # Imported late: most models are given by their paths.
+    from .installed import installed_folder
+
+    folder = installed_folder()
+    while True:
+        try:
+            return read_bundle(folder)
+        except BundleError:
+            # Deleted by an install that kept few generations: then the link leads to another one.
+            last, folder = folder, installed_folder()
+            if folder == last:
+                raise
 
 
 def newest_bundle(root: File = RUNS) -> Path:

@@ -1,0 +1,140 @@
+"""A bundle's folder in; a durable copy of all that its manifest lists, every hash checked, out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..bundle import MANIFEST, Artifact, Bundle, read_bundle
+from ..errors import BundleError, OutputError
+from . import durable
+
+_PIECE = 1 << 20  # bytes
+# Room for what a file system keeps of a bundle beside its files.
+_SLACK = 1 << 20
+
+
+def copy(source: Path, to: Path, *, store: Path) -> Bundle:
+    """Copy a bundle into the new folder `to`, check the copy, and flush it to the disk.
+
+    Args:
+        source: the bundle's folder.
+        to: the folder of the copy.
+        store: the store that `to` lies in, for messages.
+
+    Raises:
+        BundleError: the bundle is not whole, or cannot be read.
+        OutputError: there is not enough room.
+    """
+    names = list(_names(read_bundle(source)))
+    _check_room(source, names, store)
+    to.mkdir()
+    for name in names:
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        durable.write_file(to / name, _pieces(source / name))
+    durable.flush_tree(to)
+    # What counts is the copy: the source may have changed meanwhile.
+    return verify(to)
+
+
+def verify(folder: Path) -> Bundle:
+    """Read a bundle, and check the size and the SHA-256 of all that its manifest lists.
+
+    Raises:
+        BundleError: it is not whole.
+    """
+    bundle = read_bundle(folder)
+    for file in listed(bundle):
+        file.read()
+    return bundle
+
+
+def is_copy(folder: Path, source: Path) -> bool:
+    """Return whether a folder holds the whole bundle `source`."""
+    with contextlib.suppress(BundleError, OSError):
+        verify(folder)
+        return (folder / MANIFEST).read_bytes() == (source / MANIFEST).read_bytes()
+    return False
+
+
+def listed(bundle: Bundle) -> Iterator[Artifact]:
+    """Yield every file that a manifest lists: model files, examples and programs.
+
+    Raises:
+        BundleError: the manifest names a file outside of its folder, or states no hash.
+    """
+    yield from bundle.artifacts
+    try:
+        for name, entry in _other_files(bundle.manifest):
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
+                raise ValueError(name[:80])
+            size = entry.get("size_bytes")
+            yield Artifact(
+                os.path.join(bundle.folder, name),  # noqa: PTH118
+                path.suffix.lstrip("."),
+                "unknown",
+                None,
+                None if size is None else int(size),
+                str(entry["sha256"]),
+            )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"Expected the manifest of {bundle.folder} to list each file with its hash, got a "
+            f"wrong or missing field ({repr(error)[:300]}); export the bundle again.",
+            code="bundle-manifest",
+        ) from error
+
+
+def _other_files(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if examples := manifest.get("examples"):
+        yield str(examples["file"]), examples
+    for program in manifest.get("programs", ()):
+        if "folder" in program:
+            for name, digest in program["sha256"].items():
+                yield f"{program['folder']}/{name}", {"sha256": digest}
+        else:
+            yield str(program["file"]), program
+
+
+def _names(bundle: Bundle) -> Iterator[str]:
+    """Yield the paths of all files to copy, relative to the bundle."""
+    yield MANIFEST
+    for file in listed(bundle):
+        yield str(file.path.relative_to(bundle.folder))
+
+
+def _check_room(source: Path, names: list[str], store: Path) -> None:
+    needed = _SLACK
+    for name in names:
+        with contextlib.suppress(OSError):  # Reading it will say why.
+            needed += (source / name).stat().st_size
+    status = os.statvfs(store)
+    free = status.f_bavail * status.f_frsize
+    if free < needed:
+        raise OutputError(
+            f"Expected {needed:,} free bytes in the store {store}, got {free:,}; make room there, "
+            f"or choose another with --store.",
+            code="output-store-room",
+        )
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """Yield a file's content."""
+    if not path.is_file():  # Reading a pipe would wait.
+        raise BundleError(
+            f"Expected the file {path.name} that {path.parent / MANIFEST} lists, got none; "
+            f"copy the bundle again.",
+            code="bundle-file-missing",
+        )
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+    except OSError as error:
+        raise BundleError(
+            f"Expected to read {path}, got: {error.strerror}.", code="bundle-unreadable"
+        ) from error
