@@ -12,6 +12,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "backend-threads": ("Expected 1 to {} threads, got {}.",),
     "backend-unknown": ("Expected a backend of {}, got {}.",),
     "bundle-empty": ("Expected model files in {}, got none; export again.",),
+    "bundle-examples": (
+        "Expected examples in {} as the manifest states, got something else ({}); export the "
+        "bundle again.",
+    ),
     "bundle-file-missing": (
         "Expected the file {} that {} lists, got none; copy the bundle again.",
         "Expected the model file {}, got: {}; copy it again.",
@@ -248,6 +252,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected the compiled C program to equal the arithmetic to the byte, got {} of {} "
         "images that differ, by at most {} steps, with {}; try another compiler.",
         "Expected the C sources to compile with {}, got: {}",
+    ),
+    "gate-examples": (
+        "Expected {} on {} to answer the {} examples of its bundle as the manifest states, got {} "
+        "other answers; export the bundle again, or leave that runtime out with --backend.",
     ),
     "gate-export": (
         "Expected a drop of at most {} points, agreement of at least {} % and errors within "

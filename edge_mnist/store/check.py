@@ -8,6 +8,7 @@ from ..backends.selection import pairs
 from ..bundle import Bundle
 from ..classifier import Classifier
 from ..errors import BackendError, ModelError
+from .examples import read_examples
 
 
 class Checked(NamedTuple):
@@ -34,15 +35,21 @@ def check(bundle: Bundle, *, backend: str | None = None) -> Checked:
 
     Raises:
         ModelError, BackendError: no file can be loaded.
+        BundleError: the examples are not what the manifest states.
+        GateError: a file answers an example otherwise than the manifest states.
     """
+    examples = read_examples(bundle)
     loaded, failures = [], []
     for artifact, runtime in pairs(bundle.artifacts, backend):
         try:
-            Classifier.from_artifact(artifact, runtime)
+            classifier = Classifier.from_artifact(artifact, runtime)
         except (ModelError, BackendError) as error:
             failures.append(error)
-        else:
-            loaded.append((artifact.name, runtime.backend))
+            continue
+        loaded.append((artifact.name, runtime.backend))
+        if examples:
+            examples.check(classifier)
     if not loaded:
         raise failures[0]
-    return Checked(tuple(loaded), tuple(map(str, failures)))
+    count = len(examples.images) if examples else None
+    return Checked(tuple(loaded), tuple(map(str, failures)), count)

@@ -11,6 +11,7 @@ from typing import Any
 from ..bundle import MANIFEST, Artifact, Bundle, read_bundle
 from ..errors import BundleError, OutputError
 from . import durable
+from .examples import EXAMPLES
 
 _PIECE = 1 << 20  # bytes
 # Room for what a file system keeps of a bundle beside its files.
@@ -90,7 +91,7 @@ def listed(bundle: Bundle) -> Iterator[Artifact]:
 
 
 def _other_files(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if examples := manifest.get("examples"):
+    if examples := manifest.get(EXAMPLES):
         yield str(examples["file"]), examples
     for program in manifest.get("programs", ()):
         if "folder" in program:
