@@ -6,31 +6,35 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..bundle import MANIFEST, Artifact, Bundle, read_bundle
+from ..bundle import MANIFEST, SIGNATURE, Artifact, Bundle, read_bundle
 from ..errors import BundleError, OutputError
 from . import durable
 from .examples import EXAMPLES
+
+if TYPE_CHECKING:
+    from ..bundle import Trust
 
 _PIECE = 1 << 20  # bytes
 # Room for what a file system keeps of a bundle beside its files.
 _SLACK = 1 << 20
 
 
-def copy(source: Path, to: Path, *, store: Path) -> Bundle:
+def copy(source: Path, to: Path, *, store: Path, trust: Trust = None) -> Bundle:
     """Copy a bundle into the new folder `to`, check the copy, and flush it to the disk.
 
     Args:
         source: the bundle's folder.
         to: the folder of the copy.
         store: the store that `to` lies in, for messages.
+        trust: as for `read_bundle`.
 
     Raises:
-        BundleError: the bundle is not whole, or cannot be read.
+        BundleError: the bundle is not whole, not signed by a trusted key, or cannot be read.
         OutputError: there is not enough room.
     """
-    names = list(_names(read_bundle(source)))
+    names = list(_names(read_bundle(source, trust=trust)))
     _check_room(source, names, store)
     to.mkdir()
     for name in names:
@@ -38,26 +42,26 @@ def copy(source: Path, to: Path, *, store: Path) -> Bundle:
         durable.write_file(to / name, _pieces(source / name))
     durable.flush_tree(to)
     # What counts is the copy: the source may have changed meanwhile.
-    return verify(to)
+    return verify(to, trust=trust)
 
 
-def verify(folder: Path) -> Bundle:
+def verify(folder: Path, *, trust: Trust = None) -> Bundle:
     """Read a bundle, and check the size and the SHA-256 of all that its manifest lists.
 
     Raises:
-        BundleError: it is not whole.
+        BundleError: it is not whole, or no trusted key signed it.
     """
-    bundle = read_bundle(folder)
+    bundle = read_bundle(folder, trust=trust)
     for file in listed(bundle):
         file.read()
     return bundle
 
 
 def is_copy(folder: Path, source: Path) -> bool:
-    """Return whether a folder holds the whole bundle `source`."""
+    """Return whether a folder holds the whole bundle `source`, with the same signature."""
     with contextlib.suppress(BundleError, OSError):
-        verify(folder)
-        return (folder / MANIFEST).read_bytes() == (source / MANIFEST).read_bytes()
+        verify(folder, trust=False)
+        return all(_content(folder / n) == _content(source / n) for n in (MANIFEST, SIGNATURE))
     return False
 
 
@@ -104,8 +108,15 @@ def _other_files(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str
 def _names(bundle: Bundle) -> Iterator[str]:
     """Yield the paths of all files to copy, relative to the bundle."""
     yield MANIFEST
+    if Path(bundle.folder, SIGNATURE).exists():
+        yield SIGNATURE
     for file in listed(bundle):
         yield str(file.path.relative_to(bundle.folder))
+
+
+def _content(path: Path) -> bytes | None:
+    """Return a file's content; None if there is none."""
+    return path.read_bytes() if path.exists() else None
 
 
 def _check_room(source: Path, names: list[str], store: Path) -> None:

@@ -209,8 +209,8 @@ def _files(manifest: Manifest, *, keras: bool) -> Iterator[str]:
         known = entry["precision"] != "unknown"
         yield f"`{entry['file']}`: {entry['precision'] if known else 'as its author wrote it'}."
     if EXAMPLES in manifest:
-        file = manifest[EXAMPLES]["file"]
-        yield f"`{file}`: images that a program drew, and the answers that `edge-mnist install` expects."
+        name = manifest[EXAMPLES]["file"]
+        yield f"`{name}`: images that a program drew, and the answers that `install` expects."
     if keras:
         yield f"`{KERAS}`: the Keras 3 model that the files were exported from."
 
