@@ -11,6 +11,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "backend-none": ("Expected a runtime for .{} files, got none installed; {}",),
     "backend-threads": ("Expected 1 to {} threads, got {}.",),
     "backend-unknown": ("Expected a backend of {}, got {}.",),
+    "bundle-downgrade": (
+        "Expected a bundle that is not older than generation {}, which was signed {}, got one that "
+        "was signed {}; to install it all the same: --allow-downgrade",
+    ),
     "bundle-empty": ("Expected model files in {}, got none; export again.",),
     "bundle-examples": (
         "Expected examples in {} as the manifest states, got something else ({}); export the "

@@ -45,15 +45,21 @@ def installed_folder() -> str:
     Raises:
         BundleError: nothing is installed.
     """
-    store = store_folder()
-    try:
-        return os.path.realpath(os.path.join(store, CURRENT), strict=True)
-    except OSError as error:
-        raise BundleError(
-            f"Expected an installed bundle in the store {store}, got: {error.strerror}; install "
-            f"one with: edge-mnist install BUNDLE, or name another store with {VARIABLE}.",
-            code="bundle-not-installed",
-        ) from error
+    store, target = store_folder(), None
+    link = os.path.join(store, CURRENT)
+    while True:
+        try:
+            last, target = target, os.readlink(link)
+            return os.path.realpath(os.path.join(store, target), strict=True)
+        except OSError as error:
+            # An install may have deleted the version meanwhile: then the link has moved.
+            if target is None or target == last:
+                raise BundleError(
+                    f"Expected an installed bundle in the store {store}, got: {error.strerror}; "
+                    f"install one with: edge-mnist install BUNDLE, or name another store with "
+                    f"{VARIABLE}.",
+                    code="bundle-not-installed",
+                ) from error
 
 
 def installed_version(folder: File) -> str | None:

@@ -38,6 +38,7 @@ RELEASE_KEY = os.path.join(_SHIPPED, "release.pub")
 RUNS = "runs"
 # The name of the store's current bundle.
 INSTALLED = "installed"
+_READS = 5  # attempts
 
 # The preferred precision first. All files of a bundle passed its gate, so speed and size decide.
 PRECISIONS = ("int8", "dynamic", "float16", "float32")
@@ -246,15 +247,14 @@ def _read_installed(trust: Trust) -> Bundle:
     # Imported late: most models are given by their paths.
     from .installed import installed_folder
 
-    folder = installed_folder()
-    while True:
+    for left in reversed(range(_READS)):
         try:
-            return read_bundle(folder, trust=trust)
+            return read_bundle(installed_folder(), trust=trust)
         except BundleError:
-            # Deleted by an install that kept few generations: then the link leads to another one.
-            last, folder = folder, installed_folder()
-            if folder == last:
+            # An install that keeps few generations may have deleted the version meanwhile.
+            if not left:
                 raise
+    raise AssertionError
 
 
 def _ships(folder: File) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import backend_option, store_option
+from .options import backend_option, store_option, trust_option
 
 
 @click.command(
@@ -24,7 +24,20 @@ from .options import backend_option, store_option
     help="Generations to keep for `rollback`, the new one included.",
 )
 @backend_option("all that are installed")
-def install(bundle: str, store: Path | None, keep: int, backend: str | None) -> None:
+@trust_option
+@click.option(
+    "--allow-downgrade",
+    is_flag=True,
+    help="Also a bundle that a trusted key signed before the current one.",
+)
+def install(
+    bundle: str,
+    store: Path | None,
+    keep: int,
+    backend: str | None,
+    trust: tuple[str, ...] | None,
+    allow_downgrade: bool,
+) -> None:
     """Copy BUNDLE into the store, check the copy, and make it the bundle `installed`.
 
     BUNDLE is a bundle's folder, edge or nano. Every size and hash is checked, every file is loaded
@@ -36,7 +49,14 @@ def install(bundle: str, store: Path | None, keep: int, backend: str | None) -> 
     from ..store import install as install_bundle
     from ..store.listing import preferred
 
-    generation, checked = install_bundle(bundle, store=Store(store), keep=keep, backend=backend)
+    generation, checked = install_bundle(
+        bundle,
+        store=Store(store),
+        keep=keep,
+        backend=backend,
+        trust=trust,
+        allow_downgrade=allow_downgrade,
+    )
     number, line = generation.number, provenance(preferred(generation.folder)).line
     if checked is None:
         click.echo(f"Nothing to do: generation {number} is current: {line}")

@@ -27,6 +27,14 @@ model_option = click.option(
 latest_option = click.option(
     "--latest", is_flag=True, help="The newest bundle in runs/ instead of the shipped model."
 )
+trust_option = click.option(
+    "--trust",
+    multiple=True,
+    metavar="KEY",
+    callback=lambda context, parameter, value: value or None,
+    help="Only bundles that this key signed: a .pub file, a folder of them, or the text of a key. "
+    "Several times for several.  [default: the trusted keys of this user and machine, if any]",
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 store_option = click.option(
     "--store",

@@ -9,10 +9,11 @@ from ..bundle import MANIFEST, find_artifacts, sha256
 from ..errors import BundleError
 from . import copying
 from .check import Checked, check
+from .downgrade import refuse_downgrade
 from .layout import Generation, Store
 
 if TYPE_CHECKING:
-    from ..bundle import File
+    from ..bundle import File, Trust
 
 KEEP = 5
 
@@ -30,7 +31,13 @@ class Installation(NamedTuple):
 
 
 def install(
-    model: File, *, store: Store | None = None, keep: int = KEEP, backend: str | None = None
+    model: File,
+    *,
+    store: Store | None = None,
+    keep: int = KEEP,
+    backend: str | None = None,
+    trust: Trust = None,
+    allow_downgrade: bool = False,
 ) -> Installation:
     """Copy a bundle into the store, check the copy, and make it the current generation.
 
@@ -41,19 +48,24 @@ def install(
         store: the store; None for that of the environment.
         keep: the number of generations to keep, the new one included; at least 1.
         backend: the only runtime to check with; None for all that are installed.
+        trust: the keys of which one must have signed the bundle, as for `Classifier`.
+        allow_downgrade: take a bundle whose signature is older than that of the current one.
 
     Raises:
-        BundleError, ModelError, BackendError: the bundle is not whole, or cannot be run here.
+        BundleError, ModelError, BackendError: the bundle is not whole, not signed by a trusted key,
+            older than the current one, or cannot be run here.
         GateError: it answers its examples otherwise than its manifest states.
         OutputError: the store cannot be written to.
     """
     store = store or Store()
-    source = _folder(model)
+    source = _folder(model, trust)
     with store.locked():
         current = store.current()
         if current and copying.is_copy(current.folder, source):
             return Installation(current, None)
-        bundle = copying.copy(source, store.incoming, store=store.folder)
+        bundle = copying.copy(source, store.incoming, store=store.folder, trust=trust)
+        if current and not allow_downgrade:
+            refuse_downgrade(bundle, current, trust=trust)
         checked = check(bundle, backend=backend)
         generation = store.add(_place(store))
         try:
@@ -68,9 +80,9 @@ def install(
     return Installation(generation, checked)
 
 
-def _folder(model: File) -> Path:
+def _folder(model: File, trust: Trust) -> Path:
     """Return the folder of the bundle to install."""
-    artifact = find_artifacts(model)[0]
+    artifact = find_artifacts(model, trust=trust)[0]
     if artifact.spec is None:
         raise BundleError(
             f"Expected a bundle to install, got the file {artifact.file}, which has no manifest; "

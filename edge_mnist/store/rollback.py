@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..bundle.installed import CURRENT
 from ..errors import BundleError
 from . import copying
 from .layout import Generation, Store
 
+if TYPE_CHECKING:
+    from ..bundle import Trust
 
-def rollback(store: Store | None = None, *, to: int | None = None) -> Generation:
+
+def rollback(
+    store: Store | None = None, *, to: int | None = None, trust: Trust = None
+) -> Generation:
     """Make the generation before the current one current, after checking that it is whole.
 
     Args:
         store: the store; None for that of the environment.
         to: the number of another generation, also a newer one; None for the one before.
+        trust: the keys of which one must have signed its bundle, as for `Classifier`.
 
     Returns:
         The generation that is current now.
 
     Raises:
-        BundleError: there is no such generation, or its bundle is damaged.
+        BundleError: there is no such generation, or its bundle is damaged, or not signed by a
+            trusted key.
         OutputError: the store cannot be written to.
     """
     store = store or Store()
     with store.locked():
         generation = _find(store, to)
-        copying.verify(generation.folder)
+        copying.verify(generation.folder, trust=trust)
         store.switch(generation)
     return generation
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_mnist.bundle import MANIFEST
+from edge_mnist.bundle import MANIFEST, SIGNATURE
 from edge_mnist.bundle.installed import VARIABLE
 from edge_mnist.store import Store
 from tests.conftest import SHIPPED
@@ -42,7 +42,7 @@ def tree(folder: Path) -> dict[str, str | bytes]:
 
 def variant(folder: Path, number: int, *, of: Path = NANO) -> Path:
     """Return a copy of a bundle whose manifest differs from every other variant's."""
-    shutil.copytree(of, folder)
+    shutil.copytree(of, folder, ignore=shutil.ignore_patterns(SIGNATURE))
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["tools"]["variant"] = str(number)
     (folder / MANIFEST).write_text(json.dumps(manifest))
