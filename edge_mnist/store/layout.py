@@ -92,7 +92,6 @@ class Store:
         """Move the folder `incoming` to the versions, under a name that is free."""
         folder = self.incoming.rename(self.versions / name)
         durable.flush_folder(self.versions)
-        durable.flush_folder(self.folder)
         return folder
 
     def add(self, folder: Path) -> Generation:
