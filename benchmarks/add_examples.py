@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from edge_mnist.bundle import read_bundle
-from edge_mnist.store.examples import EXAMPLES
+from edge_mnist.bundle.verification import EXAMPLES
 from edge_mnist_export.bundles import examples
 from edge_mnist_export.bundles.bundle_writer import BundleWriter
 

@@ -25,10 +25,11 @@ from .predict import predict
 from .report import report
 from .rollback import rollback
 from .serve import serve
+from .verify import verify
 
 DEVICE_COMMANDS = (
     *(evaluate, predict, camera, inspect, benchmark, compare, report, serve),
-    *(install, rollback, installed, doctor),
+    *(verify, install, rollback, installed, doctor),
 )
 # The message of the system's loader, whichever package raises it.
 _MISSING_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..bundle import MANIFEST, SIGNATURE, Artifact, Bundle, read_bundle
+from ..bundle.verification import listed_files
 from ..errors import BundleError, OutputError
 from . import durable
-from .examples import EXAMPLES
 
 if TYPE_CHECKING:
     from ..bundle import Trust
@@ -69,40 +69,12 @@ def listed(bundle: Bundle) -> Iterator[Artifact]:
     """Yield every file that a manifest lists: model files, examples and programs.
 
     Raises:
-        BundleError: the manifest names a file outside of its folder, or states no hash.
+        BundleError: the manifest names a file of another folder, or states no hash.
     """
-    yield from bundle.artifacts
-    try:
-        for name, entry in _other_files(bundle.manifest):
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
-                raise ValueError(name[:80])
-            size = entry.get("size_bytes")
-            yield Artifact(
-                os.path.join(bundle.folder, name),  # noqa: PTH118
-                path.suffix.lstrip("."),
-                "unknown",
-                None,
-                None if size is None else int(size),
-                str(entry["sha256"]),
-            )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(
-            f"Expected the manifest of {bundle.folder} to list each file with its hash, got a "
-            f"wrong or missing field ({repr(error)[:300]}); export the bundle again.",
-            code="bundle-manifest",
-        ) from error
-
-
-def _other_files(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if examples := manifest.get(EXAMPLES):
-        yield str(examples["file"]), examples
-    for program in manifest.get("programs", ()):
-        if "folder" in program:
-            for name, digest in program["sha256"].items():
-                yield f"{program['folder']}/{name}", {"sha256": digest}
-        else:
-            yield str(program["file"]), program
+    folder = os.fspath(bundle.folder)
+    for name, size_bytes, digest in listed_files(folder, bundle.manifest):
+        path = Path(folder, name)
+        yield Artifact(path, path.suffix[1:], "unknown", None, size_bytes, digest)
 
 
 def _names(bundle: Bundle) -> Iterator[str]:

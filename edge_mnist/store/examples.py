@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..bundle import Bundle
+from ..bundle.verification import EXAMPLES
 from ..errors import BundleError, GateError
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from ..classifier import Classifier
 
-# Entry of the manifest.
-EXAMPLES = "examples"
 # Upper bound on the images; `export` writes 100 at most.
 _MOST_IMAGES = 1000
 

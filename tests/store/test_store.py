@@ -163,7 +163,7 @@ def test_a_manifest_names_files_of_its_own_folder_only(
 ) -> None:
     bad = variant(tmp_path / "bad", 1)
     manifest = json.loads((bad / MANIFEST).read_text())
-    manifest["programs"] = [{"format": "html", "file": name, "sha256": "0" * 64}]
+    manifest["programs"] = [{"format": "html", "file": name, "size_bytes": 0, "sha256": ""}]
     (bad / MANIFEST).write_text(json.dumps(manifest))
     with raises("bundle-manifest"):
         install(bad, store=store)

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from edge_mnist.backends.selection import pairs
 from edge_mnist.bundle import Artifact
 from edge_mnist.bundle.model_spec import DIGITS, ModelSpec
+from edge_mnist.bundle.verification import EXAMPLES
 from edge_mnist.classifier import Classifier
 from edge_mnist.datasets import synthetic
 from edge_mnist.errors import ModelError
-from edge_mnist.store.examples import EXAMPLES, Examples
+from edge_mnist.store.examples import Examples
 from edge_mnist.vision.preprocess import fit
 
 from .bundle_writer import BundleWriter

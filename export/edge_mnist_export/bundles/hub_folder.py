@@ -14,11 +14,11 @@ from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
-from edge_mnist.bundle import MANIFEST, read_bundle
+from edge_mnist.bundle import MANIFEST, SIGNATURE, read_bundle
 from edge_mnist.bundle.model_spec import ModelSpec, spec_from_manifest
+from edge_mnist.bundle.verification import EXAMPLES
 from edge_mnist.errors import OutputError
 from edge_mnist.store.copying import listed
-from edge_mnist.store.examples import EXAMPLES
 from edge_mnist.system.files import check_free, new_folder
 from edge_mnist.system.text_table import percent
 
@@ -60,7 +60,7 @@ def write(bundle: Path, out: Path, *, keras: Path | None = None) -> None:
     Raises:
         BundleError, OutputError: the bundle cannot be read, or `out` cannot be written.
     """
-    found = read_bundle(bundle)
+    found = read_bundle(bundle, trust=False)
     card = model_card(found.manifest, name=out.absolute().name, keras=keras is not None)
     with new_folder(out) as folder:
         for file in listed(found):
@@ -69,6 +69,8 @@ def write(bundle: Path, out: Path, *, keras: Path | None = None) -> None:
             # Read, not copied: this checks size and hash.
             path.write_bytes(file.read())
         shutil.copyfile(bundle / MANIFEST, folder / MANIFEST)
+        if (bundle / SIGNATURE).exists():
+            shutil.copyfile(bundle / SIGNATURE, folder / SIGNATURE)
         if keras is not None:
             shutil.copyfile(keras, folder / KERAS)
         (folder / CARD).write_text(card, encoding="utf-8")
