@@ -30,7 +30,8 @@ def main(bundle: Path, package: Path, precisions: tuple[str, ...]) -> None:
     manifest["artifacts"] = kept
     shutil.rmtree(package, ignore_errors=True)
     package.mkdir(parents=True)
-    for entry in kept:
+    examples = [manifest["examples"]] if "examples" in manifest else []
+    for entry in (*kept, *examples):
         content = (bundle / entry["file"]).read_bytes()
         (package / entry["file"]).write_bytes(content)
         click.echo(f"{package / entry['file']}: {len(content):,} bytes")

@@ -14,10 +14,26 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "bundle-comment": (
         "Expected one line of at most {} bytes as the comment, got {}; shorten it.",
     ),
+    "bundle-downgrade": (
+        "Expected a bundle that is not older than generation {}, which was signed {}, got one that "
+        "was signed {}; to install it all the same: --allow-downgrade",
+    ),
     "bundle-empty": ("Expected model files in {}, got none; export again.",),
+    "bundle-examples": (
+        "Expected examples in {} as the manifest states, got something else ({}); export the "
+        "bundle again.",
+    ),
     "bundle-file-missing": (
         "Expected the file {} that {} lists, got none; copy the bundle again.",
         "Expected the model file {}, got: {}; copy it again.",
+    ),
+    "bundle-generation": (
+        "Expected one of the generations {} of the store {}, got {}; they are listed by: "
+        "edge-mnist installed",
+    ),
+    "bundle-generation-oldest": (
+        "Expected a generation before {} in the store {}, got none: it is the oldest; install "
+        "another bundle with: edge-mnist install BUNDLE",
     ),
     "bundle-hash": (
         "Expected {} to have the SHA-256 of its manifest, got other content; copy the bundle "
@@ -41,8 +57,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "quickstart, or leave out --latest for the model that ships with edge-mnist.",
     ),
     "bundle-manifest": (
-        "Expected {} to follow schema {}, got a wrong or missing field ({}); export the "
-        "bundle again.",
+        "Expected {} to follow schema {}, got a wrong or missing field ({}); export the bundle "
+        "again.",
         "Expected JSON in {}, got something else ({}); copy the bundle again.",
         "Expected the files of {} in its manifest, got a wrong or missing field ({}); export "
         "the bundle again.",
@@ -52,6 +68,16 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a bundle folder, a .tflite or an .onnx file, or one of the package ({}), got "
         "{}, which does not exist; make one with: edge-mnist export --int8",
         "Expected a bundle (a folder with {}), got {}; give the bundle in it: {}",
+    ),
+    "bundle-no-manifest": (
+        "Expected a bundle to install, got the file {}, which has no manifest; write a bundle of "
+        "it with: edge-mnist bundle {} --data PATH",
+    ),
+    "bundle-not-installed": (
+        "Expected an installed bundle in the store {}, got no link {}; install one with: "
+        "edge-mnist install BUNDLE",
+        "Expected an installed bundle in the store {}, got: {}; install one with: edge-mnist "
+        "install BUNDLE, or name another store with {}.",
     ),
     "bundle-path": ("Expected the path of a bundle, a .tflite or an .onnx file, got {} ({}).",),
     "bundle-run-damaged": (
@@ -272,6 +298,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected the compiled C program to equal the arithmetic to the byte, got {} of {} "
         "images that differ, by at most {} steps, with {}; try another compiler.",
         "Expected the C sources to compile with {}, got: {}",
+    ),
+    "gate-examples": (
+        "Expected {} on {} to answer the {} examples of its bundle as the manifest states, got {} "
+        "other answers; export the bundle again, or leave that runtime out with --backend.",
     ),
     "gate-export": (
         "Expected a drop of at most {} points, agreement of at least {} % and errors within "
@@ -577,6 +607,14 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "output-run-recipe": (
         "Expected the settings of the unfinished run in {} ({}), got other ones; use the same "
         "settings, or choose another folder with --out.",
+    ),
+    "output-store": (
+        "Expected to write to the store {}, got: {}; make room there, or choose another with "
+        "--store.",
+    ),
+    "output-store-room": (
+        "Expected {} free bytes in the store {}, got {}; make room there, or choose another with "
+        "--store.",
     ),
     "output-unwritable": (
         "Expected to write {}, got: {}; choose another place.",

@@ -36,6 +36,9 @@ SHIPPED = os.path.join(_SHIPPED, MODELS[0])
 # The public half of the project's key, which vouches for the shipped bundles and no others.
 RELEASE_KEY = os.path.join(_SHIPPED, "release.pub")
 RUNS = "runs"
+# The name of the store's current bundle.
+INSTALLED = "installed"
+_READS = 5  # attempts
 
 # The preferred precision first. All files of a bundle passed its gate, so speed and size decide.
 PRECISIONS = ("int8", "dynamic", "float16", "float32")
@@ -214,8 +217,9 @@ def find_artifacts(
     """Return the files that MODEL stands for.
 
     Args:
-        model: a bundle's folder, a `.tflite` or an `.onnx` file. "edge" and "nano" stand for the
-            shipped bundles where no such path exists, None for "edge".
+        model: a bundle's folder, a `.tflite` or an `.onnx` file. Where no such path exists, "edge"
+            and "nano" stand for the shipped bundles, and "installed" for the current one of the
+            store. None stands for "edge".
         scaling: how pixels are scaled, for a foreign file.
         trust: as for `read_bundle`. Where a key is trusted, a foreign file is refused.
 
@@ -225,8 +229,10 @@ def find_artifacts(
         ModelError: the file is of another kind, or a manifest states the scaling already.
     """
     try:
-        path = resolve(model)
-        if os.path.isdir(path):
+        path = os.fspath(model) if model is not None else MODELS[0]
+        if _is_installed(path):
+            artifacts = _read_installed(trust).artifacts
+        elif os.path.isdir(path := resolve(model)):
             artifacts = read_bundle(path, trust=trust).artifacts
         else:
             artifacts = (_file(path, scaling, trust),)
@@ -245,11 +251,37 @@ def find_artifacts(
     return artifacts
 
 
+def _read_installed(trust: Trust) -> Bundle:
+    """Read the current bundle of the store; again, if it was deleted meanwhile."""
+    for left in reversed(range(_READS)):
+        try:
+            return read_bundle(resolve(INSTALLED), trust=trust)
+        except BundleError:
+            # An install that keeps few generations may have deleted the version meanwhile.
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _is_installed(path: str) -> bool:
+    """Return whether a path stands for the current bundle of the store."""
+    return path == INSTALLED and not os.path.exists(path)
+
+
 def resolve(model: File | None) -> str:
-    """Return a path, or that of the shipped bundle of a name where no such path exists."""
+    """Return a path, or the bundle's folder of a name where no such path exists.
+
+    Raises:
+        BundleError: the name is "installed", and nothing is.
+    """
     path = MODELS[0] if model is None else os.fspath(model)
     if model is None or (path in MODELS and not os.path.exists(path)):
         return os.path.join(_SHIPPED, path)
+    if _is_installed(path):
+        # Imported late: most models are given by their paths.
+        from .installed import installed_folder
+
+        return installed_folder()
     return path
 
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from ..errors import BundleError
 from ..system.text_table import percent
 from ..system.version import __version__
-from .manifest import MANIFEST, SHIPPED, Artifact, read_bundle, sha256
+from .installed import installed_version
+from .manifest import INSTALLED, MANIFEST, SHIPPED, Artifact, read_bundle, sha256
 
 # The first part of the names of drawn data sets: synthetic-train, synthetic-test.
 DRAWN = "synthetic-"
@@ -19,13 +20,14 @@ class Provenance(NamedTuple):
     """The origin of a model file. A field that its manifest does not state is None.
 
     Attributes:
-        bundle: the name of a shipped bundle, else the bundle's folder; a file's path if the file
-            has no manifest.
+        bundle: the name of a shipped bundle; "installed" with digits of the hash for one of the
+            store; else the bundle's folder, or the path of a file without a manifest.
         ships: whether the bundle ships with the package.
         manifest_sha256: the manifest's hash.
         trained_on: the name of the training data.
         accuracy: the file's accuracy at its export, in [0, 1].
         accuracy_data: the name of the data of that accuracy.
+        architecture: the name of the model's architecture.
     """
 
     bundle: str
@@ -34,6 +36,7 @@ class Provenance(NamedTuple):
     trained_on: str | None = None
     accuracy: float | None = None
     accuracy_data: str | None = None
+    architecture: str | None = None
 
     @property
     def drawn(self) -> bool:
@@ -62,7 +65,8 @@ def provenance(artifact: Artifact) -> Provenance:
         return Provenance(str(artifact.path))
     folder = artifact.path.parent
     ships = folder.parent == Path(SHIPPED).parent
-    name = folder.name if ships else str(folder)
+    version = None if ships else installed_version(folder)
+    name = folder.name if ships else f"{INSTALLED} {version}" if version else str(folder)
     try:
         digest = sha256((folder / MANIFEST).read_bytes())
         # Read for what it says; whether it is trusted was asked when the artifact was found.
@@ -75,6 +79,7 @@ def provenance(artifact: Artifact) -> Provenance:
         digest,
         _text(manifest, "training", "data", "name"),
         *_accuracy(manifest, artifact.name),
+        _text(manifest, "architecture", "name"),
     )
 
 

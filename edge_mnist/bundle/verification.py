@@ -16,6 +16,8 @@ from .trust import check_signature, read_signature, trusted_keys
 if TYPE_CHECKING:
     from .trust import Trust
 
+# The key of the manifest that describes examples.
+EXAMPLES = "examples"
 # Codes of the errors that say who did not sign.
 _UNTRUSTED = ("bundle-unsigned", "bundle-key", "bundle-signature")
 
@@ -143,7 +145,21 @@ def _claimed_key(path: str) -> str | None:
 
 
 def check_files(folder: str, manifest: Mapping[str, Any]) -> Iterator[FileCheck]:
-    """Yield every file that a manifest lists: models, and programs of `export --format c,html`.
+    """Yield every file that a manifest lists, and whether it is whole.
+
+    Raises:
+        BundleError: as `listed_files`.
+    """
+    for file, size_bytes, digest in listed_files(folder, manifest):
+        problem = _problem(Path(folder, file), size_bytes, digest)
+        yield FileCheck(file, size_bytes, digest, problem)
+
+
+def listed_files(folder: str, manifest: Mapping[str, Any]) -> list[tuple[str, int | None, str]]:
+    """Return the files that a manifest lists: models, examples and programs.
+
+    Returns:
+        Of each the path in the bundle, the size (None if it is not stated) and the SHA-256.
 
     Raises:
         BundleError: the manifest names no files, or files of other folders.
@@ -158,14 +174,12 @@ def check_files(folder: str, manifest: Mapping[str, Any]) -> Iterator[FileCheck]
             f"({repr(error)[:200]}); export the bundle again.",
             code="bundle-manifest",
         ) from error
-    for file, size_bytes, digest in listed:
-        problem = _problem(Path(folder, file), size_bytes, digest)
-        yield FileCheck(file, size_bytes, digest, problem)
+    return listed
 
 
 def _listed(manifest: Mapping[str, Any]) -> Iterator[tuple[str, int | None, str]]:
-    """Yield path, size (None if it is not stated) and hash of each file."""
-    for entry in manifest["artifacts"]:
+    examples = [manifest[EXAMPLES]] if EXAMPLES in manifest else []
+    for entry in (*manifest["artifacts"], *examples):
         yield _own(entry["file"]), int(entry["size_bytes"]), str(entry["sha256"])
     for program in manifest.get("programs", ()):
         if "folder" in program:

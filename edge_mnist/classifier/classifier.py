@@ -46,7 +46,7 @@ class Classifier(LoadedModel):
 
     Args:
         model: a bundle folder, a `.tflite` or an `.onnx` file; "edge" or "nano" for a bundle that
-            ships with the package; None for "edge".
+            ships with the package; "installed" for the current one of the store; None for "edge".
         backend: "litert", "tflite", "onnx" or "numpy"; None for the best one installed.
         precision: "int8", "dynamic", "float16" or "float32"; None for the best in the bundle.
         threads: threads that the runtime may use.

@@ -19,14 +19,17 @@ from .doctor import doctor
 from .evaluate import evaluate
 from .host import HOST_COMMANDS, load_host_command
 from .inspect import inspect
+from .install import install
+from .installed import installed
 from .predict import predict
 from .report import report
+from .rollback import rollback
 from .serve import serve
 from .verify import verify
 
 DEVICE_COMMANDS = (
     *(evaluate, predict, camera, inspect, benchmark, compare, report, serve),
-    *(verify, doctor),
+    *(verify, install, rollback, installed, doctor),
 )
 # The message of the system's loader, whichever package raises it.
 _MISSING_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")

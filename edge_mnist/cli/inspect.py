@@ -49,8 +49,8 @@ def inspect(
 ) -> None:
     """Show the layers of MODEL: parameters, multiply-adds, weights, quantization and time.
 
-    MODEL is a bundle, a .tflite or an .onnx file, edge or nano; without it, the shipped bundle
-    `edge`. The time of each layer is measured here, with one thread; it takes a few seconds.
+    MODEL is a bundle, a .tflite or an .onnx file, edge, nano or installed; without it, the shipped
+    bundle `edge`. The time of each layer is measured here, with one thread; it takes a few seconds.
     """
     from ..backends.selection import choose
     from ..inspection.inspect import inspect as inspect_file

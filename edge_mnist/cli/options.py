@@ -22,7 +22,7 @@ FILE = click.Path(path_type=Path)
 model_option = click.option(
     "--model",
     type=click.Path(),
-    help="A bundle, a .tflite or an .onnx file, edge or nano.  [default: edge]",
+    help="A bundle, a .tflite or an .onnx file, edge, nano or installed.  [default: edge]",
 )
 latest_option = click.option(
     "--latest", is_flag=True, help="The newest bundle in runs/ instead of the shipped model."
@@ -36,6 +36,11 @@ trust_option = click.option(
     "Several times for several.  [default: the trusted keys of this user and machine, if any]",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+store_option = click.option(
+    "--store",
+    type=FILE,
+    help="The store's folder.  [default: $EDGE_MNIST_STORE, or in your data folder]",
+)
 json_option = functools.partial(click.option, "--json", "as_json", is_flag=True)
 
 

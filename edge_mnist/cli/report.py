@@ -52,9 +52,9 @@ def report(
 ) -> None:
     """Evaluate, benchmark and inspect MODEL, and write one HTML page about it.
 
-    MODEL is a run folder, a bundle, a .tflite or an .onnx file, edge or nano; without it, the
-    shipped bundle `edge`. The page shows accuracy, training curves, misread images, calibration,
-    latency and layers. It needs no network and no script. This takes about 30 seconds.
+    MODEL is a run folder, a bundle, a .tflite or an .onnx file, edge, nano or installed; without
+    it, the shipped bundle `edge`. The page shows accuracy, training curves, misread images,
+    calibration, latency and layers. It needs no network and no script. This takes about 30 seconds.
     """
     from ..backends.selection import choose
     from ..inspection.html_report import as_html

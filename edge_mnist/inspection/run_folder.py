@@ -75,10 +75,10 @@ def find_subject(
 def _name(artifact: Artifact, folder: Path) -> str:
     """Return a name that tells a reader of the page which model it is."""
     origin = provenance(artifact)
-    if origin.ships:
-        return origin.bundle
     if origin.manifest_sha256 is None:
         return artifact.name
+    if origin.bundle != str(folder):  # It ships with the package, or is installed.
+        return origin.bundle
     in_run, usual = _is_run(folder.parent), folder.name == "bundle"
     if in_run and usual:
         return folder.parent.name

@@ -21,7 +21,7 @@ from edge_mnist.datasets import Source, Split
 from edge_mnist.system.progress import Progress, Show
 from edge_mnist.system.text_table import percent
 
-from .bundles import bundle_writer, programs
+from .bundles import bundle_writer, examples, programs
 from .bundles.bundle_writer import BundleWriter
 from .conversion import source_model as source_models
 from .conversion import spec_inference
@@ -160,6 +160,7 @@ def export(
         threshold = choose_threshold(model, report=progress.line)
         outputs = int8_outputs.record(passed, model.test, report=progress.line)
         description = describe(model, reference, int8, threshold, options.target, outputs)
+        description |= examples.add(bundle, [f.artifact for f in passed], report=progress.line)
         description |= add_programs(bundle, passed, model, threshold, options, progress)
         reasons = {name: [miss.reason for miss in misses] for name, misses in failed.items()}
         entries = [bundle_writer.verified_entry(file, options.batch) for file in passed]

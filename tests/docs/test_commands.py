@@ -32,6 +32,7 @@ DOCUMENTS = {
     "docs/how-to/benchmark.md": SLOW,
     "docs/how-to/camera.md": SLOW,
     "docs/how-to/inspect.md": SLOW,
+    "docs/how-to/install-and-roll-back.md": SLOW,
     "docs/how-to/one-page.md": SLOW,
     "docs/how-to/microcontroller.md": SLOW,
     "docs/how-to/notebooks.md": (),
@@ -54,6 +55,7 @@ NOT_RUN = {
     "docs/how-to/raspberry-pi-32.md": [DEVICE, DEVICE, DEVICE],
     "docs/how-to/camera.md": ["needs a camera"] * 3,
     "docs/how-to/microcontroller.md": ["needs a C compiler"],
+    "docs/how-to/install-and-roll-back.md": ["needs systemd"],
     "docs/how-to/notebooks.md": ["opens a browser"],
 }
 # Seconds for one command: the longest trains a CNN for three epochs on two busy cores.
@@ -142,6 +144,7 @@ def process(command: list[str], block: Block, folder: Path) -> str:
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "REPOSITORY": str(REPOSITORY),
+        "EDGE_MNIST_STORE": str(folder / "store"),
     }
     done = subprocess.run(
         command,

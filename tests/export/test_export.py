@@ -30,6 +30,7 @@ def test_the_manifest_describes_every_file(bundle: Path, manifest: dict[str, obj
     assert {path.name for path in bundle.iterdir()} == {
         "manifest.json",
         "config.toml",
+        "examples.npz",
         *(entry["file"] for entry in entries),
     }
     for entry in entries:
@@ -114,7 +115,8 @@ def test_a_file_that_fails_the_gate_leaves_the_others(
     assert "model-float32.tflite" not in error_line(done)
     manifest = json.loads((out / "manifest.json").read_text())
     (entry,) = manifest["artifacts"]
-    assert {path.name for path in out.iterdir()} == {"manifest.json", "config.toml", entry["file"]}
+    names = {"manifest.json", "config.toml", "examples.npz", entry["file"]}
+    assert {path.name for path in out.iterdir()} == names
     (failed,) = manifest["failed"]
     assert failed["file"] == "model-int8.tflite"
     assert failed["reasons"][0].startswith("dropped ")
@@ -171,7 +173,7 @@ def test_only_the_requested_files_are_written(host: Cli, run: Path, tmp_path: Pa
     out = host("export", "--format", "onnx", cwd=tmp_path).stdout
     bundle = taken.with_name("bundle-2")
     assert out.endswith(f"Wrote {bundle.relative_to(tmp_path)}\n")
-    names = {"manifest.json", "config.toml", "model-float32.onnx"}
+    names = {"manifest.json", "config.toml", "examples.npz", "model-float32.onnx"}
     assert {path.name for path in bundle.iterdir()} == names
     assert "synthetic-test, 10,000 images" in out
     done = host("export", "--out", taken, cwd=tmp_path, status=2)

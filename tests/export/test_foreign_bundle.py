@@ -20,6 +20,8 @@ from edge_mnist.bundle import find_artifacts
 from edge_mnist.bundle.model_spec import ModelSpec, Scaling, spec_from_manifest
 from edge_mnist.bundle.provenance import provenance
 from edge_mnist.evaluation.foreign_scaling import training_sample
+from edge_mnist.store import Store, copying, install
+from edge_mnist.store.examples import read_examples
 from edge_mnist_export.bundles.bundle_writer import input_entry
 from tests.conftest import REPOSITORY, WHOLE, Cli
 from tests.errors import assert_error, error_line
@@ -228,6 +230,13 @@ def test_a_colour_model_of_another_size(
     assert [manifest["input"][key] for key in ("height", "width", "channels")] == [32, 32, 3]
     assert manifest["labels"] == list(names or "0123456789")
     assert manifest["artifacts"][0]["accuracy"] > 0.9
+    examples = read_examples(copying.verify(tmp_path / "m"))
+    assert examples is not None and examples.images.shape == (26, 32, 32, 3)
+    assert len(set(examples.answers.tolist())) >= 8
+    # Drawn digits have no true output among names.
+    assert (examples.labels is None) == (examples.accuracy is None) == (names is not None)
+    checked = install(tmp_path / "m", store=Store(tmp_path / "store")).checked
+    assert checked is not None and checked.examples == 26
 
 
 def test_a_model_no_better_than_chance_is_refused(

@@ -13,6 +13,7 @@ import pytest
 
 from edge_mnist import Classifier
 from edge_mnist.bundle import read_bundle
+from edge_mnist.store import copying
 from tests.conftest import REPOSITORY, SHIPPED, WHOLE, Cli
 from tests.errors import error_line
 
@@ -48,6 +49,8 @@ def test_a_shipped_bundle_becomes_programs_without_tensorflow(tmp_path: Path) ->
     assert_programs(out, compiled=shutil.which("cc") is not None)
     (artifact,) = read_bundle(out).artifacts
     assert artifact.read() == (SHIPPED.parent / "nano" / artifact.name).read_bytes()
+    copying.verify(out)
+    assert (out / "examples.npz").is_file()
 
 
 def test_without_a_compiler_it_says_what_was_not_checked(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_mnist.store import Store, install, rollback
 from tests.conftest import WHOLE
 from tests.serve.conftest import DIGITS, Answer, Server, Start
 
@@ -326,3 +327,26 @@ def reload(server: Server, expected: str) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(server.log[-20:])
+
+
+@pytest.mark.slow
+def test_sighup_follows_the_link_of_the_store(start: Start, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    install("edge", store=store, backend="numpy")
+    one = start("--model", "installed", env={"EDGE_MNIST_STORE": str(store.folder)})
+
+    def served() -> str:
+        return str(one.ask("/v1/model").json["model"]["manifest_sha256"])
+
+    first = store.current()
+    assert first and served() == first.sha256
+    second = install("nano", store=store, backend="numpy").generation
+    assert served() == first.sha256
+    reload(one, f"Model: installed {second.sha256[:12]}, trained on mnist-train")
+    assert served() == second.sha256
+    (second.folder / "model-int8.tflite").unlink()
+    reload(one, "edge-mnist: warning: kept the models as they were: Expected ")
+    assert served() == second.sha256 and predict(one).status == 200
+    assert rollback(store) == first
+    reload(one, f"Model: installed {first.sha256[:12]}")
+    assert served() == first.sha256

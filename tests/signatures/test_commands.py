@@ -138,7 +138,7 @@ def test_sign_and_verify(unsigned: Path, secret: Path, host: Cli) -> None:
     assert key_id in host("sign", unsigned, "--key", secret).stdout
     shown = host("verify", unsigned, "--trust", public).stdout
     assert shown.startswith(f"verified: {unsigned}\nsigned by: {key_id}\ncomment: timestamp:")
-    assert shown.count("as signed") == 4
+    assert shown.count("as signed") == 5
     host("sign", unsigned, "--key", secret, "--comment", "Küche, version 2")
     document = json.loads(host("verify", unsigned, "--trust", public, "--json").stdout)
     assert document["verified"] is True

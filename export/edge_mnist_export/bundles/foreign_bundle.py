@@ -29,7 +29,7 @@ from edge_mnist.system.progress import Progress
 
 from ..conversion import label_order
 from ..conversion.converter import requirements
-from . import bundle_writer
+from . import bundle_writer, examples
 from .bundle_writer import BundleWriter
 
 # Greatest difference of a probability between a file in a bundle and the same file alone. Both are
@@ -105,7 +105,8 @@ def bundle(
         )
         progress.line(f"Verifying on {len(model.test.images):,} images of {model.test.name}")
         evaluations = verify(signed, model)
-        _write(writer, signed, content, model, evaluations)
+        found = examples.add(writer, [signed], report=progress.line)
+        _write(writer, signed, content, model, evaluations, found)
     return evaluations
 
 
@@ -186,6 +187,7 @@ def _write(
     content: bytes,
     model: ForeignModel,
     evaluations: Sequence[Evaluation],
+    found: Mapping[str, Any],
 ) -> None:
     session, spec = model.classifier.session, model.spec
     layout = infer_layout(session.input, session.output, format=signed.format, name=signed.name)
@@ -195,7 +197,7 @@ def _write(
     needs = requirements(signed.format, content)
     runtimes = backends.installed(signed.format)
     writer.finish(
-        _describe(signed, model, spec),
+        {**_describe(signed, model, spec), **found},
         [{**entry, "accuracy_by_backend": accuracies, **needs}],
         tools={runtime.distribution: runtime.version for runtime in runtimes},
     )

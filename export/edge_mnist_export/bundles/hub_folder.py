@@ -16,7 +16,9 @@ from typing import Any
 
 from edge_mnist.bundle import MANIFEST, SIGNATURE, read_bundle
 from edge_mnist.bundle.model_spec import ModelSpec, spec_from_manifest
+from edge_mnist.bundle.verification import EXAMPLES
 from edge_mnist.errors import OutputError
+from edge_mnist.store.copying import listed
 from edge_mnist.system.files import check_free, new_folder
 from edge_mnist.system.text_table import percent
 
@@ -61,14 +63,11 @@ def write(bundle: Path, out: Path, *, keras: Path | None = None) -> None:
     found = read_bundle(bundle, trust=False)
     card = model_card(found.manifest, name=out.absolute().name, keras=keras is not None)
     with new_folder(out) as folder:
-        for artifact in found.artifacts:
+        for file in listed(found):
+            path = folder / file.path.relative_to(bundle)
+            path.parent.mkdir(parents=True, exist_ok=True)
             # Read, not copied: this checks size and hash.
-            (folder / artifact.name).write_bytes(artifact.read())
-        for program in found.manifest.get("programs", ()):
-            if name := program.get("folder"):
-                shutil.copytree(bundle / name, folder / name)
-            else:
-                shutil.copyfile(bundle / program["file"], folder / program["file"])
+            path.write_bytes(file.read())
         shutil.copyfile(bundle / MANIFEST, folder / MANIFEST)
         if (bundle / SIGNATURE).exists():
             shutil.copyfile(bundle / SIGNATURE, folder / SIGNATURE)
@@ -211,6 +210,9 @@ def _files(manifest: Manifest, *, keras: bool) -> Iterator[str]:
     for entry in manifest["artifacts"]:
         known = entry["precision"] != "unknown"
         yield f"`{entry['file']}`: {entry['precision'] if known else 'as its author wrote it'}."
+    if EXAMPLES in manifest:
+        name = manifest[EXAMPLES]["file"]
+        yield f"`{name}`: images that a program drew, and the answers that `install` expects."
     if keras:
         yield f"`{KERAS}`: the Keras 3 model that the files were exported from."
 

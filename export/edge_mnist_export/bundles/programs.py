@@ -16,8 +16,10 @@ from edge_mnist import datasets
 from edge_mnist.bundle import Artifact, read_bundle
 from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.bundle.provenance import provenance
+from edge_mnist.bundle.verification import EXAMPLES
 from edge_mnist.errors import ModelError
 from edge_mnist.int8 import Graph, Unsupported, read_graph
+from edge_mnist.store.copying import listed
 
 from ..standalone import c_resources
 from ..standalone.c_files import c_files, known_bytes
@@ -148,7 +150,8 @@ def from_bundle(
         GateError: the compiled program answers other bytes than the arithmetic.
         OutputError: `out` holds something, or cannot be written.
     """
-    manifest = dict(read_bundle(artifact.path.parent, trust=False).manifest)
+    found = read_bundle(artifact.path.parent, trust=False)
+    manifest = dict(found.manifest)
     assert artifact.spec is not None
     test = datasets.load(source, "test", shape=artifact.spec.size) if source else None
     with bundle_writer.new_bundle(out) as bundle:
@@ -163,6 +166,9 @@ def from_bundle(
         manifest["artifacts"] = [
             entry for entry in manifest["artifacts"] if entry["file"] == artifact.name
         ]
+        for file in listed(found):
+            if file.name == manifest.get(EXAMPLES, {}).get("file"):
+                (bundle.folder / file.name).write_bytes(file.read())
         bundle.write(manifest)
 
 
