@@ -47,6 +47,8 @@ class Artifact(NamedTuple):
         size_bytes: its size as the manifest states it; None for a foreign file.
         sha256: its hash as the manifest states it; None for a foreign file.
         scaling: for a foreign file, the caller's scaling of pixels, if any.
+        vouched: whether somebody whom the user trusts made the file: its bundle ships with the
+            package. Every other file is checked before a runtime loads it.
     """
 
     file: File
@@ -56,6 +58,7 @@ class Artifact(NamedTuple):
     size_bytes: int | None = None
     sha256: str | None = None
     scaling: Scaling | None = None
+    vouched: bool = False
 
     @property
     def path(self) -> Path:
@@ -142,7 +145,11 @@ def read_bundle(folder: File) -> Bundle:
     manifest = _parse(path)
     try:
         spec = spec_from_manifest(manifest)
-        artifacts = tuple(_artifact(folder, entry, spec) for entry in manifest["artifacts"])
+        vouched = _ships(folder)
+        artifacts = tuple(
+            _artifact(folder, entry, spec)._replace(vouched=vouched)
+            for entry in manifest["artifacts"]
+        )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ModelError) as error:
         raise BundleError(
             f"Expected {path} to follow schema {SCHEMA}, got a wrong or missing "
@@ -286,6 +293,11 @@ def _no_manifest(folder: str) -> BundleError:
         f"export --int8",
         code="bundle-missing",
     )
+
+
+def _ships(folder: File) -> bool:
+    """Return whether a bundle is one of the package's own."""
+    return os.path.dirname(os.path.realpath(folder)) == os.path.realpath(_SHIPPED)
 
 
 def _artifact(folder: File, entry: Mapping[str, Any], spec: ModelSpec) -> Artifact:

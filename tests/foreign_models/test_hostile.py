@@ -21,11 +21,14 @@ import pytest
 from PIL import Image
 
 from edge_mnist import BundleError, Classifier, ImageError, backends
-from edge_mnist.foreign_models import check, sandbox, tflite_check
+from edge_mnist.bundle import MODELS, SHIPPED, Artifact, find_artifacts, sha256
+from edge_mnist.foreign_models import onnx_check, sandbox, tflite_check
+from edge_mnist.inspection.inspect import inspect
 from edge_mnist.model_files.flatbuffer import root
 from edge_mnist.model_files.malformed import Malformed
 from tests.conftest import REPOSITORY, WHOLE
 from tests.errors import error_line, raises
+from tests.foreign_models.bundles import dense_model, sole_file
 from tests.foreign_models.hostile import campaign
 from tests.foreign_models.test_tflite_check import put
 
@@ -140,20 +143,57 @@ def test_a_file_that_crashes_a_runtime_crashes_only_the_child(
         Classifier(path, backend="litert")
 
 
-def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_that_a_manifest_lists_crashes_only_the_child(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert, which this file crashes")
+    content = uncommon((WHOLE / "model-float32.tflite").read_bytes(), SPLIT)
+    file = sole_file(tmp_path, "model-float32.tflite", content)
+    message = "Expected a sound TFLite model, got model-float32.tflite with operators that end"
+    for model in (tmp_path, file):
+        with raises("model-malformed", message):
+            Classifier(model, backend="litert")
+    (artifact,) = find_artifacts(tmp_path)
+    with raises("model-malformed", message):
+        inspect(artifact, backends.get("litert"))
+
+
+def test_a_child_uses_the_spec_of_the_manifest(tmp_path: Path) -> None:
+    """Without it, the child would refuse the size: it takes images from 8 pixels a side."""
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    content = dense_model(side=4, operator="Celu")
+    size = {"height": 4, "width": 4, "channels": 1, "range": [0, 1]}
+    sole_file(tmp_path, "model-float32.onnx", content, input=size, output="logits")
+    (artifact,) = find_artifacts(tmp_path)
+    assert not onnx_check.check(content, artifact.path)
+    before = set(sandbox._known_safe)
+    classifier = Classifier(tmp_path)
+    assert sandbox._known_safe - before == {("onnx", sha256(content), artifact.spec)}
+    assert classifier.predict(np.full((4, 4), 255, np.uint8)).digit == 0
+
+
+def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "SECONDS", 0.01)
+    artifact = Artifact("m.onnx", "onnx", "unknown", None)
     with pytest.raises(Malformed, match=r"no end within 0\.01 s of running it"):
-        sandbox.check(tmp_path / "m.onnx", b"", backend="onnx", threads=1)
+        sandbox.check(artifact, b"", backend="onnx", threads=1)
 
 
-def test_files_of_a_bundle_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_child_is_started_for_files_of_the_export(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
-        raise AssertionError("the hash of a bundle's file is enough")
+        raise AssertionError("known to be safe")
 
-    monkeypatch.setattr(check, "check", never)
-    Classifier(WHOLE)
+    monkeypatch.setattr(sandbox, "check", never)
     for file in WHOLE.glob("model-*"):
+        assert not find_artifacts(file)[0].vouched
         Classifier(file)
+
+
+def test_only_the_packages_own_bundles_are_vouched_for(tmp_path: Path) -> None:
+    assert all(one.vouched for name in MODELS for one in find_artifacts(name))
+    assert all(one.vouched for one in find_artifacts(Path(SHIPPED) / "model-int8.tflite"))
+    shutil.copytree(SHIPPED, tmp_path / "edge")
+    (tmp_path / "link").symlink_to(tmp_path / "edge")
+    for model in (tmp_path / "edge", tmp_path / "link", tmp_path / "edge" / "model-int8.tflite"):
+        assert not any(one.vouched for one in find_artifacts(model))
 
 
 def test_checks_are_not_imported_for_a_bundle() -> None:
