@@ -55,4 +55,4 @@ def _is_known_safe(artifact: Artifact, content: bytes) -> bool:
         return tflite_check.check(content)
     from . import onnx_check
 
-    return onnx_check.check(content, artifact.path)
+    return onnx_check.check(content, artifact.file)
