@@ -20,6 +20,14 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected {} to have the SHA-256 of its manifest, got other content; copy the bundle "
         "again.",
     ),
+    "bundle-key": (
+        "Expected a bundle signed by {}, got {}, signed by the key {}, which you do not "
+        "trust; to trust it, put its .pub file into {}",
+    ),
+    "bundle-key-password": (
+        "Expected the password of the key {}, got {}; enter it again, or set "
+        "EDGE_MNIST_KEY_PASSWORD.",
+    ),
     "bundle-latest": (
         "Expected a bundle in {}/*/ for --latest, got none; make one with: edge-mnist "
         "quickstart, or leave out --latest for the model that ships with edge-mnist.",
@@ -62,10 +70,34 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected schema {} in {}, got {}; export the bundle again, or install the edge-mnist "
         "that wrote it.",
     ),
+    "bundle-secret-key": (
+        "Expected a key whose password takes 1 GiB of memory at most, got 2^{} GiB; make "
+        "another with: edge-mnist keygen",
+        "Expected a secret key of minisign or edge-mnist keygen at {}, got: {}; name the "
+        ".key file.",
+    ),
+    "bundle-signature": (
+        "Expected the signature of key {} to fit the manifest of {}, got one of other "
+        "content; copy the bundle again, or sign it again.",
+        "Expected a signature of minisign in {}, got {}; copy the bundle again.",
+    ),
     "bundle-size": (
         "Expected {} to have {} bytes as its manifest says, got {}; copy the bundle again.",
     ),
+    "bundle-trust": (
+        "Expected to read the folder of trusted keys {}, got: {}; give this user the right "
+        "to read it.",
+        "Expected a trusted key (a .pub file, a folder of them, or the text of a key), got "
+        "none in {}; make one with: edge-mnist keygen",
+        "Expected a public key of minisign at {}, got {}; replace or delete it.",
+    ),
     "bundle-unreadable": ("Expected to read {}, got: {}.",),
+    "bundle-unsigned": (
+        "Expected a bundle that a trusted key signed, got {} without a signature; sign it "
+        "with: edge-mnist sign {} --key KEY",
+        "Expected a bundle signed by {}, got the file {}, which no manifest lists; make a "
+        "bundle of it with: edge-mnist bundle",
+    ),
     "camera-busy": ("Expected {} to be free, got: {}; close the program that uses it.",),
     "camera-clip": (
         "Expected a clip (a folder of pictures, GIF, WebP, TIFF, Motion JPEG or a video), got {}: "

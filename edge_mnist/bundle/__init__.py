@@ -9,12 +9,15 @@ from .manifest import (
     MANIFEST,
     MODELS,
     PRECISIONS,
+    RELEASE_KEY,
     RUNS,
     SCHEMA,
     SHIPPED,
+    SIGNATURE,
     Artifact,
     Bundle,
     find_artifacts,
+    key_folders,
     newest_bundle,
     read_bundle,
     sha256,
@@ -22,18 +25,23 @@ from .manifest import (
 
 if TYPE_CHECKING:
     from .manifest import File as File
+    from .minisign import Signature as Signature
+    from .trust import Trust as Trust
 
 __all__ = [
     "FORMATS",
     "MANIFEST",
     "MODELS",
     "PRECISIONS",
+    "RELEASE_KEY",
     "RUNS",
     "SCHEMA",
     "SHIPPED",
+    "SIGNATURE",
     "Artifact",
     "Bundle",
     "find_artifacts",
+    "key_folders",
     "newest_bundle",
     "read_bundle",
     "sha256",

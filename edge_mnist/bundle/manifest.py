@@ -1,8 +1,8 @@
 """A bundle's path in, its artifacts out: manifest, sizes and hashes checked.
 
 A bundle is a folder with `manifest.json` and `model-<precision>.<tflite|onnx>` files. No byte of a
-file reaches a native library before its size and SHA-256 agree with the manifest. Bundles are
-written on the host side only.
+file reaches a native library before its size and SHA-256 agree with the manifest, and the manifest
+is signed by a trusted key, if there is one. Bundles are written on the host side only.
 """
 
 from __future__ import annotations
@@ -20,15 +20,21 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
+    from .minisign import Signature
+    from .trust import Trust
+
     File = str | PathLike[str]
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+SIGNATURE = f"{MANIFEST}.minisig"
 # The bundles that ship with the package, by name; the first is the default.
 MODELS = ("edge", "nano")
 # Paths are strings: importing pathlib would be a third of the import time of `Classifier`.
 _SHIPPED = os.path.join(os.path.dirname(__file__), "shipped")
 SHIPPED = os.path.join(_SHIPPED, MODELS[0])
+# The public half of the project's key, which vouches for the shipped bundles and no others.
+RELEASE_KEY = os.path.join(_SHIPPED, "release.pub")
 RUNS = "runs"
 
 # The preferred precision first. All files of a bundle passed its gate, so speed and size decide.
@@ -47,8 +53,8 @@ class Artifact(NamedTuple):
         size_bytes: its size as the manifest states it; None for a foreign file.
         sha256: its hash as the manifest states it; None for a foreign file.
         scaling: for a foreign file, the caller's scaling of pixels, if any.
-        vouched: whether somebody whom the user trusts made the file: its bundle ships with the
-            package. Every other file is checked before a runtime loads it.
+        vouched: whether a trusted key signed its bundle, or it ships with the package. Every other
+            file is checked before a runtime loads it.
     """
 
     file: File
@@ -115,11 +121,17 @@ def sha256(content: bytes) -> str:
 
 
 class Bundle(NamedTuple):
-    """A bundle folder, its parsed manifest and its artifacts."""
+    """A bundle folder, its parsed manifest and its artifacts.
+
+    Attributes:
+        signature: who signed the manifest: a trusted key, or for a shipped bundle the release key.
+            None where no key is trusted, for then no signature is checked.
+    """
 
     folder: File
     manifest: Mapping[str, Any]
     artifacts: tuple[Artifact, ...]
+    signature: Signature | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the folder and the manifest, as JSON values."""
@@ -132,23 +144,39 @@ class Bundle(NamedTuple):
         return bundle_html(os.fspath(self.folder), self.manifest)
 
 
-def read_bundle(folder: File) -> Bundle:
+def key_folders() -> tuple[str, ...]:
+    """Return the folders of the keys that this user and this machine trust."""
+    given = os.environ.get("XDG_CONFIG_HOME", "")
+    config = given if os.path.isabs(given) else os.path.expanduser(os.path.join("~", ".config"))
+    folders = (os.path.join(base, "edge-mnist", "trusted") for base in (config, "/etc"))
+    return tuple(filter(os.path.isabs, folders))  # Without a home, only that of the machine.
+
+
+def read_bundle(folder: File, *, trust: Trust = None) -> Bundle:
     """Read a bundle's manifest. Model files are read and checked when they are loaded.
 
     Args:
         folder: the bundle's folder.
+        trust: the keys of which one must have signed the manifest: the path of a `.pub` file, of a
+            folder of them, the base64 text of a key, or a sequence of these. None for the keys in
+            the folders of `key_folders`; without any the signature is not asked for. False asks
+            for none in any case.
 
     Raises:
-        BundleError: the manifest is missing or malformed, or a file is missing.
+        BundleError: the manifest is missing, malformed or not signed by a trusted key, or a file is
+            missing.
     """
     path = os.path.join(folder, MANIFEST)
-    manifest = _parse(path)
+    content = _read_manifest(path)
+    # Checked before it is parsed, and these very bytes are parsed.
+    ships = _ships(folder)
+    signature = _signature(path, content, RELEASE_KEY if ships else trust, asked=trust)
+    manifest = _parse(path, content)
+    vouched = ships or signature is not None
     try:
         spec = spec_from_manifest(manifest)
-        vouched = _ships(folder)
         artifacts = tuple(
-            _artifact(folder, entry, spec)._replace(vouched=vouched)
-            for entry in manifest["artifacts"]
+            _artifact(folder, entry, spec, vouched=vouched) for entry in manifest["artifacts"]
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ModelError) as error:
         raise BundleError(
@@ -167,11 +195,11 @@ def read_bundle(folder: File) -> Bundle:
         raise BundleError(
             f"Expected model files in {path}, got none; export again.", code="bundle-empty"
         )
-    return Bundle(folder, manifest, artifacts)
+    return Bundle(folder, manifest, artifacts, signature)
 
 
 def find_artifacts(
-    model: File | None = None, *, scaling: Scaling | None = None
+    model: File | None = None, *, scaling: Scaling | None = None, trust: Trust = None
 ) -> tuple[Artifact, ...]:
     """Return the files that MODEL stands for.
 
@@ -179,17 +207,21 @@ def find_artifacts(
         model: a bundle's folder, a `.tflite` or an `.onnx` file. "edge" and "nano" stand for the
             shipped bundles where no such path exists, None for "edge".
         scaling: how pixels are scaled, for a foreign file.
+        trust: as for `read_bundle`. Where a key is trusted, a foreign file is refused.
 
     Raises:
-        BundleError: there is no such path, or the folder is not a whole bundle.
+        BundleError: there is no such path, the folder is not a whole bundle, or no trusted key
+            signed it.
         ModelError: the file is of another kind, or a manifest states the scaling already.
     """
     try:
         path = MODELS[0] if model is None else os.fspath(model)
         if model is None or (path in MODELS and not os.path.exists(path)):
             path = os.path.join(_SHIPPED, path)
-        folder = os.path.isdir(path)
-        artifacts = read_bundle(path).artifacts if folder else (_file(path, scaling),)
+        if os.path.isdir(path):
+            artifacts = read_bundle(path, trust=trust).artifacts
+        else:
+            artifacts = (_file(path, scaling, trust),)
     except (OSError, TypeError, ValueError) as error:  # not a path, or too long a name
         raise BundleError(
             f"Expected the path of a bundle, a .tflite or an .onnx file, got {str(model)[:80]!r} "
@@ -203,6 +235,48 @@ def find_artifacts(
             code="model-scaling-stated",
         )
     return artifacts
+
+
+def _ships(folder: File) -> bool:
+    """Return whether a folder is that of a shipped bundle."""
+    shipped = (os.path.join(_SHIPPED, name) for name in MODELS)
+    folder = folder or os.curdir
+    return any(os.path.isdir(one) and os.path.samefile(one, folder) for one in shipped)
+
+
+def _asks_for_keys(trust: Trust) -> bool:
+    """Return whether keys may be trusted; imports nothing, for on most machines none are."""
+    if trust is not None:
+        return trust is not False
+    for folder in key_folders():
+        try:
+            os.lstat(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            pass  # `trusted_keys` says what is wrong.
+        return True
+    return False
+
+
+def _signature(path: str, content: bytes, trust: Trust, *, asked: Trust) -> Signature | None:
+    """Return the signature of a manifest; None if the caller trusts no key.
+
+    Args:
+        path: the manifest.
+        content: its bytes.
+        trust: the keys that may have signed it.
+        asked: what the caller trusts.
+    """
+    if not _asks_for_keys(asked):
+        return None
+    from .trust import check_signature, trusted_keys
+
+    folders = key_folders()
+    if not trusted_keys(asked, folders):
+        return None
+    keys = trusted_keys(trust, folders)
+    return check_signature(content, f"{path}.minisig", keys, folders=folders)
 
 
 def newest_bundle(root: File = RUNS) -> Path:
@@ -225,7 +299,7 @@ def newest_bundle(root: File = RUNS) -> Path:
     return manifests[-1].parent
 
 
-def _file(path: str, scaling: Scaling | None) -> Artifact:
+def _file(path: str, scaling: Scaling | None, trust: Trust) -> Artifact:
     """Return the artifact of a single file; a manifest beside it may list it."""
     if not os.path.exists(path):
         raise BundleError(
@@ -241,27 +315,36 @@ def _file(path: str, scaling: Scaling | None) -> Artifact:
             f"Expected a bundle folder, a .tflite or an .onnx file, got {path}{remedy}",
             code="model-format",
         )
-    foreign = Artifact(path, format, "unknown", None, scaling=scaling)
-    return _listed_by_manifest(path) or foreign
+    listed = _listed_by_manifest(path, trust)
+    if listed is None and _asks_for_keys(trust):
+        from .trust import refuse_foreign
+
+        refuse_foreign(path, trust, key_folders())
+    return listed or Artifact(path, format, "unknown", None, scaling=scaling)
 
 
-def _listed_by_manifest(path: str) -> Artifact | None:
+def _listed_by_manifest(path: str, trust: Trust) -> Artifact | None:
     folder, name = os.path.split(path)
     if not os.path.isfile(os.path.join(folder, MANIFEST)):
         return None
-    return next((a for a in read_bundle(folder).artifacts if a.name == name), None)
+    return next((a for a in read_bundle(folder, trust=trust).artifacts if a.name == name), None)
 
 
-def _parse(path: str) -> Mapping[str, Any]:
+def _read_manifest(path: str) -> bytes:
     try:
-        with open(path, encoding="utf-8") as file:
-            manifest = parse_json(file.read())
+        with open(path, "rb") as file:
+            return file.read()
     except FileNotFoundError as error:
         raise _no_manifest(os.path.dirname(path)) from error
     except OSError as error:
         raise BundleError(
             f"Expected to read {path}, got: {error.strerror}.", code="bundle-unreadable"
         ) from error
+
+
+def _parse(path: str, content: bytes) -> Mapping[str, Any]:
+    try:
+        manifest = parse_json(content.decode())
     except (ValueError, RecursionError) as error:
         raise BundleError(
             f"Expected JSON in {path}, got something else ({error}); copy the bundle again.",
@@ -295,12 +378,9 @@ def _no_manifest(folder: str) -> BundleError:
     )
 
 
-def _ships(folder: File) -> bool:
-    """Return whether a bundle is one of the package's own."""
-    return os.path.dirname(os.path.realpath(folder)) == os.path.realpath(_SHIPPED)
-
-
-def _artifact(folder: File, entry: Mapping[str, Any], spec: ModelSpec) -> Artifact:
+def _artifact(
+    folder: File, entry: Mapping[str, Any], spec: ModelSpec, *, vouched: bool
+) -> Artifact:
     name = str(entry["file"])
     # A manifest may come from anywhere. It may name files of its own folder only.
     possible = 0 < len(os.fsencode(name)) < 256 and "\0" not in name
@@ -314,4 +394,5 @@ def _artifact(folder: File, entry: Mapping[str, Any], spec: ModelSpec) -> Artifa
         spec=spec,
         size_bytes=int(entry["size_bytes"]),
         sha256=str(entry["sha256"]),
+        vouched=vouched,
     )

@@ -29,6 +29,7 @@ from .prediction import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..bundle import Trust
     from ..bundle.model_spec import ModelSpec
     from ..vision.decode import Picture
     from ..vision.forms import FormCell
@@ -54,9 +55,13 @@ class Classifier(LoadedModel):
             None for what the file states, otherwise 1/255: see `edge_mnist.foreign_models`.
         mean: one number, or one a channel.
         std: one number, or one a channel.
+        trust: the keys of which one must have signed the bundle: the path of a `.pub` file or of a
+            folder of them, the base64 text of a key, or a sequence of these. They replace those in
+            the folders of trusted keys, which None stands for. False asks for no signature.
 
     Raises:
-        BundleError, ModelError: the model is missing, broken or not an image classifier.
+        BundleError, ModelError: the model is missing, broken, not signed by a trusted key or not
+            an image classifier.
         BackendError: no installed runtime can run it.
     """
 
@@ -70,8 +75,9 @@ class Classifier(LoadedModel):
         scale: float | None = None,
         mean: float | Sequence[float] | None = None,
         std: float | Sequence[float] | None = None,
+        trust: Trust = None,
     ) -> None:
-        artifacts = find_artifacts(model, scaling=Scaling.given(scale, mean, std))
+        artifacts = find_artifacts(model, scaling=Scaling.given(scale, mean, std), trust=trust)
         artifact, runtime = choose(artifacts, backend=backend, precision=precision)
         self._load(artifact, runtime, threads=threads)
 
