@@ -151,6 +151,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "data-benchmark-unreadable": ("Expected a benchmark file at {}, got: {}.",),
     "data-classes": (
+        "Expected the names of classes as text in {}, got characters that are none; write them "
+        "with numpy.savez.",
         "Expected two or more classes in {}, each with a name of its own, got {} for labels of "
         "0 to {}; check labels and classes.",
     ),
