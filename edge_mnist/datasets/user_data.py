@@ -35,9 +35,11 @@ _MAX_CLASSES = 10_000
 _MAX_BYTES = 2**31  # of all arrays of an .npz
 # Errors of numpy and zipfile for a broken or hostile archive: RuntimeError for a password,
 # NotImplementedError for an unknown compression, MemoryError for a header of a huge shape.
-_NPZ_ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
-_NPZ_ERRORS += (MemoryError, OverflowError, TypeError, AttributeError, SyntaxError, KeyError)
-_NPZ_ERRORS += (tokenize.TokenError,)
+_NPZ_ERRORS: tuple[type[Exception], ...] = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
+    *(RuntimeError, MemoryError, SyntaxError, tokenize.TokenError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 _DEFAULT_SIZE = (28, 28)  # pixels
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")  # of Pillow
 # Classes of data sets that come without their names, by the SHA-256 of the bytes of `y_test`.
