@@ -21,8 +21,10 @@ _HDF5 = (".h5", ".hdf5")
 # What a `.keras` archive may unpack to, in bytes: in all, and each JSON file of it.
 _MOST_BYTES, _MOST_JSON_BYTES = 2 << 30, 16 << 20
 # Errors of Keras for a broken or hostile file: RuntimeError for what is nested too deeply.
-_LOAD_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, OSError)
-_LOAD_ERRORS = (*_LOAD_ERRORS, ImportError, OverflowError, zipfile.BadZipFile, zlib.error)
+_LOAD_ERRORS: tuple[type[Exception], ...] = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, OSError),
+    *(ImportError, OverflowError, zipfile.BadZipFile, zlib.error),
+)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SAVED_MODEL = "saved_model.pb"  # in the folder of a SavedModel
 # Signatures under which Keras and TensorFlow export a model for inference.
