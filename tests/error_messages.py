@@ -11,6 +11,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "backend-none": ("Expected a runtime for .{} files, got none installed; {}",),
     "backend-threads": ("Expected 1 to {} threads, got {}.",),
     "backend-unknown": ("Expected a backend of {}, got {}.",),
+    "bundle-comment": (
+        "Expected one line of at most {} bytes as the comment, got {}; shorten it.",
+    ),
     "bundle-empty": ("Expected model files in {}, got none; export again.",),
     "bundle-file-missing": (
         "Expected the file {} that {} lists, got none; copy the bundle again.",
@@ -20,22 +23,29 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected {} to have the SHA-256 of its manifest, got other content; copy the bundle "
         "again.",
     ),
+    "bundle-incomplete": (
+        "Expected a whole bundle to sign, got {} with {}: {}; copy or export it again.",
+    ),
     "bundle-key": (
         "Expected a bundle signed by {}, got {}, signed by the key {}, which you do not "
-        "trust; to trust it, put its .pub file into {}",
+        "trust; to trust it, put its .pub file into {}, or name it with --trust",
     ),
     "bundle-key-password": (
         "Expected the password of the key {}, got {}; enter it again, or set "
         "EDGE_MNIST_KEY_PASSWORD.",
+        "Expected the same password twice, got two; try again.",
+        "Expected a password for the key {}, got no terminal to ask for it; set {}.",
     ),
     "bundle-latest": (
         "Expected a bundle in {}/*/ for --latest, got none; make one with: edge-mnist "
         "quickstart, or leave out --latest for the model that ships with edge-mnist.",
     ),
     "bundle-manifest": (
-        "Expected {} to follow schema {}, got a wrong or missing field ({}); export the bundle "
-        "again.",
+        "Expected {} to follow schema {}, got a wrong or missing field ({}); export the "
+        "bundle again.",
         "Expected JSON in {}, got something else ({}); copy the bundle again.",
+        "Expected the files of {} in its manifest, got a wrong or missing field ({}); export "
+        "the bundle again.",
     ),
     "bundle-missing": (
         "Expected a bundle (a folder with {}), got {}; make one with: edge-mnist export --int8",
@@ -75,21 +85,23 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "another with: edge-mnist keygen",
         "Expected a secret key of minisign or edge-mnist keygen at {}, got: {}; name the "
         ".key file.",
+        "Expected {} MiB of memory for a key's password, got less; use a machine with more, "
+        "or a key without a password.",
     ),
     "bundle-signature": (
-        "Expected the signature of key {} to fit the manifest of {}, got one of other "
-        "content; copy the bundle again, or sign it again.",
         "Expected a signature of minisign in {}, got {}; copy the bundle again.",
+        "Expected the signature of {} to fit its manifest, got one of other content; copy "
+        "the bundle again, or sign it again.",
     ),
     "bundle-size": (
         "Expected {} to have {} bytes as its manifest says, got {}; copy the bundle again.",
     ),
     "bundle-trust": (
-        "Expected to read the folder of trusted keys {}, got: {}; give this user the right "
-        "to read it.",
         "Expected a trusted key (a .pub file, a folder of them, or the text of a key), got "
         "none in {}; make one with: edge-mnist keygen",
         "Expected a public key of minisign at {}, got {}; replace or delete it.",
+        "Expected to read the folder of trusted keys {}, got: {}; give this user the right "
+        "to read it, or set XDG_CONFIG_HOME to another folder.",
     ),
     "bundle-unreadable": ("Expected to read {}, got: {}.",),
     "bundle-unsigned": (
@@ -266,6 +278,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "gate-export": (
         "Expected a drop of at most {} points, agreement of at least {} % and errors within "
         "tolerance, got: {}. {}; {}.",
+    ),
+    "gate-verify": (
+        "Expected the {} files of {} as they were signed, got {} that are not; copy the "
+        "bundle again.",
     ),
     "host-backend-loaded": (
         "Expected Keras on {}, got a process in which it was loaded on {}; set KERAS_BACKEND={} "
@@ -537,8 +553,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "model-worker-start": ("Expected to start a process for {}, got: {}.",),
     "no-digit": ("Expected a digit, got {}; write it larger or darker, or come closer.",),
     "output-exists": (
-        "Expected a new or empty folder, got {}, which holds something; choose another with {}, "
-        "or delete it.",
+        "Expected a new or empty folder, got {}, which holds something; choose another with "
+        "{}, or delete it.",
+        "Expected a name for a new key, got {}, whose {} exists; choose another with --out.",
     ),
     "output-folder": (
         "Expected a folder for the preprocessed pictures, got the file {}; choose another.",
@@ -551,6 +568,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a folder without the pictures themselves, got {}, where {} would be "
         "overwritten; choose another.",
     ),
+    "output-key": ("Expected to write the new file {}, got: {}; choose another with --out.",),
     "output-name": (
         "Expected pictures of different names to save their model inputs, got {} and {}; save "
         "them one after the other.",

@@ -7,7 +7,6 @@ time; the others wait for a request. docs/benchmark.md describes the protocol.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from ..system import machine
 from ..system.info import memory_mb
 from .measurement import Group, Job, Measurement
 from .plan import STABLE_VARIATION, STABLE_WINDOWS, WINDOW_S, Plan
+from .worker import packed
 from .worker_process import WorkerProcess
 
 # MB that a worker is assumed to need (50 to 70 were measured), the share of available memory that
@@ -96,10 +96,9 @@ def _alive(running: _Running) -> _Running:
 
 def _load_request(job: Job) -> dict[str, Any]:
     return {
-        "file": os.fspath(job.artifact.file),
+        "artifact": packed(job.artifact),
         "backend": job.runtime.backend,
         "threads": job.threads,
-        "scaling": job.artifact.scaling and job.artifact.scaling._asdict(),
     }
 
 

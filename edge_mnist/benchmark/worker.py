@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy import uint8
     from numpy.typing import NDArray
 
+    from ..bundle import Artifact
     from ..classifier import Classifier
 
 STAGES = ("preprocess", "invoke", "postprocess")
@@ -127,9 +128,28 @@ def _variation(values: Sequence[float]) -> float:
     return float((sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5 / mean)
 
 
-def load(
-    *, file: str, backend: str, threads: int, scaling: dict[str, Any] | None
-) -> tuple[MeasuredModel, dict[str, Any]]:
+def packed(artifact: Artifact) -> str:
+    """Return an artifact as a worker's job takes it.
+
+    Not its path: a worker would ask again whether its bundle is trusted, maybe of other keys, and
+    of a manifest that has changed since.
+    """
+    import base64
+    import pickle
+
+    return base64.b64encode(pickle.dumps(artifact)).decode()
+
+
+def unpacked(artifact: str) -> Artifact:
+    """Return the artifact of a job, which comes from the parent process."""
+    import base64
+    import pickle
+
+    found: Artifact = pickle.loads(base64.b64decode(artifact))
+    return found
+
+
+def load(*, artifact: str, backend: str, threads: int) -> tuple[MeasuredModel, dict[str, Any]]:
     """Import, load and predict once; return the model and the times of each step."""
     import importlib
 
@@ -137,19 +157,17 @@ def load(
     import numpy as np
 
     from .. import backends
-    from ..bundle import find_artifacts
-    from ..bundle.model_spec import Scaling
     from ..classifier import Classifier
 
     # A runtime that cannot be imported is reported, with its remedy, when the model is loaded.
     with contextlib.suppress(ImportError, AttributeError, OSError, RuntimeError):
         importlib.import_module(f"{backends.__name__}.{backend}")
     import_ns = _clock() - start
-    artifact = find_artifacts(file, scaling=Scaling.given(**(scaling or {})))[0]
+    file = unpacked(artifact)
     start = _clock()
     # This process is a child already: a model that ends it ends one row.
     classifier = Classifier.from_artifact(
-        artifact, backends.get(backend), threads=threads, sandbox=False
+        file, backends.get(backend), threads=threads, sandbox=False
     )
     load_ns = _clock() - start
     image = np.random.default_rng(0).integers(0, 256, classifier.spec.shape, np.uint8)

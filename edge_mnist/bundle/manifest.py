@@ -167,12 +167,8 @@ def read_bundle(folder: File, *, trust: Trust = None) -> Bundle:
             missing.
     """
     path = os.path.join(folder, MANIFEST)
-    content = _read_manifest(path)
-    # Checked before it is parsed, and these very bytes are parsed.
-    ships = _ships(folder)
-    signature = _signature(path, content, RELEASE_KEY if ships else trust, asked=trust)
-    manifest = _parse(path, content)
-    vouched = ships or signature is not None
+    manifest, signature = read_manifest(folder, trust=trust)
+    vouched = signature is not None or is_shipped(folder)
     try:
         spec = spec_from_manifest(manifest)
         artifacts = tuple(
@@ -198,6 +194,21 @@ def read_bundle(folder: File, *, trust: Trust = None) -> Bundle:
     return Bundle(folder, manifest, artifacts, signature)
 
 
+def read_manifest(
+    folder: File, *, trust: Trust = None
+) -> tuple[Mapping[str, Any], Signature | None]:
+    """Return a bundle's manifest, and its signature as in `Bundle`.
+
+    Raises:
+        BundleError: it is missing, no JSON of this schema, or not signed by a trusted key.
+    """
+    path = os.path.join(folder, MANIFEST)
+    content = _read_file(path)
+    # Checked before it is parsed, and these very bytes are parsed.
+    signature = _signature(folder, content, trust) if _asks_for_keys(trust) else None
+    return _parse(path, content), signature
+
+
 def find_artifacts(
     model: File | None = None, *, scaling: Scaling | None = None, trust: Trust = None
 ) -> tuple[Artifact, ...]:
@@ -215,9 +226,7 @@ def find_artifacts(
         ModelError: the file is of another kind, or a manifest states the scaling already.
     """
     try:
-        path = MODELS[0] if model is None else os.fspath(model)
-        if model is None or (path in MODELS and not os.path.exists(path)):
-            path = os.path.join(_SHIPPED, path)
+        path = resolve(model)
         if os.path.isdir(path):
             artifacts = read_bundle(path, trust=trust).artifacts
         else:
@@ -237,11 +246,21 @@ def find_artifacts(
     return artifacts
 
 
-def _ships(folder: File) -> bool:
+def resolve(model: File | None) -> str:
+    """Return a path, or that of the shipped bundle of a name where no such path exists."""
+    path = MODELS[0] if model is None else os.fspath(model)
+    if model is None or (path in MODELS and not os.path.exists(path)):
+        return os.path.join(_SHIPPED, path)
+    return path
+
+
+def is_shipped(folder: File) -> bool:
     """Return whether a folder is that of a shipped bundle."""
-    shipped = (os.path.join(_SHIPPED, name) for name in MODELS)
-    folder = folder or os.curdir
-    return any(os.path.isdir(one) and os.path.samefile(one, folder) for one in shipped)
+    try:
+        place = os.stat(folder or os.curdir)
+        return any(os.path.samestat(place, os.stat(os.path.join(_SHIPPED, n))) for n in MODELS)
+    except OSError:  # Not there, or a bundle was taken out of the package.
+        return False
 
 
 def _asks_for_keys(trust: Trust) -> bool:
@@ -259,24 +278,16 @@ def _asks_for_keys(trust: Trust) -> bool:
     return False
 
 
-def _signature(path: str, content: bytes, trust: Trust, *, asked: Trust) -> Signature | None:
-    """Return the signature of a manifest; None if the caller trusts no key.
-
-    Args:
-        path: the manifest.
-        content: its bytes.
-        trust: the keys that may have signed it.
-        asked: what the caller trusts.
-    """
-    if not _asks_for_keys(asked):
-        return None
+def _signature(folder: File, content: bytes, trust: Trust) -> Signature | None:
+    """Return the signature of a manifest's bytes; None if no key is trusted."""
     from .trust import check_signature, trusted_keys
 
     folders = key_folders()
-    if not trusted_keys(asked, folders):
-        return None
     keys = trusted_keys(trust, folders)
-    return check_signature(content, f"{path}.minisig", keys, folders=folders)
+    if keys and is_shipped(folder):
+        keys = trusted_keys(RELEASE_KEY, folders)
+    path = os.path.join(folder, SIGNATURE)
+    return check_signature(content, path, keys, folders=folders) if keys else None
 
 
 def newest_bundle(root: File = RUNS) -> Path:
@@ -330,7 +341,7 @@ def _listed_by_manifest(path: str, trust: Trust) -> Artifact | None:
     return next((a for a in read_bundle(folder, trust=trust).artifacts if a.name == name), None)
 
 
-def _read_manifest(path: str) -> bytes:
+def _read_file(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()

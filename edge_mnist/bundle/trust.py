@@ -103,13 +103,13 @@ def check_signature(
         raise BundleError(
             f"Expected a bundle signed by {key_list(keys)}, got {folder}, signed by the key "
             f"{found.key_id}, which you do not trust; to trust it, put its .pub file into "
-            f"{folders[0]}",
+            f"{folders[0]}, or name it with --trust",
             code="bundle-key",
         )
     if not any(found.verify(content, key) for key in named):
         raise BundleError(
-            f"Expected the signature of key {found.key_id} to fit the manifest of {folder}, got "
-            f"one of other content; copy the bundle again, or sign it again.",
+            f"Expected the signature of {folder} to fit its manifest, got one of other content; "
+            f"copy the bundle again, or sign it again.",
             code="bundle-signature",
         )
     return found.verified
@@ -131,6 +131,8 @@ def refuse_foreign(path: str, trust: Trust, folders: Sequence[str]) -> None:
 
 def key_list(keys: Sequence[PublicKey]) -> str:
     """Return the numbers of keys for a message."""
+    if not keys:
+        return "a key that you trust (there is none)"
     ids = list(dict.fromkeys(key.key_id for key in keys))
     more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
     return f"the trusted key {', '.join(ids[:5])}{more}"
@@ -166,7 +168,7 @@ def _folder_keys(folder: str) -> list[PublicKey]:
 def _unreadable(folder: str, error: OSError) -> BundleError:
     return BundleError(
         f"Expected to read the folder of trusted keys {folder}, got: {error.strerror}; give this "
-        f"user the right to read it.",
+        f"user the right to read it, or set XDG_CONFIG_HOME to another folder.",
         code="bundle-trust",
     )
 
@@ -176,8 +178,8 @@ def _read_key(path: str) -> PublicKey:
         return parse_key_file(_content(path))
     except (OSError, ValueError) as error:
         raise BundleError(
-            f"Expected a public key of minisign at {path[:200]}, got {_reason(error)}; replace or "
-            f"delete it.",
+            f"Expected a public key of minisign at {path[:200]!r}, got {_reason(error)}; replace "
+            f"or delete it.",
             code="bundle-trust",
         ) from error
 

@@ -16,6 +16,7 @@ from .options import (
     name_model,
     quiet_option,
     scaling_options,
+    trust_option,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 @latest_option
 @backend_option("all that are installed")
 @scaling_options
+@trust_option
 @click.option(
     "--threads", default="1", show_default=True, callback=_threads, help="Counts, such as 1,2."
 )
@@ -65,6 +67,7 @@ def benchmark(
     latest: bool,
     backend: str | None,
     scaling: Scaling | None,
+    trust: tuple[str, ...] | None,
     threads: tuple[int, ...],
     quick: bool,
     runs: int | None,
@@ -89,7 +92,10 @@ def benchmark(
     if quick + (runs is not None) + (duration is not None) > 1:
         raise click.UsageError("Expected one of --quick, --runs and --duration, got several.")
     check_latest(latest, *models)
-    found = [find_model(model, latest=latest, scaling=scaling) for model in models or (None,)]
+    found = [
+        find_model(model, latest=latest, trust=trust, scaling=scaling)
+        for model in models or (None,)
+    ]
     artifacts = [artifact for bundle in found for artifact in bundle]
     for file in filter(None, (json_file, csv_file, html_file)):
         check_writable(file)

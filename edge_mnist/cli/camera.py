@@ -16,6 +16,7 @@ from .options import (
     load_classifier,
     model_option,
     scaling_options,
+    trust_option,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> tup
 @latest_option
 @backend_option("the best installed")
 @scaling_options
+@trust_option
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option(
     "--size",
@@ -72,6 +74,7 @@ def camera(
     latest: bool,
     backend: str | None,
     scaling: Scaling | None,
+    trust: tuple[str, ...] | None,
     threads: int,
     size: tuple[int, int],
     stable: int,
@@ -99,7 +102,7 @@ def camera(
     if benchmark and found.live:
         raise click.UsageError("Expected a clip for --benchmark, got a camera.")
     classifier = load_classifier(
-        model, latest=latest, backend=backend, scaling=scaling, threads=threads
+        model, latest=latest, backend=backend, scaling=scaling, trust=trust, threads=threads
     )
     if benchmark:
         _benchmark(found, classifier, as_json=as_json)

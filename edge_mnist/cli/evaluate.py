@@ -18,6 +18,7 @@ from .options import (
     name_model,
     quiet_option,
     scaling_options,
+    trust_option,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def _percentage(
 )
 @backend_option("all that are installed")
 @scaling_options
+@trust_option
 @json_option(help="JSON instead of tables.")
 @quiet_option
 def evaluate(
@@ -72,6 +74,7 @@ def evaluate(
     min_accuracy: float | None,
     backend: str | None,
     scaling: Scaling | None,
+    trust: tuple[str, ...] | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -86,7 +89,7 @@ def evaluate(
     from ..system.progress import Progress
 
     progress = Progress(quiet=quiet)
-    artifacts = find_model(model, latest=latest, scaling=scaling)
+    artifacts = find_model(model, latest=latest, trust=trust, scaling=scaling)
     best = choose(artifacts, backend=backend)
     name_model(best[0])
     if data == "paper":

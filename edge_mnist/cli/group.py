@@ -22,8 +22,12 @@ from .inspect import inspect
 from .predict import predict
 from .report import report
 from .serve import serve
+from .verify import verify
 
-DEVICE_COMMANDS = (evaluate, predict, camera, inspect, benchmark, compare, report, serve, doctor)
+DEVICE_COMMANDS = (
+    *(evaluate, predict, camera, inspect, benchmark, compare, report, serve),
+    *(verify, doctor),
+)
 # The message of the system's loader, whichever package raises it.
 _MISSING_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 

@@ -13,6 +13,8 @@ HOST_COMMANDS = {
     "train": "Train a CNN and write a run folder.",
     "export": "Quantize and export a run as a verified bundle.",
     "bundle": "Verify a .tflite or .onnx file from elsewhere; write a bundle.",
+    "keygen": "Make a key to sign bundles with.",
+    "sign": "Sign a bundle.",
 }
 
 

@@ -14,6 +14,7 @@ from .options import (
     latest_option,
     name_model,
     scaling_options,
+    trust_option,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 )
 @backend_option("the best installed")
 @scaling_options
+@trust_option
 @json_option(help="JSON instead of tables.")
 def inspect(
     model: str | None,
@@ -42,6 +44,7 @@ def inspect(
     precision: str | None,
     backend: str | None,
     scaling: Scaling | None,
+    trust: tuple[str, ...] | None,
     as_json: bool,
 ) -> None:
     """Show the layers of MODEL: parameters, multiply-adds, weights, quantization and time.
@@ -53,7 +56,7 @@ def inspect(
     from ..inspection.inspect import inspect as inspect_file
     from ..inspection.text_report import inspection_json, inspection_text
 
-    artifacts = find_model(model, latest=latest, scaling=scaling)
+    artifacts = find_model(model, latest=latest, trust=trust, scaling=scaling)
     artifact, runtime = choose(artifacts, backend=backend, precision=precision)
     name_model(artifact)
     inspection = inspect_file(artifact, runtime)

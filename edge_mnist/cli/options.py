@@ -12,7 +12,7 @@ import click
 from ..backends import RUNTIMES
 
 if TYPE_CHECKING:
-    from ..bundle import Artifact
+    from ..bundle import Artifact, Trust
     from ..bundle.model_spec import Scaling
     from ..classifier import Classifier
 
@@ -26,6 +26,14 @@ model_option = click.option(
 )
 latest_option = click.option(
     "--latest", is_flag=True, help="The newest bundle in runs/ instead of the shipped model."
+)
+trust_option = click.option(
+    "--trust",
+    multiple=True,
+    metavar="KEY",
+    callback=lambda context, parameter, value: value or None,
+    help="Only bundles that this key signed: a .pub file, a folder of them, or the text of a key. "
+    "Several times for several.  [default: the trusted keys of this user and machine, if any]",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 json_option = functools.partial(click.option, "--json", "as_json", is_flag=True)
@@ -75,13 +83,13 @@ def check_latest(latest: bool, *models: str | None) -> None:
 
 
 def find_model(
-    model: str | None, *, latest: bool, scaling: Scaling | None = None
+    model: str | None, *, latest: bool, trust: Trust, scaling: Scaling | None = None
 ) -> tuple[Artifact, ...]:
     """Return the files of MODEL, or of the newest bundle in runs/; without both of `edge`."""
     from ..bundle import find_artifacts, newest_bundle
 
     check_latest(latest, model)
-    return find_artifacts(newest_bundle() if latest else model, scaling=scaling)
+    return find_artifacts(newest_bundle() if latest else model, scaling=scaling, trust=trust)
 
 
 def name_model(artifact: Artifact) -> None:
@@ -97,13 +105,14 @@ def load_classifier(
     latest: bool,
     backend: str | None,
     scaling: Scaling | None,
+    trust: Trust,
     threads: int = 1,
 ) -> Classifier:
     """Load MODEL and name it, and print a note if the scaling of its pixels is assumed."""
     from ..backends.selection import choose
     from ..classifier import Classifier
 
-    artifacts = find_model(model, latest=latest, scaling=scaling)
+    artifacts = find_model(model, latest=latest, trust=trust, scaling=scaling)
     classifier = Classifier.from_artifact(*choose(artifacts, backend=backend), threads=threads)
     name_model(classifier.artifact)
     if classifier.scaling_from == "assumed":

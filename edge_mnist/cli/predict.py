@@ -22,6 +22,7 @@ from .options import (
     model_option,
     quiet_option,
     scaling_options,
+    trust_option,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _MANY = 20
 @latest_option
 @backend_option("the best installed")
 @scaling_options
+@trust_option
 @click.option("--many", is_flag=True, help="Several digits a picture, read left to right.")
 @click.option("--csv", "as_csv", is_flag=True, help="With --many: a form's grid of cells, as CSV.")
 @click.option(
@@ -61,6 +63,7 @@ def predict(
     latest: bool,
     backend: str | None,
     scaling: Scaling | None,
+    trust: tuple[str, ...] | None,
     many: bool,
     as_csv: bool,
     save_to: Path | None,
@@ -80,7 +83,9 @@ def predict(
     if as_csv and not many:
         raise click.UsageError("Expected --many with --csv, which reads the cells of a form.")
     pictures = list(list_pictures(images))
-    classifier = load_classifier(model, latest=latest, backend=backend, scaling=scaling)
+    classifier = load_classifier(
+        model, latest=latest, backend=backend, scaling=scaling, trust=trust
+    )
     names = [name for name, _ in pictures if name != "-"]
     folder = ModelInputFolder(save_to, names) if save_to else None
     show = functools.partial(

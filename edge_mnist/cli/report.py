@@ -15,6 +15,7 @@ from .options import (
     name_model,
     quiet_option,
     scaling_options,
+    trust_option,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
 @backend_option("all that are installed")
 @scaling_options
+@trust_option
 @click.option("--out", type=FILE, help="The page.  [default: report.html; RUN/report.html]")
 @quiet_option
 def report(
@@ -44,6 +46,7 @@ def report(
     limit: int | None,
     backend: str | None,
     scaling: Scaling | None,
+    trust: tuple[str, ...] | None,
     out: Path | None,
     quiet: bool,
 ) -> None:
@@ -61,7 +64,7 @@ def report(
     from ..system.progress import Progress
 
     check_latest(latest, model)
-    subject = find_subject(model, latest=latest, scaling=scaling)
+    subject = find_subject(model, latest=latest, scaling=scaling, trust=trust)
     file = out or default_out(subject)
     check_writable(file)
     name_model(choose(subject.artifacts, backend=backend)[0])

@@ -16,6 +16,7 @@ from .options import (
     latest_option,
     model_option,
     scaling_options,
+    trust_option,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @latest_option
 @backend_option("all that are installed")
 @scaling_options
+@trust_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all networks.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option(
@@ -52,6 +54,7 @@ def serve(
     latest: bool,
     backend: str | None,
     scaling: Scaling | None,
+    trust: tuple[str, ...] | None,
     host: str,
     port: int,
     token: str | None,
@@ -79,7 +82,7 @@ def serve(
     from ..serve.settings import ServerOptions
 
     run_server(
-        ModelSource(model, latest=latest, backend=backend, scaling=scaling),
+        ModelSource(model, latest=latest, backend=backend, scaling=scaling, trust=trust),
         ServerOptions(host, port, token, origins),
         benchmark=benchmark,
         log=not quiet,

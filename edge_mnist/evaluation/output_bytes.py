@@ -126,7 +126,7 @@ def _reference(
 
 def _recorded(artifact: Artifact, split: Split) -> str | None:
     """Return the hash that the manifest records, if it is of exactly these images."""
-    evaluation = read_bundle(artifact.path.parent).manifest.get("evaluation")
+    evaluation = read_bundle(artifact.path.parent, trust=False).manifest.get("evaluation")
     if not isinstance(evaluation, Mapping):
         return None
     same = (evaluation.get("sha256"), evaluation.get("images")) == (split.sha256, len(split.images))

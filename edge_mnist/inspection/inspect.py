@@ -7,12 +7,12 @@ layers before it. docs/how-to/inspect.md says what limits that has.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 from ..backends import Runtime
+from ..benchmark.worker import packed
 from ..benchmark.worker_process import WorkerProcess
 from ..bundle import Artifact
 from ..errors import ModelError
@@ -73,10 +73,4 @@ def _too_large(layers: Sequence[Layer], content: bytes) -> str:
 
 def _measure(artifact: Artifact, runtime: Runtime) -> dict[str, Any]:
     with contextlib.closing(WorkerProcess(artifact.name, timing_worker.__name__)) as worker:
-        return worker.ask(
-            {
-                "file": os.fspath(artifact.file),
-                "backend": runtime.backend,
-                "scaling": artifact.scaling and artifact.scaling._asdict(),
-            }
-        )
+        return worker.ask({"artifact": packed(artifact), "backend": runtime.backend})

@@ -16,7 +16,7 @@ from ..bundle.provenance import provenance
 from ..errors import BundleError, DataError
 
 if TYPE_CHECKING:
-    from ..bundle import File
+    from ..bundle import File, Trust
 
 _RECORD, _HISTORY = "run.json", "history.csv"
 # Columns of history.csv that are drawn.
@@ -44,7 +44,11 @@ class Subject:
 
 
 def find_subject(
-    model: File | None, *, latest: bool = False, scaling: Scaling | None = None
+    model: File | None,
+    *,
+    latest: bool = False,
+    scaling: Scaling | None = None,
+    trust: Trust = None,
 ) -> Subject:
     """Return the model of a run folder (its newest bundle), a bundle, a file or a name.
 
@@ -58,7 +62,7 @@ def find_subject(
     run = path if path is not None and _is_run(path) else None
     if run is not None:
         model = path = _newest_in(run)
-    artifacts = find_artifacts(model, scaling=scaling)
+    artifacts = find_artifacts(model, scaling=scaling, trust=trust)
     folder = artifacts[0].path.absolute().parent
     name = _name(artifacts[0], folder)
     if not _is_run(folder.parent):

@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import backends
-from ..benchmark.worker import answer_stream
-from ..bundle import find_artifacts
-from ..bundle.model_spec import Scaling
+from ..benchmark.worker import answer_stream, unpacked
 from ..classifier import Classifier
 from ..errors import EdgeMnistError
 from .file_layers import parts, read_layers
@@ -36,17 +34,16 @@ _clock = time.perf_counter_ns
 Run = Callable[[], object]
 
 
-def measure(*, file: str, backend: str, scaling: dict[str, Any] | None) -> dict[str, Any]:
+def measure(*, artifact: str, backend: str) -> dict[str, Any]:
     """Return the median of each part in µs, and the shapes of the tensors between the layers."""
-    artifact = find_artifacts(file, scaling=Scaling.given(**(scaling or {})))[0]
-    runtime = backends.get(backend)
+    file, runtime = unpacked(artifact), backends.get(backend)
     # This process is a child already.
-    classifier = Classifier.from_artifact(artifact, runtime, sandbox=False)
+    classifier = Classifier.from_artifact(file, runtime, sandbox=False)
     pixels = np.random.default_rng(0).integers(0, 256, (1, *classifier.spec.shape), np.uint8)
     batch = max(1, classifier.session.input.shape[0])
     values = classifier.encode(np.repeat(pixels, batch, axis=0))
-    content = artifact.read()
-    files = parts(artifact.format, content, read_layers(artifact, content))
+    content = file.read()
+    files = parts(file.format, content, read_layers(file, content))
     loaded = [backends.load_part(runtime, part) for part in files]
     runs = [part.bind(values) for part in loaded]
     for run in runs:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -22,6 +22,9 @@ from ..errors import ModelError
 from .problem_details import RequestError
 from .stage_times import TimedClassifier
 
+if TYPE_CHECKING:
+    from ..bundle import Trust
+
 DEFAULT_NAME = "default"
 
 
@@ -33,6 +36,7 @@ class ModelSource:
     latest: bool = False  # Use the newest bundle in runs/ instead of `model`.
     backend: str | None = None  # The only runtime to use; None uses all that are installed.
     scaling: Scaling | None = None  # Scaling of the pixels, for a file without a manifest.
+    trust: Trust = None  # Trusted keys in place of those in the folders; read at each reload.
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def load_models(source: ModelSource) -> LoadedModels:
         BundleError, ModelError, BackendError: the default model cannot be loaded.
     """
     path = newest_bundle() if source.latest else source.model
-    artifacts = find_artifacts(path, scaling=source.scaling)
+    artifacts = find_artifacts(path, scaling=source.scaling, trust=source.trust)
     default = choose(artifacts, backend=source.backend)
     loaded, errors = {_model_name(*default): _load_warm(*default)}, []
     for pair in pairs(artifacts, source.backend):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from edge_mnist.datasets import Source
 
+    from .bundles.secret_key import SecretKey
     from .conversion.source_model import SourceModel
 
     Data = str | Path | Mapping[str, NDArray[Any]]
@@ -147,6 +148,7 @@ def export(
     labels: Sequence[str] | None = None,
     out: str | Path | None = None,
     hf: str | Path | None = None,
+    sign: str | Path | None = None,
     quiet: bool = False,
     show: Callable[[str], None] | None = None,
 ) -> Bundle:
@@ -177,6 +179,8 @@ def export(
         out: the bundle folder; None for `bundle` beside the model.
         hf: also write this folder for the Hugging Face Hub: the bundle with a model card, and a
             run's `model.keras`.
+        sign: sign the bundle with this secret key, of `edge-mnist keygen` or minisign. Its password
+            is that of the environment variable EDGE_MNIST_KEY_PASSWORD, or is asked for.
         quiet: warnings only on stderr.
         show: takes the table of verified files, also if the gate fails.
 
@@ -185,13 +189,16 @@ def export(
 
     Raises:
         GateError: a file missed a limit. The bundle of the others is written first.
-        BundleError, ModelError: there is no such model, or it cannot be exported.
+        BundleError, ModelError: there is no such model, it cannot be exported, or the key to sign
+            with cannot be read.
         DataError: the data is missing or malformed, or does not fit the model.
         OutputError: `out` holds something, or cannot be written.
     """
     from . import pipeline
-    from .bundles import hub_folder
+    from .bundles import hub_folder, signing
 
+    # Before the work begins.
+    key = None if sign is None else signing.open_key(arguments.path("sign", sign))
     progress = Progress(quiet=quiet)
     wanted = {"float32": True, "float16": float16, "dynamic": dynamic, "int8": int8}
     batch = None if batch is None else arguments.integer("batch", batch, 1, 4096)
@@ -208,10 +215,8 @@ def export(
                 f"{', '.join(formats)}; give the run or the Keras model instead.",
                 code="model-program-format",
             )
-        bundle = _programs_of_bundle(str(model), programs, data=data, out=out, progress=progress)
-        if hub:
-            hub_folder.write(Path(bundle.folder), hub)
-        return bundle
+        folder = _programs_of_bundle(str(model), programs, data=data, out=out, progress=progress)
+        return _finished(folder, hub, key)
     if programs and not (int8 and "tflite" in formats):
         progress.line(f"--format {','.join(programs)} needs the int8 .tflite file: exporting it")
         wanted["int8"], formats = True, (*formats, *({"tflite"} - set(formats)))
@@ -265,12 +270,26 @@ def export(
         except GateError:
             if hub:
                 progress.warn(f"{hub} is not written, because a file failed the gate")
+            if key:
+                progress.warn(f"{folder} is not signed, because a file failed the gate")
             raise
-        if hub:
-            # A user's own model file stays private.
-            keras = source_model.path if source_model.weights_sha256 else None
-            hub_folder.write(folder, hub, keras=keras)
-    return read_bundle(folder)
+        # A user's own model file stays private.
+        keras = source_model.path if source_model.weights_sha256 else None
+        return _finished(folder, hub, key, keras=keras)
+
+
+def _finished(
+    folder: Path, hub: Path | None, key: SecretKey | None, *, keras: Path | None = None
+) -> Bundle:
+    """Sign a bundle that was written, copy it for the Hub, and return it."""
+    from .bundles import hub_folder, signing
+
+    if key:
+        signing.sign(folder, key)
+    if hub:
+        hub_folder.write(folder, hub, keras=keras)
+    # It was made here: the keys that this machine trusts are not asked.
+    return read_bundle(folder, trust=key.public.text if key else False)
 
 
 def _split_formats(formats: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -297,7 +316,7 @@ def _is_bundle(model: Any) -> bool:
 
 def _programs_of_bundle(
     model: str, programs: tuple[str, ...], *, data: Data | None, out: Any, progress: Progress
-) -> Bundle:
+) -> Path:
     """Write the programs of a bundle's int8 file as a new bundle; without TensorFlow."""
     from edge_mnist import datasets
 
@@ -312,7 +331,7 @@ def _programs_of_bundle(
     known = "c" in programs and (data is not None or artifact.spec.digits)
     source = datasets.find(data or "auto", splits=("test",), own=True) if known else None
     program_files.from_bundle(artifact, programs, folder, source=source, report=progress.line)
-    return read_bundle(folder)
+    return folder
 
 
 def new_bundle_path(folder: Path) -> Path:

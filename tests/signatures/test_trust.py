@@ -301,7 +301,7 @@ def test_the_bytes_that_are_verified_are_those_that_are_parsed(
     signed: Path, key: SecretKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = []
-    original = manifest._read_manifest
+    original = manifest._read_file
 
     def count(path: str) -> bytes:
         reads.append(path)
@@ -309,7 +309,7 @@ def test_the_bytes_that_are_verified_are_those_that_are_parsed(
         edit_manifest(signed)  # Whoever swaps it now comes too late.
         return content
 
-    monkeypatch.setattr(manifest, "_read_manifest", count)
+    monkeypatch.setattr(manifest, "_read_file", count)
     bundle = read_bundle(signed, trust=key.public.text)
     assert len(reads) == 1
     assert bundle.manifest["labels"] == list("0123456789")

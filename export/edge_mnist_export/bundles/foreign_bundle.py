@@ -63,7 +63,8 @@ def find(path: Path, *, scaling: Scaling | None = None) -> Artifact:
         BundleError: there is no such file.
         ModelError: it is no `.tflite` or `.onnx` file, or has a manifest already.
     """
-    (artifact, *_) = find_artifacts(path)
+    # Nobody can have signed it yet: it is checked here, and its bundle can be signed.
+    (artifact, *_) = find_artifacts(path, trust=False)
     if artifact.spec is not None:
         raise ModelError(
             f"Expected a .tflite or .onnx file without a manifest, got {path}, whose manifest is "

@@ -14,7 +14,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
-from edge_mnist.bundle import MANIFEST, read_bundle
+from edge_mnist.bundle import MANIFEST, SIGNATURE, read_bundle
 from edge_mnist.bundle.model_spec import ModelSpec, spec_from_manifest
 from edge_mnist.errors import OutputError
 from edge_mnist.system.files import check_free, new_folder
@@ -58,7 +58,7 @@ def write(bundle: Path, out: Path, *, keras: Path | None = None) -> None:
     Raises:
         BundleError, OutputError: the bundle cannot be read, or `out` cannot be written.
     """
-    found = read_bundle(bundle)
+    found = read_bundle(bundle, trust=False)
     card = model_card(found.manifest, name=out.absolute().name, keras=keras is not None)
     with new_folder(out) as folder:
         for artifact in found.artifacts:
@@ -70,6 +70,8 @@ def write(bundle: Path, out: Path, *, keras: Path | None = None) -> None:
             else:
                 shutil.copyfile(bundle / program["file"], folder / program["file"])
         shutil.copyfile(bundle / MANIFEST, folder / MANIFEST)
+        if (bundle / SIGNATURE).exists():
+            shutil.copyfile(bundle / SIGNATURE, folder / SIGNATURE)
         if keras is not None:
             shutil.copyfile(keras, folder / KERAS)
         (folder / CARD).write_text(card, encoding="utf-8")

@@ -148,7 +148,7 @@ def from_bundle(
         GateError: the compiled program answers other bytes than the arithmetic.
         OutputError: `out` holds something, or cannot be written.
     """
-    manifest = dict(read_bundle(artifact.path.parent).manifest)
+    manifest = dict(read_bundle(artifact.path.parent, trust=False).manifest)
     assert artifact.spec is not None
     test = datasets.load(source, "test", shape=artifact.spec.size) if source else None
     with bundle_writer.new_bundle(out) as bundle:

@@ -167,7 +167,14 @@ def _stream(password: str, salt: bytes, operations: int, memory: int) -> bytes:
             f"make another with: edge-mnist keygen",
             code="bundle-secret-key",
         )
-    return Scrypt(salt, _SEALED_BYTES, n=1 << log_n, r=8, p=max(1, p)).derive(password.encode())
+    try:
+        return Scrypt(salt, _SEALED_BYTES, n=1 << log_n, r=8, p=max(1, p)).derive(password.encode())
+    except MemoryError as error:
+        raise BundleError(
+            f"Expected {1 << log_n >> 10} MiB of memory for a key's password, got less; use a "
+            f"machine with more, or a key without a password.",
+            code="bundle-secret-key",
+        ) from error
 
 
 def _log_n(most: int) -> int:

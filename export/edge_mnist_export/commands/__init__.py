@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from .bundle import bundle
 from .export import export
+from .keygen import keygen
 from .quickstart import quickstart
+from .sign import sign
 from .train import train
 
-__all__ = ["bundle", "export", "quickstart", "train"]
+__all__ = ["bundle", "export", "keygen", "quickstart", "sign", "train"]

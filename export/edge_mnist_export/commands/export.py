@@ -83,6 +83,13 @@ from .options import PATH, config_option, hf_option, quiet_option
 )
 @click.option("--out", type=PATH, help="The bundle folder.  [default: RUN/bundle]")
 @hf_option
+@click.option(
+    "--sign",
+    type=PATH,
+    metavar="KEY",
+    help="Sign the bundle with this secret key, of keygen or minisign. Its password is asked for, "
+    "or EDGE_MNIST_KEY_PASSWORD.",
+)
 @config_option
 @quiet_option
 def export(*, run: Path | None, hf: Path | None, **asked: Any) -> None:
