@@ -189,6 +189,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "data-benchmark-unreadable": ("Expected a benchmark file at {}, got: {}.",),
     "data-classes": (
+        "Expected the names of classes as text in {}, got characters that are none; write them "
+        "with numpy.savez.",
         "Expected two or more classes in {}, each with a name of its own, got {} for labels of "
         "0 to {}; check labels and classes.",
     ),
@@ -475,7 +477,11 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a model of grey digits 0 to 9 to read several in one picture, got {} with {} "
         "channels and the labels {}, …; use predict on one picture each.",
     ),
-    "model-not-finite": ("Expected finite scores, got none for any of {} images in {}.",),
+    "model-not-finite": (
+        "Expected finite scores, got none for any of {} images in {}.",
+        "Expected finite outputs, got NaN or infinity from {}; the file is broken, or its weights "
+        "or pixels are too large.",
+    ),
     "model-not-keras": (
         "Expected a Keras model (.keras, .h5 or a SavedModel) or a run folder, got the {} {}; {}.",
     ),
@@ -519,6 +525,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "model-quantization": (
         "Expected the scale and zero point of {} in the metadata of {} to be such, got {}; "
         "export the model again.",
+        "Expected a scale in {} to {} for the tensor {}, got {}; export the model again.",
     ),
     "model-recurrent": (
         "Expected a model without recurrent layers, got {} in {}; TensorFlow's converter "
@@ -534,6 +541,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected finite numbers to scale pixels with, and neither a scale nor a deviation of "
         "0, got {}.",
         "Expected a mean and a deviation, or one for every channel, got none.",
+        "Expected pixels that are finite {} numbers, got infinite ones of {}.",
     ),
     "model-scaling-stated": (
         "Expected a scale, mean or deviation only for a file without a manifest, got {}, whose "

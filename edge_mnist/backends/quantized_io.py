@@ -27,12 +27,18 @@ if TYPE_CHECKING:
 BATCH = 32
 # An integer input without a scale takes pixels; a range of fewer values than this is no pixels.
 _MIN_PIXEL_SPAN = 64
+# Bounds on a scale, far outside of those of real models. Within them every dequantized value is a
+# finite float32, and every quantized pixel a finite float64.
+_LEAST_SCALE, _MOST_SCALE = 1e-30, 1e18
 
 
 class QuantizedIO:
     """A session, its input layout, and the tables that encode pixels and dequantize outputs.
 
     Threads that share one take turns. Call `use` first, and `bind` before `one` and `many`.
+
+    Raises:
+        ModelError: a scale of the file is negative, infinite or NaN.
 
     Attributes:
         session: the loaded model.
@@ -42,6 +48,8 @@ class QuantizedIO:
     """
 
     def __init__(self, session: Session, layout: TensorLayout) -> None:
+        _check_scale(session.input)
+        _check_scale(session.output)
         self.session = session
         self.layout = layout
         self._batch, self._tail = layout.batch, layout.tail
@@ -54,7 +62,7 @@ class QuantizedIO:
         """Encode pixels as a model spec states.
 
         Raises:
-            ModelError: the input's dtype cannot hold them.
+            ModelError: the input's dtype cannot hold them, or they are not finite.
         """
         self._shape = spec.shape
         self._table = _pixel_values(self.session.input, spec)
@@ -192,6 +200,16 @@ class QuantizedIO:
         return self.run(images).reshape(count, -1)[: len(images)]
 
 
+def _check_scale(tensor: Tensor) -> None:
+    """Refuse a scale under which a value is not finite, or a greater byte stands for a less one."""
+    if tensor.scale and not _LEAST_SCALE <= tensor.scale <= _MOST_SCALE:
+        raise ModelError(
+            f"Expected a scale in {_LEAST_SCALE:g} to {_MOST_SCALE:g} for the tensor "
+            f"{tensor.name[:80]!r}, got {tensor.scale:g}; export the model again.",
+            code="model-quantization",
+        )
+
+
 def _output_values(tensor: Tensor) -> NDArray[np.float32] | tuple[np.float32, np.float32] | None:
     """Return how to dequantize: a table by byte for 8 bits, otherwise scale and zero point.
 
@@ -215,15 +233,23 @@ def _pixel_values(tensor: Tensor, spec: ModelSpec) -> NDArray[np.generic] | None
 
     The shape is (256,), or (256, channels) if the channels are scaled differently.
     """
-    values = _float_values(spec)
     if not tensor.dtype.startswith(("float", "int", "uint")):
         raise ModelError(
             f"Expected an input of floats or integers, got {tensor.dtype} for {tensor.name!r}.",
             code="model-input-dtype",
         )
     dtype = np.dtype(tensor.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = _float_values(spec)
+        floats = values.astype(dtype if dtype.kind == "f" else np.float32)
+    if not np.isfinite(floats).all():
+        raise ModelError(
+            f"Expected pixels that are finite {floats.dtype} numbers, got infinite ones of "
+            f"{spec.scaling.options}.",
+            code="model-scaling",
+        )
     if dtype.kind == "f":
-        return values.astype(dtype)
+        return floats
     if not tensor.scale and np.ptp(values) < _MIN_PIXEL_SPAN:
         raise ModelError(
             f"Expected a scale and zero point for the {tensor.dtype} input {tensor.name!r}, or "

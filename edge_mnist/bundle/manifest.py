@@ -56,7 +56,8 @@ class Artifact(NamedTuple):
         size_bytes: its size as the manifest states it; None for a foreign file.
         sha256: its hash as the manifest states it; None for a foreign file.
         scaling: for a foreign file, the caller's scaling of pixels, if any.
-        vouched: whether a trusted key signed its bundle, or it ships with the package.
+        vouched: whether a trusted key signed its bundle, or it ships with the package. Every other
+            file is checked before a runtime loads it.
     """
 
     file: File

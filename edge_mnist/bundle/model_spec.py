@@ -10,6 +10,8 @@ from ..errors import ModelError
 
 DIGITS = tuple("0123456789")
 OUTPUTS = ("probabilities", "logits", "scores")
+# Upper bounds on what a manifest may state, so that its numbers alone take little memory.
+_MOST_PIXELS, _MOST_LABELS = 1 << 24, 10_000
 
 
 class _Scaling(NamedTuple):
@@ -175,7 +177,8 @@ def spec_from_manifest(manifest: Mapping[str, Any]) -> ModelSpec:
     if not 0 <= spec.threshold < 1:
         raise ValueError(f"threshold {spec.threshold!r}")
     fits = channels in (1, 3) and {len(mean), len(std)} <= {1, channels}
-    if not fits or min(spec.height, spec.width) < 1 or len(labels) < 2:
+    fits = fits and spec.height * spec.width <= _MOST_PIXELS
+    if not fits or min(spec.height, spec.width) < 1 or not 2 <= len(labels) <= _MOST_LABELS:
         raise ValueError(f"input {dict(entry)!r} with {len(labels)} labels")
     if spec.output not in OUTPUTS:
         raise ValueError(f"output {spec.output!r}")

@@ -77,7 +77,7 @@ def provenance(artifact: Artifact) -> Provenance:
         name,
         ships,
         digest,
-        _text(manifest, "training", "data", "name"),
+        text_value(manifest, "training", "data", "name"),
         *_accuracy(manifest, artifact.name),
         _text(manifest, "architecture", "name"),
     )
@@ -109,18 +109,18 @@ def statements(artifact: Artifact) -> list[tuple[str, str]]:
     manifest: Mapping[str, Any] = {}
     if origin.manifest_sha256 is not None:
         manifest = read_bundle(artifact.path.parent, trust=False).manifest
-    architecture = _text(manifest, "architecture", "name")
+    architecture = text_value(manifest, "architecture", "name")
     parameters = _value(manifest, "architecture", "parameters")
     if architecture and isinstance(parameters, int):
         architecture += f", {parameters:,} parameters in Keras"
-    teacher = _text(manifest, "training", "recipe", "teacher")
+    teacher = text_value(manifest, "training", "recipe", "teacher")
     found = {
         "model": origin.line,
         "architecture": architecture,
         "training data": _data(manifest),
         "training": ", ".join(_recipe(manifest)),
         "distilled from": teacher and f"a model of SHA-256 {teacher}",
-        "exported for": _text(manifest, "target"),
+        "exported for": text_value(manifest, "target"),
         "tools": ", ".join(f"{tool} {version}" for tool, version in _tools(manifest)),
         "manifest": origin.manifest_sha256 and f"SHA-256 {origin.manifest_sha256}",
         "file": f"{artifact.name}, SHA-256 {artifact.sha256 or sha256(artifact.read())}",
@@ -148,13 +148,13 @@ def file_entries(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
 
 def _data(manifest: Mapping[str, Any]) -> str | None:
     """Return the training data: name, number of images and hash; drawn digits are called that."""
-    name = _text(manifest, "training", "data", "name")
+    name = text_value(manifest, "training", "data", "name")
     if name is None:
         return None
     parts = [f"{name}{' (drawn digits, not MNIST)' if name.startswith(DRAWN) else ''}"]
     if isinstance(images := _value(manifest, "training", "data", "images"), int):
         parts.append(f"{images:,} images")
-    if digest := _text(manifest, "training", "data", "sha256"):
+    if digest := text_value(manifest, "training", "data", "sha256"):
         parts.append(f"SHA-256 {digest}")
     return ", ".join(parts)
 
@@ -173,7 +173,7 @@ def _tools(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         if isinstance(tools, Mapping)
         else []
     )
-    known = [(name, _text(manifest, "tools", name)) for name in names[:20]]
+    known = [(name, text_value(manifest, "tools", name)) for name in names[:20]]
     return [(name, version) for name, version in known if version is not None]
 
 
@@ -182,11 +182,11 @@ def _value(manifest: Mapping[str, Any], *keys: str) -> str | int | float | None:
     value: Any = manifest
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, int | float) else _text(manifest, *keys)
+    return value if isinstance(value, int | float) else text_value(manifest, *keys)
 
 
 def _accuracy(manifest: Mapping[str, Any], file: str) -> tuple[float | None, str | None]:
-    data = _text(manifest, "evaluation", "data")
+    data = text_value(manifest, "evaluation", "data")
     entry = next(entry for entry in manifest["artifacts"] if entry["file"] == file)
     accuracy = entry.get("accuracy")
     if data is None or isinstance(accuracy, bool) or not isinstance(accuracy, int | float):
@@ -194,7 +194,7 @@ def _accuracy(manifest: Mapping[str, Any], file: str) -> tuple[float | None, str
     return (float(accuracy), data) if 0 <= accuracy <= 1 else (None, None)
 
 
-def _text(manifest: Mapping[str, Any], *keys: str) -> str | None:
+def text_value(manifest: Mapping[str, Any], *keys: str) -> str | None:
     """Return a name from the manifest; None unless it is short and printable."""
     value: Any = manifest
     for key in keys:

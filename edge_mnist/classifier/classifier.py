@@ -21,6 +21,7 @@ from .prediction import (
     Detection,
     Grid,
     Prediction,
+    check_finite,
     to_probabilities,
     too_unsure,
 )
@@ -90,6 +91,7 @@ class Classifier(LoadedModel):
 
         Raises:
             ImageError: the picture cannot be read, or is too large.
+            ModelError: the model answers NaN or infinity.
         """
         # Each line here counts: benchmarks/array_path.py compares them with a loop written by hand.
         if type(image) is not _ARRAY or image.dtype != _UINT8 or image.shape != self._shape:
@@ -178,11 +180,13 @@ class Classifier(LoadedModel):
 
         Raises:
             ImageError: another shape or dtype.
+            ModelError: the model answers NaN or infinity.
         """
         images = check_images(images, self._shape)
         if not len(images):
             return np.empty((0, len(self.labels)), np.float32)
         values, output = self._io.many(images), self.spec.output
+        check_finite(values, self.artifact.name)
         return values if output == "probabilities" else to_probabilities(values, output)
 
     @property
@@ -213,6 +217,7 @@ class Classifier(LoadedModel):
     def _conclude(self, values: NDArray[np.float32]) -> Prediction:
         """Return the prediction for the dequantized values (classes,) of one image."""
         spec = self.spec
+        check_finite(values, self.artifact.name)
         if spec.output != "probabilities":
             values = to_probabilities(values, spec.output)
         digit = int(values.argmax())

@@ -57,7 +57,8 @@ class LoadedModel:
             artifact: the file.
             runtime: the runtime.
             threads: threads that the runtime may use.
-            sandbox: try a foreign file in a child process first, unless it is known to be safe.
+            sandbox: try a file that nobody vouches for in a child process first, unless it is
+                known to be safe.
 
         Raises:
             BundleError, ModelError: the file is missing, broken or not an image classifier.
@@ -76,14 +77,14 @@ class LoadedModel:
             )
         self.artifact, self.backend, self._threads = artifact, runtime.backend, threads
         content = artifact.read()
-        spec, path = artifact.spec, None
-        if spec is None:
-            # Imported late: a bundle's files need no checks.
+        if not artifact.vouched:
+            # Imported late: the files of the package's own bundles need no checks.
             from ..foreign_models.check import check
 
-            path = artifact.file
-            check(content, runtime=runtime, path=artifact.path, threads=threads, in_child=sandbox)
-        name = artifact.name
+            check(artifact, content, runtime=runtime, threads=threads, in_child=sandbox)
+        spec, name = artifact.spec, artifact.name
+        # The hash of a manifest says nothing of weights in other files.
+        path = artifact.file if spec is None else None
         self.session = backends.load(runtime, content, name=name, threads=threads, path=path)
         layout = infer_layout(
             self.session.input, self.session.output, format=artifact.format, name=name, spec=spec

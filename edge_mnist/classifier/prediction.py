@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from ..errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -213,17 +216,34 @@ class Grid(NamedTuple):
         return [[cell.text for cell in row] for row in self.rows]
 
 
+def check_finite(values: NDArray[np.float32], name: str) -> None:
+    """Refuse outputs of the model `name` with NaN or infinity among them.
+
+    Raises:
+        ModelError: there is one.
+    """
+    # Both return the first NaN if there is one. `numpy.isfinite` takes twice as long.
+    extremes = values.item(values.argmin()), values.item(values.argmax())
+    if not all(map(math.isfinite, extremes)):
+        raise ModelError(
+            f"Expected finite outputs, got NaN or infinity from {name}; the file is broken, or its "
+            f"weights or pixels are too large.",
+            code="model-not-finite",
+        )
+
+
 def to_probabilities(values: NDArray[np.float32], output: str) -> NDArray[np.float32]:
     """Return values (…, classes) as probabilities in [0, 1] that sum to 1.
 
     Args:
-        values: a model's dequantized outputs.
+        values: a model's dequantized outputs, all finite.
         output: their kind: "logits" go through a softmax, "scores" of 0 or more are divided by
             their sum.
     """
-    if output == "logits":
-        powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    else:
-        powers = np.clip(values, 0, None) + np.float32(1e-12)
-    shares: NDArray[np.float32] = powers / powers.sum(axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):  # A difference of -inf is a probability of 0.
+        if output == "logits":
+            powers = np.exp(values - values.max(axis=-1, keepdims=True))
+        else:
+            powers = np.clip(values, 0, None) + np.float32(1e-12)
+        shares: NDArray[np.float32] = powers / powers.sum(axis=-1, keepdims=True)
     return shares

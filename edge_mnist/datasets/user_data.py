@@ -14,7 +14,9 @@ Images are uint8 (n, h, w) or (n, h, w, c), or floats in [0, 1]. Labels are (n,)
 from __future__ import annotations
 
 import hashlib
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +32,14 @@ Shape = tuple[int, int, int]
 Arrays = Mapping[str, NDArray[Any]]
 _TEST_EVERY = 5  # data without a split: every fifth image is for testing
 _MAX_CLASSES = 10_000
+_MAX_BYTES = 2**31  # of all arrays of an .npz
+# Errors of numpy and zipfile for a broken or hostile archive: RuntimeError for a password,
+# NotImplementedError for an unknown compression, MemoryError for a header of a huge shape.
+_NPZ_ERRORS: tuple[type[Exception], ...] = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
+    *(RuntimeError, MemoryError, SyntaxError, tokenize.TokenError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 _DEFAULT_SIZE = (28, 28)  # pixels
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")  # of Pillow
 # Classes of data sets that come without their names, by the SHA-256 of the bytes of `y_test`.
@@ -142,9 +152,10 @@ def _select(arrays: Arrays, path: Path, split: SplitName, shape: Shape) -> UserD
         count = int(labels.max()) + 1
     else:
         raise _arrays_error(path, arrays)
-    if len(images) != len(labels):
+    given = len(images) if images.ndim else 0
+    if given != len(labels):
         raise DataError(
-            f"Expected as many labels as images in {path}, got {len(images)} images and "
+            f"Expected as many labels as images in {path}, got {given} images and "
             f"{len(labels)} labels; give one label per image.",
             code="data-labels",
         )
@@ -163,14 +174,25 @@ def _class_names(arrays: Arrays, count: int, path: Path) -> tuple[str, ...]:
     if "classes" not in arrays:
         names = tuple(_known_classes(arrays) or map(str, range(count)))
     else:
-        names = tuple(map(str, arrays["classes"].flat))
+        names = _as_names(arrays["classes"], path)
     if len(names) < max(count, 2) or len(set(names)) < len(names):
         raise DataError(
             f"Expected two or more classes in {path}, each with a name of its own, got "
-            f"{', '.join(names)} for labels of 0 to {count - 1}; check labels and classes.",
+            f"{', '.join(names)[:200]} for labels of 0 to {count - 1}; check labels and classes.",
             code="data-classes",
         )
     return names
+
+
+def _as_names(classes: NDArray[Any], path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, classes.flat))
+    except (SystemError, ValueError) as error:  # Of characters that Unicode does not have.
+        raise DataError(
+            f"Expected the names of classes as text in {path}, got characters that are none; "
+            f"write them with numpy.savez.",
+            code="data-classes",
+        ) from error
 
 
 def _known_classes(arrays: Arrays) -> Sequence[str] | None:
@@ -183,26 +205,34 @@ def _known_classes(arrays: Arrays) -> Sequence[str] | None:
 def _arrays_error(path: Path, arrays: Arrays) -> DataError:
     return DataError(
         f"Expected x_train, y_train, x_test and y_test, or images and labels, in {path}, "
-        f"got {', '.join(arrays) or 'nothing'}; rename the arrays.",
+        f"got {', '.join(arrays)[:200] or 'nothing'}; rename the arrays.",
         code="data-arrays",
     )
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with (
+            np.errstate(all="ignore"),  # numpy warns of a shape whose product overflows.
+            path.open("rb") as file,  # numpy leaves a broken archive open.
+            np.load(file, allow_pickle=False) as archive,
+        ):
+            if (size := sum(one.file_size for one in archive.zip.infolist())) > _MAX_BYTES:
+                raise ValueError(f"{size} bytes, over {_MAX_BYTES}")
+            arrays = {name: archive[name] for name in archive.files}
+    except _NPZ_ERRORS as error:
         raise DataError(
-            f"Expected an .npz of plain arrays, got {path}: {' '.join(str(error).split())}; "
+            f"Expected an .npz of plain arrays, got {path}: {' '.join(str(error).split())[:300]}; "
             "write it with numpy.savez.",
             code="data-npz",
         ) from error
+    # numpy returns the bytes of a member that is no array.
+    return {name: one for name, one in arrays.items() if isinstance(one, np.ndarray)}
 
 
 def _indices(labels: NDArray[Any], path: Path) -> NDArray[np.integer]:
     """Turn labels (n,), (n, 1) or one-hot (n, k) into class indices (n,)."""
-    if labels.ndim == 2:
+    if labels.ndim == 2 and labels.size and labels.dtype.kind in "biuf":
         labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
         raise DataError(

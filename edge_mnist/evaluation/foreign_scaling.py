@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import datasets
 from ..backends import Runtime
 from ..bundle import Artifact
 from ..bundle.model_spec import ModelSpec, Scaling
 from ..classifier import Classifier
 from ..datasets import Source, Split
-from ..errors import DataError
+from ..errors import DataError, ModelError
 from ..foreign_models import scaling_search, spec_inference
 from ..system.text_table import percent
 from .accuracy import check_classes, classify
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 # With a lower accuracy than this no scaling fits.
@@ -143,7 +144,13 @@ def find_scaling(artifact: Artifact, runtime: Runtime, split: Split) -> ForeignS
 
     def probabilities_for(scaling: Scaling) -> NDArray[np.float32]:
         classifier.rescale(scaling)
-        return classify(classifier, split.images)
+        try:
+            return classify(classifier, split.images)
+        except ModelError as error:
+            if error.code != "model-not-finite":
+                raise
+            # It overflows on these pixels, so this is not its scaling.
+            return np.zeros((len(split.images), len(spec.labels)), np.float32)
 
     outputs = {scaling: probabilities_for(scaling) for scaling in choices.values()}
     predictions = {name: outputs[one].argmax(axis=1) for name, one in choices.items()}

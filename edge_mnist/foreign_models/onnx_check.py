@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
 
 from ..model_files.malformed import MOST_BYTES, Malformed, TooLarge
 from ..model_files.protobuf import as_bytes, fields, integers, text
+
+if TYPE_CHECKING:
+    from ..bundle import File
 
 # Bounds the time of these checks: each node takes about 10 µs.
 _MOST_NODES = 20_000
@@ -56,12 +59,12 @@ _COMMON = frozenset(
 _DOMAINS = (b"", b"ai.onnx", b"com.microsoft")
 
 
-def check(content: bytes, path: Path) -> bool:
+def check(content: bytes, file: File) -> bool:
     """Return whether a file is known to be safe: common operators in common use.
 
     Args:
         content: the file's bytes.
-        path: where it lies; external data must lie in the same folder.
+        file: where it lies; external data must lie in the same folder.
 
     Raises:
         Malformed: external data lies outside of the folder, or the file cannot be read for it.
@@ -71,14 +74,14 @@ def check(content: bytes, path: Path) -> bool:
     if content[4:8] == b"ORTM":
         raise Malformed("a model in ORT format")
     try:
-        return _check(memoryview(content), path.resolve().parent)
+        return _check(memoryview(content), file)
     except Malformed:
         raise
     except ValueError as error:
         raise Malformed(f"a broken protocol buffer ({error})") from error
 
 
-def _check(model: memoryview, folder: Path) -> bool:
+def _check(model: memoryview, file: File) -> bool:
     known_safe, nodes, size = True, 0, 0
     for kind, message in _walk("model", model):
         if kind == "node":
@@ -87,7 +90,7 @@ def _check(model: memoryview, folder: Path) -> bool:
         elif kind == "attribute":
             known_safe &= _is_usual(message)
         elif kind == "tensor":
-            size += _check_tensor(message, folder)
+            size += _check_tensor(message, file)
         elif kind == "sparse":
             # 200 bytes of it unpack to any size.
             raise Malformed("sparse weights")
@@ -129,7 +132,7 @@ def _is_usual(attribute: memoryview) -> bool:
     return usual and len(few) <= _MOST_DIMENSIONS
 
 
-def _check_tensor(tensor: memoryview, folder: Path) -> int:
+def _check_tensor(tensor: memoryview, file: File) -> int:
     """Return the size in bytes that a tensor's shape states; check where its data lies."""
     shape: list[int] = []
     bits, external = 64, []
@@ -146,12 +149,16 @@ def _check_tensor(tensor: memoryview, folder: Path) -> int:
     if external and not locations:
         raise Malformed("external data without a location")
     for location in locations:
-        _check_location(location, folder)
+        _check_location(location, file)
     return math.prod(shape) * bits // 8
 
 
-def _check_location(location: str, folder: Path) -> None:
-    """Refuse external data outside of the file's folder, whichever system wrote the path."""
+def _check_location(location: str, model: File) -> None:
+    """Refuse external data outside of the model's folder, whichever system wrote the path."""
+    # Imported late: few files have external data.
+    from pathlib import Path, PureWindowsPath
+
+    folder = Path(model).resolve().parent
     parts = PureWindowsPath(location).parts
     # ONNX Runtime takes a location of this name for an address in memory.
     in_memory = "_ORT_MEM_ADDR_" in location

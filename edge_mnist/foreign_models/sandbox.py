@@ -1,4 +1,4 @@
-"""Load and run a foreign model file in a child process, before it is loaded in this one.
+"""Load and run a model file in a child process, before it is loaded in this one.
 
 A native library that fails an assertion, divides by zero or never returns takes its process with
 it. Static checks cannot exclude that for each of some two hundred operators. A child process costs
@@ -11,15 +11,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import errors
 from ..bundle import sha256
 from ..model_files.malformed import Malformed
 from . import probe
+
+if TYPE_CHECKING:
+    from ..bundle import Artifact
+    from ..bundle.model_spec import ModelSpec
 
 # glibc fills memory with a pattern when it hands it out and takes it back, keeps no cache of small
 # blocks that would escape this, and returns none to the system. A read past the end then finds no
@@ -30,8 +35,8 @@ _HEAP_POISONING = "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0:" + ":".
 # Time limit. Loading and five images take a small model milliseconds, a second on a Raspberry Pi.
 SECONDS = 60.0
 
-# Backend and SHA-256 of files that did no harm.
-_known_safe: set[tuple[str, str]] = set()
+# Backend, SHA-256 and stated spec of files that did no harm.
+_known_safe: set[tuple[str, str, ModelSpec | None]] = set()
 
 
 class Harmful(Malformed):
@@ -40,21 +45,21 @@ class Harmful(Malformed):
     remedy = "export the model again; a runtime cannot be kept from dying of this file."
 
 
-def check(path: Path, content: bytes, *, backend: str, threads: int) -> None:
-    """Load and run a file in a child process.
+def check(artifact: Artifact, content: bytes, *, backend: str, threads: int) -> None:
+    """Load and run a file in a child process, with the spec of its manifest if it has one.
 
     Raises:
         Harmful: the child crashed, ran out of time, or needed too much memory.
         Malformed: the child could not be started.
         EdgeMnistError: the child refused the file. That is final: this process has no memory limit.
     """
-    key = backend, sha256(content)
+    key = backend, sha256(content), artifact.spec
     if key in _known_safe:
         return
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", probe.__name__, backend, str(threads), str(path)],
-            input=content,
+            [sys.executable, "-P", "-m", probe.__name__],
+            input=pickle.dumps((backend, threads, artifact, content)),
             capture_output=True,
             timeout=SECONDS,
             check=False,

@@ -20,7 +20,7 @@ Rule = Callable[[Operator, Tensors, Tensor], bool]
 FLOAT32, FLOAT16, INT32, UINT8, INT8 = 0, 1, 2, 3, 9
 _LIMITS = {UINT8: (0, 255), INT8: (-128, 127)}
 _SAME, _VALID = 0, 1
-_TRANSPOSE_CONV = 67
+_LOGISTIC, _TANH, _TRANSPOSE_CONV = 14, 28, 67
 # Multiply-adds of one operator; a Raspberry Pi takes about ten seconds for them.
 _MOST_WORK = 20_000_000_000
 # Upper bound on strides, dilations and windows, in pixels.
@@ -259,6 +259,21 @@ def _unary(operator: Operator, inputs: Tensors, output: Tensor) -> bool:
     return inputs[0].type == output.type == FLOAT32 and inputs[0].shape == output.shape
 
 
+def _curve(operator: Operator, inputs: Tensors, output: Tensor) -> bool:
+    """Return whether a sigmoid or tanh has floats, or the output quantization of the converter."""
+    (values,) = inputs
+    if output.type not in _LIMITS:
+        return _unary(operator, inputs, output)
+    low, high = _LIMITS[output.type]
+    fixed = {_LOGISTIC: (1 / 256, low), _TANH: (1 / 128, (low + high + 1) // 2)}[operator.code]
+    return (
+        values.type == output.type
+        and values.shape == output.shape
+        and len(values.scales) == 1
+        and (output.scales, output.zero_points) == ((fixed[0],), (fixed[1],))
+    )
+
+
 def _binary(operator: Operator, inputs: Tensors, output: Tensor) -> bool:
     rank = len(output.shape)
     a, b = (tensor.shape for tensor in inputs)
@@ -308,14 +323,14 @@ _RULES: dict[int, tuple[int, int, tuple[int, ...], Rule]] = {
     4: (3, 3, (2,), _depthwise_convolution),  # DEPTHWISE_CONV_2D
     6: (1, 1, (0, 38), _dequantize),  # DEQUANTIZE
     9: (2, 3, (8,), _dense),  # FULLY_CONNECTED
-    14: (1, 1, (0,), _unary),  # LOGISTIC
+    _LOGISTIC: (1, 1, (0,), _curve),
     17: (1, 1, (5,), _pool),  # MAX_POOL_2D
     18: (2, 2, (0, 21), _binary),  # MUL
     19: (1, 1, (0,), _unary),  # RELU
     21: (1, 1, (0,), _unary),  # RELU6
     22: (2, 2, (0, 17), _reshape),  # RESHAPE
     25: (1, 1, (9,), _softmax),  # SOFTMAX
-    28: (1, 1, (0,), _unary),  # TANH
+    _TANH: (1, 1, (0,), _curve),
     34: (2, 2, (0, 22), _pad),  # PAD
     40: (2, 2, (0, 27), _mean),  # MEAN
     41: (2, 2, (0, 28), _binary),  # SUB

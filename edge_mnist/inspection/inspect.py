@@ -33,8 +33,8 @@ def inspect(artifact: Artifact, runtime: Runtime) -> Inspection:
         BundleError, ModelError: the file is missing or broken, or its layers cannot be read.
     """
     content = artifact.read()
-    if artifact.spec is None:
-        check(content, runtime=runtime, path=artifact.path, threads=1)
+    if not artifact.vouched:
+        check(artifact, content, runtime=runtime, threads=1)
     layers = read_layers(artifact, content)
     if reason := _too_large(layers, content):
         return Inspection(runtime.backend, tuple(layers), None, reason)

@@ -279,7 +279,8 @@ def _numbers(tensor: memoryview) -> tuple[float, ...]:
     if len(raw) > _MOST_SCALES * 4 or math.prod(_shape(tensor)) > _MOST_SCALES:
         raise ValueError(f"more than {_MOST_SCALES} scales or zero points")
     if raw:
-        return struct.unpack(f"<{len(raw) // struct.calcsize(format)}{format}", raw)
+        # Bytes may be left over in a broken file.
+        return struct.unpack_from(f"<{len(raw) // struct.calcsize(format)}{format}", raw)
     return tuple(n for v in typed for n in integers(v)) or (0,) * math.prod(_shape(tensor))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..model_files import tflite_file
+from ..model_files.malformed import Malformed
 from ..model_files.operator_names import tflite_name
 from ..model_files.tflite_file import Tensor
 from .graph import (
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _INT32, _UINT8, _INT8 = 2, 3, 9
 _LIMITS = {_INT8: (-128, 127), _UINT8: (0, 255)}
 _SAME, _VALID = 0, 1
+# Bounds on scales, far outside of those of real models. Within them no product overflows float32.
+_LEAST_SCALE, _MOST_SCALE = 1e-9, 1e6
 # Multipliers of a sum have this many bits; the greater of the two has all of them.
 _SUM_BITS = 20
 # Activations, as functions of a float64 number.
@@ -99,12 +102,21 @@ class _Reader:
         inputs = tuple(tensor for tensor in operator.inputs if tensor is not None)
         if name not in _READERS or len(operator.outputs) != 1 or not inputs:
             raise Unsupported(name)
-        _READERS[name](self, operator, inputs, operator.outputs[0])
+        try:
+            with np.errstate(divide="raise", over="raise", invalid="raise"):
+                _READERS[name](self, operator, inputs, operator.outputs[0])
+        except Malformed:
+            raise
+        except (ValueError, IndexError, ArithmeticError) as error:
+            # Another number of operands, axes or scales than the operator has, or a scale of 0.
+            raise Unsupported(f"{name} of other operands ({error})") from error
 
     def _new(self, tensor: Tensor) -> int:
         """Return the index of a value that an operator writes."""
         if tensor.type not in _LIMITS or len(tensor.scales) != 1:
             raise Unsupported("values other than int8 and uint8")
+        if not _LEAST_SCALE <= tensor.scales[0] <= _MOST_SCALE:
+            raise Unsupported(f"values of scale {tensor.scales[0]:g}")
         if tensor.shape[:1] != (1,):
             raise Unsupported(f"a batch other than 1, in shape {tensor.shape}")
         value = Value(
@@ -157,6 +169,8 @@ class _Reader:
         values, weights = inputs[:2]
         if weights.type != _INT8 or not weights.constant or any(weights.zero_points):
             raise Unsupported(f"{tflite_name(op.code)} without constant int8 weights")
+        if not all(0 <= scale <= _MOST_SCALE for scale in weights.scales):
+            raise Unsupported(f"weights of a scale outside of 0 to {_MOST_SCALE:g}")
         depthwise = kind is DepthwiseConvolution
         array = self._array(weights, "i1")
         shape = (array.shape[0], *window.size, image[2])

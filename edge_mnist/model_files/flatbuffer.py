@@ -9,7 +9,7 @@ vectors and tables are reached by an offset from the field that refers to them.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .malformed import Malformed, TooLarge
 
@@ -26,8 +26,7 @@ def root(content: bytes, identifier: bytes) -> Table:
     return _table(content, _follow(content, 0))
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """A table that lies inside of the content, as does its vtable."""
 
     content: bytes

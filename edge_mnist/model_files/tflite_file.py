@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .flatbuffer import Table, root
 from .malformed import MOST_BYTES, Malformed, TooLarge
@@ -24,8 +24,7 @@ _INT32 = 2
 _SHORT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A tensor of a graph.
 
     Attributes:
@@ -38,7 +37,7 @@ class Tensor:
         integers: the values of a short INT32 constant, such as a shape.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # not the method of a tuple
     shape: tuple[int, ...]
     type: int
     start: int
@@ -59,8 +58,7 @@ class Tensor:
         return self.size_bytes > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(NamedTuple):
     """An operator.
 
     Attributes:
@@ -80,8 +78,7 @@ class Operator:
         return default if self.options is None else self.options.number(field, format, default)
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(NamedTuple):
     """A graph: its operators in the order in which they run."""
 
     tensors: tuple[Tensor, ...]
@@ -90,8 +87,7 @@ class Graph:
     operators: tuple[Operator, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """The graphs of a file.
 
     `usual` says that every size but an input's first, the batch, is known, and that no tensor has

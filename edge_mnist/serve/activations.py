@@ -83,7 +83,7 @@ def _layers(content: bytes) -> list[tuple[str, Tensor]]:
     """Return the kind and the output of each layer of a `.tflite` file."""
     try:
         model = read(content)
-    except Malformed:  # As a bundle's file it was never checked: the manifest vouches for it.
+    except Malformed:  # A file that somebody vouches for is not checked.
         return []
     operators = [one for one in model.graphs[0].operators if one.code in _KINDS]
     return [(_KINDS[one.code], one.outputs[0]) for one in operators][:_MAX_LAYERS]
@@ -101,6 +101,8 @@ def _layer_json(kind: str, values: NDArray[np.float32]) -> dict[str, Any]:
     if values.ndim >= 3:
         step = -(-max(maps.shape[1:]) // _MAX_SIDE)
         maps = maps[:_MAX_CHANNELS, ::step, ::step]
+    # In double precision, in which no difference overflows. What is not finite is shown as 0.
+    maps = np.nan_to_num(maps.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = min(float(maps.min()), 0.0), max(float(maps.max()), 0.0)
     levels = np.rint((maps - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
     return {

@@ -77,13 +77,14 @@ def read_request(
     document = parse_object(content[:size], expected)
     try:
         (tensor,) = document["inputs"]
+        name = str(tensor["name"])
         images = _images(tensor, content[size:], expected)
         outputs = _outputs(document)
         id = document.get("id")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise malformed(expected, f"{error!r:.120}") from error
-    if images.shape[1:] != shape or tensor["name"] != "image":
-        raise malformed(expected, f"{tensor['name']!r:.40} of shape {images.shape}")
+    if images.shape[1:] != shape or name != "image":
+        raise malformed(expected, f"{name!r:.40} of shape {images.shape}")
     check_image_count(len(images), limits)
     return InferRequest(images, outputs, None if id is None else str(id))
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name}, which JSON does not have")
 
 
 class _Options:
@@ -10,11 +14,11 @@ class _Options:
 
     strict = True
     object_hook = object_pairs_hook = None
-    parse_float, parse_int, parse_constant = float, int, float
+    parse_float, parse_int, parse_constant = float, int, staticmethod(_refuse)
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of a JSON text, as `json.loads` does.
+    """Return the value of a JSON text, as `json.loads` does, without NaN and Infinity.
 
     `json` is a quarter of the import time of `Classifier`: it compiles six regular expressions.
     Where the scanner written in C is missing or stops, `json` reads the text again, or says why it
@@ -33,4 +37,4 @@ def parse_json(text: str) -> Any:
         pass
     import json
 
-    return json.loads(text)
+    return json.loads(text, parse_constant=_refuse)

@@ -190,8 +190,9 @@ def _open_header(file: IO[bytes], name: str) -> Image.Image:
     """Return a picture of which only the header is read."""
     try:
         with warnings.catch_warnings():
-            # Pillow's own limits are higher than MAX_PIXELS.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Of sizes, where Pillow's own limits are higher than MAX_PIXELS; and of broken EXIF
+            # data, without which a picture can be read.
+            warnings.simplefilter("ignore")
             return _identify(file)
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error)) from error
@@ -262,13 +263,16 @@ def _decode(image: Image.Image, name: str, target_side: int | None) -> tuple[Ima
     _check_decodable(image, name)
     longer = max(image.size)
     try:
-        if target_side is not None:
-            # A JPEG can be decoded at a half, a quarter or an eighth of its size, which is faster.
-            image.draft(None, (target_side, target_side))
-        image.load()
-        # Without this question Pillow would copy every picture.
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        return ImageOps.exif_transpose(image) if turned else image, longer
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Broken EXIF data: such a picture is not turned.
+            if target_side is not None:
+                # A JPEG can be decoded at a half, a quarter or an eighth of its size, which is
+                # faster.
+                image.draft(None, (target_side, target_side))
+            image.load()
+            # Without this question Pillow would copy every picture.
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return ImageOps.exif_transpose(image) if turned else image, longer
     except _DECODE_ERRORS as error:
         raise ImageError(
             f"Expected a whole picture, got a truncated or broken one: {name} "
@@ -317,7 +321,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
         )
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise _too_large("an array", "×".join(map(str, array.shape)))
-    values = array.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # A signalling NaN; it is refused below.
+        values = array.astype(np.float64)
     # Integers wider than 16 bits hold 8-bit pixels that some calculation has widened.
     top = 1.0 if array.dtype.kind in "bf" else 65535.0 if array.dtype == np.uint16 else 255.0
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
@@ -331,7 +336,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 def _stretch_to_eight_bits(image: Image.Image) -> Image.Image:
     """Return a 16-bit or float picture as 8 bits, its own range stretched to [0, 255]."""
-    values = np.asarray(image, np.float64)
+    with np.errstate(invalid="ignore"):  # A signalling NaN.
+        values = np.asarray(image).astype(np.float64)
     values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     low, high = values.min(), values.max()
     return Image.fromarray(np.rint((values - low) * (255 / max(high - low, 1))).astype(np.uint8))

@@ -10,6 +10,8 @@ import pytest
 
 from edge_mnist.bundle import Artifact
 from edge_mnist.bundle.model_spec import ModelSpec
+from edge_mnist_export.bundles.bundle_writer import BundleWriter
+from edge_mnist_export.conversion.converter import ConvertedFile
 from edge_mnist_export.verification.gate import Gate, VerifiedFile, error, judge, tolerance
 from tests.errors import check_message
 
@@ -157,3 +159,11 @@ def test_tolerances_follow_from_the_effect_of_rounded_weights() -> None:
     assert tolerance("float16", weight_error=0.0) == 2**-12
     assert tolerance("int8", weight_error=0.01) == pytest.approx(0.16 + 16 / 256)
     assert tolerance("dynamic", weight_error=0.9) == 1.0
+
+
+def test_only_files_that_the_export_made_are_vouched_for(tmp_path: Path) -> None:
+    """They are verified in this process. A file from elsewhere is checked and tried first."""
+    writer = BundleWriter(tmp_path)
+    made = writer.add(ConvertedFile("tflite", "int8", b"x", {}), ModelSpec())
+    foreign = writer.sign("mine.tflite", b"x", "tflite", "unknown", ModelSpec())
+    assert made.vouched and not foreign.vouched

@@ -1,12 +1,7 @@
-"""Mutated and hostile files: each is refused in one line, and none ends the process.
-
-A campaign draws its files from a seed, and a failure names the file's number.
-`python -m tests.foreign_models.hostile` runs longer campaigns.
-"""
+"""Hostile files: each is refused in one line, and none ends the process. tests/fuzz has more."""
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import struct
@@ -21,93 +16,16 @@ import pytest
 from PIL import Image
 
 from edge_mnist import BundleError, Classifier, ImageError, backends
-from edge_mnist.foreign_models import check, sandbox, tflite_check
+from edge_mnist.bundle import MODELS, SHIPPED, Artifact, find_artifacts, sha256
+from edge_mnist.foreign_models import onnx_check, sandbox, tflite_check
+from edge_mnist.inspection.inspect import inspect
 from edge_mnist.model_files.flatbuffer import root
 from edge_mnist.model_files.malformed import Malformed
-from tests.conftest import REPOSITORY, WHOLE
+from tests.conftest import WHOLE
 from tests.errors import error_line, raises
-from tests.foreign_models.hostile import campaign
+from tests.foreign_models.bundles import dense_model, sole_file
 from tests.foreign_models.test_tflite_check import put
-
-# Kind, seed, number of files: 11,500 files in all.
-# (kind, seed, files). `python -m tests.foreign_models.hostile` tries as many as it is told.
-CAMPAIGNS = [
-    ("tflite", 20, 1000),
-    ("onnx", 21, 1000),
-    ("picture", 22, 1500),
-    ("manifest", 23, 1500),
-    ("bundle", 24, 1000),
-]
-# Files of a seed that a run without `fuzz` tries.
-_FEW = 40
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a folder of sound files for each kind."""
-    folder = tmp_path_factory.mktemp("sound")
-    for kind, pattern in {
-        "tflite": "*.tflite",
-        "onnx": "*.onnx",
-        "bundle": "model-int8.tflite",
-        "manifest": "*.json",
-    }.items():
-        (folder / kind).mkdir()
-        for file in WHOLE.glob(pattern):
-            shutil.copy(file, folder / kind)
-    (folder / "picture").mkdir()
-    for name, content in _pictures().items():
-        (folder / "picture" / name).write_bytes(content)
-    return folder
-
-
-def _pictures() -> dict[str, bytes]:
-    with Image.open(REPOSITORY / "examples" / "digits" / "7.png") as image:
-        grey = image.convert("L").resize((60, 60))
-    colour = grey.convert("RGB")
-    turned = [grey.rotate(angle) for angle in (10, 20)]
-    return {
-        **{f"grey.{f}": _saved(grey, f) for f in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")},
-        "frames.gif": _saved(grey, "GIF", save_all=True, append_images=turned),
-        "lzw.tif": _saved(grey, "TIFF", compression="tiff_lzw"),
-        "deflate.tif": _saved(colour, "TIFF", compression="tiff_deflate"),
-        "plain.tif": _saved(colour, "TIFF"),
-        "progressive.jpg": _saved(colour, "JPEG", progressive=True),
-        "lossless.webp": _saved(colour, "WEBP", lossless=True),
-        "palette.png": _saved(colour.quantize(16), "PNG"),
-    }
-
-
-def _saved(image: Image.Image, format: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-@pytest.mark.fuzz
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "seed", "count"), CAMPAIGNS)
-def test_mutated_files_are_refused_in_a_line(kind: str, seed: int, count: int, sound: Path) -> None:
-    _run_campaign(kind, seed, count, sound)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "seed"), [(kind, seed) for kind, seed, _ in CAMPAIGNS])
-def test_a_few_mutated_files_are_refused_in_a_line(kind: str, seed: int, sound: Path) -> None:
-    _run_campaign(kind, seed, _FEW, sound)
-
-
-def _run_campaign(kind: str, seed: int, count: int, sound: Path) -> None:
-    runtimes = backends.installed("onnx" if kind == "onnx" else "tflite")
-    if not runtimes:
-        pytest.skip(f"needs a runtime for {kind}")
-    result = campaign(kind, seed, count, sound / kind, runtimes[0].backend)
-    assert not result.failures, "\n".join(result.failures)
-    assert sum(result.outcomes.values()) == count
-    # Without files of both outcomes a campaign proves nothing.
-    assert result.outcomes["fine"] > count // 10
-    assert kind == "bundle" or result.outcomes["refused"] > count // 10
-
+from tests.fuzz.targets import saved
 
 # ----- In a child process ------------------------------------------------------------------------
 
@@ -140,20 +58,57 @@ def test_a_file_that_crashes_a_runtime_crashes_only_the_child(
         Classifier(path, backend="litert")
 
 
-def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_that_a_manifest_lists_crashes_only_the_child(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert, which this file crashes")
+    content = uncommon((WHOLE / "model-float32.tflite").read_bytes(), SPLIT)
+    file = sole_file(tmp_path, "model-float32.tflite", content)
+    message = "Expected a sound TFLite model, got model-float32.tflite with operators that end"
+    for model in (tmp_path, file):
+        with raises("model-malformed", message):
+            Classifier(model, backend="litert")
+    (artifact,) = find_artifacts(tmp_path)
+    with raises("model-malformed", message):
+        inspect(artifact, backends.get("litert"))
+
+
+def test_a_child_uses_the_spec_of_the_manifest(tmp_path: Path) -> None:
+    """Without it, the child would refuse the size: it takes images from 8 pixels a side."""
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    content = dense_model(side=4, operator="Celu")
+    size = {"height": 4, "width": 4, "channels": 1, "range": [0, 1]}
+    sole_file(tmp_path, "model-float32.onnx", content, input=size, output="logits")
+    (artifact,) = find_artifacts(tmp_path)
+    assert not onnx_check.check(content, artifact.path)
+    before = set(sandbox._known_safe)
+    classifier = Classifier(tmp_path)
+    assert sandbox._known_safe - before == {("onnx", sha256(content), artifact.spec)}
+    assert classifier.predict(np.full((4, 4), 255, np.uint8)).digit == 0
+
+
+def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "SECONDS", 0.01)
+    artifact = Artifact("m.onnx", "onnx", "unknown", None)
     with pytest.raises(Malformed, match=r"no end within 0\.01 s of running it"):
-        sandbox.check(tmp_path / "m.onnx", b"", backend="onnx", threads=1)
+        sandbox.check(artifact, b"", backend="onnx", threads=1)
 
 
-def test_files_of_a_bundle_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_child_is_started_for_files_of_the_export(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
-        raise AssertionError("the hash of a bundle's file is enough")
+        raise AssertionError("known to be safe")
 
-    monkeypatch.setattr(check, "check", never)
-    Classifier(WHOLE)
+    monkeypatch.setattr(sandbox, "check", never)
     for file in WHOLE.glob("model-*"):
+        assert not find_artifacts(file)[0].vouched
         Classifier(file)
+
+
+def test_only_the_packages_own_bundles_are_vouched_for(tmp_path: Path) -> None:
+    assert all(one.vouched for name in MODELS for one in find_artifacts(name))
+    assert all(one.vouched for one in find_artifacts(Path(SHIPPED) / "model-int8.tflite"))
+    shutil.copytree(SHIPPED, tmp_path / "edge")
+    (tmp_path / "link").symlink_to(tmp_path / "edge")
+    for model in (tmp_path / "edge", tmp_path / "link", tmp_path / "edge" / "model-int8.tflite"):
+        assert not any(one.vouched for one in find_artifacts(model))
 
 
 def test_checks_are_not_imported_for_a_bundle() -> None:
@@ -179,12 +134,12 @@ def _png(width: int, height: int, *more: bytes, rows: bytes = b"") -> bytes:
 
 
 def _white(format: str, mode: str = "L", side: int = 7000, **options: object) -> bytes:
-    return _saved(Image.new(mode, (side, side), 255), format, **options)
+    return saved(Image.new(mode, (side, side), 255), format, **options)
 
 
 def _many_frames() -> bytes:
     shades = [Image.new("L", (300, 300), shade % 250) for shade in range(2000)]
-    return _saved(shades[0], "GIF", save_all=True, append_images=shades[1:])
+    return saved(shades[0], "GIF", save_all=True, append_images=shades[1:])
 
 
 def _zeros() -> bytes:
@@ -203,7 +158,7 @@ _BOMBS: dict[str, tuple[Callable[[], bytes], str, int]] = {
     "png rows": (lambda: _png(60, 60, rows=bytes(100_000_000)), _BLANK, 20),
     "gif frames": (_many_frames, _BLANK, 20),
     "gif header": (
-        lambda: b"GIF89a\xff\xff\xff\xff" + _saved(Image.new("L", (9, 9)), "GIF")[10:],
+        lambda: b"GIF89a\xff\xff\xff\xff" + saved(Image.new("L", (9, 9)), "GIF")[10:],
         _TOO_LARGE,
         20,
     ),

@@ -13,7 +13,7 @@ from edge_mnist.foreign_models import onnx_check
 from edge_mnist.model_files.malformed import Malformed, TooLarge
 from tests.conftest import WHOLE
 from tests.errors import raises
-from tests.foreign_models.mutation import varint
+from tests.fuzz.mutation import varint
 
 FLOAT = WHOLE / "model-float32.onnx"
 

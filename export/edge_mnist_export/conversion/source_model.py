@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from edge_mnist.bundle.model_spec import Scaling
@@ -17,6 +18,13 @@ from .. import runs
 
 # Suffixes and first bytes of Keras's legacy format.
 _HDF5 = (".h5", ".hdf5")
+# What a `.keras` archive may unpack to, in bytes: in all, and each JSON file of it.
+_MOST_BYTES, _MOST_JSON_BYTES = 2 << 30, 16 << 20
+# Errors of Keras for a broken or hostile file: RuntimeError for what is nested too deeply.
+_LOAD_ERRORS: tuple[type[Exception], ...] = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, OSError),
+    *(ImportError, OverflowError, zipfile.BadZipFile, zlib.error),
+)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SAVED_MODEL = "saved_model.pb"  # in the folder of a SavedModel
 # Signatures under which Keras and TensorFlow export a model for inference.
@@ -189,14 +197,32 @@ def load(source_model: SourceModel) -> Any:
         if _is_saved_model(path):
             model = _load_saved_model(path)
         else:
-            model = keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+            _check_archive(path)
+            # Code in a file, such as that of a Lambda layer, is refused and not run.
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except _LOAD_ERRORS as error:
         raise ModelError(_load_message(path, str(error)), code="model-keras-load") from error
     for layer in model._flatten_layers(include_self=False):
         _prepare_layer(layer, path)
     _check_interface(model, path)
     _check_weights(model, source_model)
     return model
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ValueError for a `.keras` archive that would unpack elsewhere, or to any size."""
+    if not zipfile.is_zipfile(path):  # An HDF5 file.
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    for entry in entries:
+        parts = PureWindowsPath(entry.filename).parts  # It knows the separators of both systems.
+        if PureWindowsPath(entry.filename).anchor or ".." in parts:
+            raise ValueError(f"a file outside of the archive, {entry.filename[:80]!r}")
+        if entry.filename.endswith(".json") and entry.file_size > _MOST_JSON_BYTES:
+            raise ValueError(f"{entry.filename[:80]} of {entry.file_size:,} bytes")
+    if (size := sum(entry.file_size for entry in entries)) > _MOST_BYTES:
+        raise ValueError(f"an archive that unpacks to {size:,} bytes")
 
 
 def _load_saved_model(path: Path) -> Any:

@@ -65,7 +65,9 @@ def measure(archs: Sequence[str] = _ARCHITECTURES, *, spec: ModelSpec = _DIGITS)
         for arch, path in paths.items():
             path.write_bytes(_export_untrained(arch, spec))
         classifiers = {
-            arch: Classifier.from_artifact(Artifact(path, "tflite", "int8", spec), runtime)
+            arch: Classifier.from_artifact(
+                Artifact(path, "tflite", "int8", spec, vouched=True), runtime
+            )
             for arch, path in paths.items()
         }
         latency_us = latency.invoke_us(classifiers)

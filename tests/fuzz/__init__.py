@@ -1,0 +1,1 @@
+"""Mutated files, pictures, arrays and requests: each is answered, or refused in one line."""
