@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 from .. import __version__
-from ..errors import EdgeMnistError
+from ..errors import EdgeMnistError, OutputError
+from ..system.interruption import Interruption
+from ..system.temporary import scratch_folder
 from ..system.verbosity import is_verbose, set_verbose
 from .benchmark import benchmark
 from .camera import camera
@@ -85,45 +90,95 @@ def cli(context: click.Context) -> None:
     """Train a digit classifier, export it, and run and measure it on a small device."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+    if context.invoked_subcommand in HOST_COMMANDS:
+        # TensorFlow and its helpers leave files when they are killed.
+        context.with_resource(scratch_folder())
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a gate failed, 2 bad use or bad input."""
-    for stream in (sys.stdout, sys.stderr):
-        # Characters that the terminal's encoding lacks are escaped.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+def run(arguments: Sequence[str] | None, interruption: Interruption) -> NoReturn:
+    """Run the command line and exit; as `edge_mnist.cli.main`."""
+    status: object = None
     try:
+        _check_streams()
+        for stream in (sys.stdout, sys.stderr):
+            # Characters that the terminal's encoding lacks are escaped.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         status = cli.main(args=arguments, prog_name="edge-mnist", standalone_mode=False)
-    except EdgeMnistError as error:
-        _fail(str(error), error.exit_status)
-    except click.Abort:
-        _fail("interrupted", 130)
-    except click.ClickException as error:
-        _fail(f"{error.format_message()} Try: {_command_path(error)} --help", 2)
-    except ImportError as error:
-        library = _MISSING_LIBRARY.search(str(error))
-        if not library:
+        sys.stdout.flush()
+    except BaseException as error:
+        # Any exception may stem from the signal, such as from an import that it cut off.
+        explained = (
+            (str(interruption), interruption.exit_status)
+            if interruption.number
+            else _explain(error)
+        )
+        if explained is None:
             raise
-        _fail(
+        message, status = explained
+        _print_error(message)
+    if arguments is None:
+        _discard_unwritten()
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _explain(error: BaseException) -> tuple[str, int] | None:
+    """Return the message and the exit status of an error; None for a bug."""
+    if isinstance(error, EdgeMnistError):
+        return str(error), error.exit_status
+    if isinstance(error, click.Abort):
+        return "interrupted", 130
+    if isinstance(error, click.ClickException):
+        return f"{error.format_message()} Try: {_command_path(error)} --help", 2
+    if isinstance(error, ImportError):
+        library = _MISSING_LIBRARY.search(str(error))
+        return library and (
             f"Expected the system's library {library[1]}, got none; on Raspberry Pi OS those that "
             f"numpy and Pillow need come with: sudo apt install python3-numpy python3-pil "
             f"libopenblas0",
             2,
         )
-    except OSError as error:
+    if isinstance(error, OSError):
         place = error.filename or "the output"
-        _fail(f"Expected to read or write {place}, got: {error.strerror or error}.", 2)
-    sys.exit(status if isinstance(status, int) else 0)
+        return f"Expected to read or write {place}, got: {error.strerror or error}.", 2
+    return None
 
 
-def _fail(message: str, status: int) -> None:
-    if is_verbose() and sys.exc_info()[0] is not None:
-        import traceback
+def _print_error(message: str) -> None:
+    # A stderr that cannot be written to leaves the exit status alone.
+    with contextlib.suppress(OSError):
+        if is_verbose():
+            import traceback
 
-        traceback.print_exc()
-    click.echo(f"edge-mnist: error: {' '.join(message.split())}", err=True)
-    sys.exit(status)
+            traceback.print_exc()
+        click.echo(f"edge-mnist: error: {' '.join(message.split())}", err=True)
+
+
+def _check_streams() -> None:
+    """Open closed standard streams on the null device: a model file must not become one of them.
+
+    Raises:
+        OutputError: stdout is closed, so that results would be lost.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+    if sys.stdout is None:
+        raise OutputError(
+            "Expected an open standard output, got a closed one; send it to a file or to "
+            f"{os.devnull}.",
+            code="output-closed",
+        )
+
+
+def _discard_unwritten() -> None:
+    """Send what a full or broken stdout did not take nowhere; Python would report it again."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command_path(error: click.ClickException) -> str:

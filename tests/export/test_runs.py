@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_mnist.errors import BundleError, OutputError
+from edge_mnist.errors import BundleError
 from edge_mnist_export import runs
 from tests.conftest import Cli
 from tests.errors import assert_error, error_line, raises
@@ -68,9 +68,9 @@ def test_a_history_with_missing_epochs_cannot_be_resumed(tmp_path: Path) -> None
 
 
 def test_only_one_process_trains_in_a_folder(tmp_path: Path) -> None:
-    with runs.locked(tmp_path / "run"):
-        with pytest.raises(OutputError) as locked, runs.locked(tmp_path / "run"):
+    with runs.working(tmp_path / "run", RECIPE, {}):
+        with raises("output-run-locked"), runs.working(tmp_path / "run", RECIPE, {}):
             pass
-        assert locked.value.code == "output-run-locked"
-        assert (tmp_path / "run" / ".lock").exists()
-    assert not (tmp_path / "run").exists()
+        assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.toml", "run.json"}
+    with runs.working(tmp_path / "run", RECIPE, {}):
+        pass
