@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..system.interruption import interruptible
+from ..system.interruption import end_on_signals
 
 if TYPE_CHECKING:
     from .group import cli
@@ -24,10 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: None for those of this process, which then ends.
     """
-    with interruptible(until_exit=arguments is None) as interruption:
-        from .group import run
+    if arguments is None:
+        end_on_signals()  # There is nothing to clean up yet.
+    from .group import run
 
-        run(arguments, interruption)
+    run(arguments)
 
 
 def __getattr__(name: str) -> Any:

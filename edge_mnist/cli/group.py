@@ -14,7 +14,7 @@ import click
 
 from .. import __version__
 from ..errors import EdgeMnistError, OutputError
-from ..system.interruption import Interruption
+from ..system.interruption import interruptible
 from ..system.temporary import scratch_folder
 from ..system.verbosity import is_verbose, set_verbose
 from .benchmark import benchmark
@@ -29,6 +29,9 @@ from .report import report
 from .serve import serve
 
 DEVICE_COMMANDS = (evaluate, predict, camera, inspect, benchmark, compare, report, serve, doctor)
+# Device commands with processes of their own. Like the host's frameworks, these have temporary
+# files, which stay when the process is killed.
+_WITH_TEMPORARY_FILES = ("benchmark", "inspect", "report")
 # The message of the system's loader, whichever package raises it.
 _MISSING_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 
@@ -90,33 +93,29 @@ def cli(context: click.Context) -> None:
     """Train a digit classifier, export it, and run and measure it on a small device."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-    if context.invoked_subcommand in HOST_COMMANDS:
-        # TensorFlow and its helpers leave files when they are killed.
+    if context.invoked_subcommand in (*HOST_COMMANDS, *_WITH_TEMPORARY_FILES):
         context.with_resource(scratch_folder())
 
 
-def run(arguments: Sequence[str] | None, interruption: Interruption) -> NoReturn:
+def run(arguments: Sequence[str] | None) -> NoReturn:
     """Run the command line and exit; as `edge_mnist.cli.main`."""
+    caught: BaseException | None = None
     status: object = None
-    try:
-        _check_streams()
-        for stream in (sys.stdout, sys.stderr):
-            # Characters that the terminal's encoding lacks are escaped.
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
-        status = cli.main(args=arguments, prog_name="edge-mnist", standalone_mode=False)
-        sys.stdout.flush()
-    except BaseException as error:
+    with interruptible(until_exit=arguments is None) as interruption:
+        try:
+            _prepare_streams()
+            status = cli.main(args=arguments, prog_name="edge-mnist", standalone_mode=False)
+            sys.stdout.flush()
+        except BaseException as error:  # noqa: BLE001 - raised again below if it is a bug
+            caught = error
+    if caught:
         # Any exception may stem from the signal, such as from an import that it cut off.
-        explained = (
-            (str(interruption), interruption.exit_status)
-            if interruption.number
-            else _explain(error)
-        )
+        by_signal = (str(interruption), interruption.exit_status) if interruption.number else None
+        explained = by_signal or _explain(caught)
         if explained is None:
-            raise
-        message, status = explained
-        _print_error(message)
+            raise caught
+        status = explained[1]
+        _print_error(explained[0], caught)
     if arguments is None:
         _discard_unwritten()
     sys.exit(status if isinstance(status, int) else 0)
@@ -144,17 +143,17 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
     return None
 
 
-def _print_error(message: str) -> None:
+def _print_error(message: str, error: BaseException) -> None:
     # A stderr that cannot be written to leaves the exit status alone.
     with contextlib.suppress(OSError):
         if is_verbose():
             import traceback
 
-            traceback.print_exc()
+            traceback.print_exception(error)
         click.echo(f"edge-mnist: error: {' '.join(message.split())}", err=True)
 
 
-def _check_streams() -> None:
+def _prepare_streams() -> None:
     """Open closed standard streams on the null device: a model file must not become one of them.
 
     Raises:
@@ -170,6 +169,10 @@ def _check_streams() -> None:
             f"{os.devnull}.",
             code="output-closed",
         )
+    for stream in (sys.stdout, sys.stderr):
+        # Characters that the terminal's encoding lacks are escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _discard_unwritten() -> None:

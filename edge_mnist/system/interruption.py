@@ -30,6 +30,12 @@ class Interruption:
         return f"interrupted by {self.number.name}"
 
 
+def end_on_signals() -> None:
+    """Let each of the signals end this process at once, without an exception or a traceback."""
+    for number in _caught():
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def interruptible(*, until_exit: bool) -> Iterator[Interruption]:
     """Raise KeyboardInterrupt in the body on each of the signals; ignored ones stay ignored.
@@ -46,21 +52,23 @@ def interruptible(*, until_exit: bool) -> Iterator[Interruption]:
         sys.unraisablehook = _silent_interrupts
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    hook = sys.unraisablehook
-    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    caught = [number for number in numbers if before[number] is not signal.SIG_IGN]
-    for number in caught:
+    hook, before = sys.unraisablehook, {number: signal.getsignal(number) for number in _caught()}
+    for number in before:
         signal.signal(number, on_signal)
     try:
         yield received
     finally:
         sys.unraisablehook = hook
-        for number in caught:
-            signal.signal(number, signal.SIG_DFL if until_exit else before[number])
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if until_exit else handler)
+
+
+def _caught() -> list[signal.Signals]:
+    """Return the signals that this process may handle: ignored ones stay ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    numbers = [signal.Signals[name] for name in _NAMES if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _silent_interrupts(unraisable: sys.UnraisableHookArgs) -> None:
