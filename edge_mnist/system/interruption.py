@@ -48,17 +48,19 @@ def interruptible(*, until_exit: bool) -> Iterator[Interruption]:
 
     def on_signal(number: int, frame: object) -> None:
         received.number = signal.Signals(number)
-        # Where an exception cannot pass, such as in a destructor, Python prints it.
-        sys.unraisablehook = _silent_interrupts
+        # Where an exception cannot pass, such as in a destructor or in TensorFlow's C++, Python
+        # prints it, or another one that follows from it.
+        sys.excepthook = sys.unraisablehook = _print_nothing
         raise KeyboardInterrupt
 
-    hook, before = sys.unraisablehook, {number: signal.getsignal(number) for number in _caught()}
+    hooks = sys.excepthook, sys.unraisablehook
+    before = {number: signal.getsignal(number) for number in _caught()}
     for number in before:
         signal.signal(number, on_signal)
     try:
         yield received
     finally:
-        sys.unraisablehook = hook
+        sys.excepthook, sys.unraisablehook = hooks
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if until_exit else handler)
 
@@ -71,6 +73,5 @@ def _caught() -> list[signal.Signals]:
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def _silent_interrupts(unraisable: sys.UnraisableHookArgs) -> None:
-    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-        sys.__unraisablehook__(unraisable)
+def _print_nothing(*error: object) -> None:
+    pass

@@ -109,25 +109,23 @@ def _is_locked(operation: int, descriptor: int, path: Path) -> bool:
 
 @contextlib.contextmanager
 def _temporary(folder: Path, make: Callable[[Path], None], kind: str = "") -> Iterator[Path]:
+    path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}{kind}"
     with contextlib.ExitStack() as stack:
-        path = _new(folder, make, kind, stack)
-        try:
-            yield path
-        finally:
-            _delete(path)
+        stack.callback(_delete, path)  # Before it is made: a signal may come right after that.
+        while not _made(path, make, stack):
+            pass
+        yield path
 
 
-def _new(
-    folder: Path, make: Callable[[Path], None], kind: str, stack: contextlib.ExitStack
-) -> Path:
-    """Make a temporary and lock it. Another process may delete it between the two: once more."""
-    while True:
-        path = folder / f"{_PREFIX}{secrets.token_hex(4)}{_SUFFIX}{kind}"
-        make(path)
-        with contextlib.suppress(FileNotFoundError):
-            stack.enter_context(locked(path, wait=True))
-            path.lstat()
-            return path
+def _made(path: Path, make: Callable[[Path], None], stack: contextlib.ExitStack) -> bool:
+    """Make a temporary and lock it; return False if another process deleted it in between."""
+    make(path)
+    try:
+        stack.enter_context(locked(path, wait=True))
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _delete(path: Path) -> None:

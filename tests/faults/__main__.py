@@ -19,6 +19,7 @@ from tests.conftest import find_mnist
 from tests.datasets.support import Mirror
 
 from . import campaign as campaigns
+from . import reload
 from .campaign import Campaign, Report
 from .commands import Command, Place, commands
 from .process import Fault, build_shim, import_everything, run
@@ -39,13 +40,17 @@ def main() -> int:
         return _again_with_shim()
     root = Path(os.environ["FAULT_SHIM"]).parent
     every = commands(root / "run")
-    wanted = [every[name] for name in options.commands or every]
+    names = options.commands or [*every, "serve"]
+    wanted = [every[name] for name in names if name != "serve"]
     kinds = options.kinds.split(",")
     report = Report()
     if {"full", "read-only"} & set(kinds) and not campaigns.can_mount(root):
         report.say("Skipped: full and read-only disks, because only root may mount one")
         kinds = [kind for kind in kinds if kind not in ("full", "read-only")]
-    import_everything()
+    if any(command.name in ("train", "export") for command in wanted):
+        import_everything()
+    if "serve" in names and "kills" in kinds:
+        reload.kill(root / "serve", report, options.times, random.Random(options.seed))
     _train_a_run(every["train"], root, wanted)
     for command in wanted:
         mirror = _mirror() if command.downloads else None

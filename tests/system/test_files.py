@@ -147,3 +147,18 @@ def test_a_signal_while_the_command_line_is_imported_prints_no_traceback(
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == -number
     assert done.stderr == ""
+
+
+def test_an_interrupt_that_cannot_pass_prints_nothing() -> None:
+    """As in destructors and in TensorFlow's C++, which print the exception."""
+    program = (
+        "import os, signal\n"
+        "from edge_mnist.system.interruption import interruptible\n"
+        "class Blocking:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); len(())\n"
+        "with interruptible(until_exit=True) as interruption:\n"
+        "    Blocking()\n"
+        "    print(interruption.exit_status)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("143\n", "", 0)

@@ -266,7 +266,9 @@ def _test_accuracy(model: Any, test: datasets.Split) -> float:
 
 def _save_for_users(model: Any, recipe: Recipe, out: Path) -> None:
     """Save `model.keras` with a plain optimizer and loss: Keras loads it without this package."""
-    model.compile("adam", loss=losses.CROSS_ENTROPY[recipe.labels], metrics=["accuracy"])
+    # Named: Keras would count the optimizers of this process, of which a resumed run has one more.
+    optimizer = keras.optimizers.Adam(name="adam")
+    model.compile(optimizer, loss=losses.CROSS_ENTROPY[recipe.labels], metrics=["accuracy"])
     model.optimizer.build(model.trainable_variables)
     with replacing(out / "model.keras") as temporary:
         model.save(temporary)
