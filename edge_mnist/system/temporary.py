@@ -53,10 +53,8 @@ def scratch_folder() -> Iterator[None]:
         OSError: no folder for temporary files can be written to.
     """
     before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
-    shared = Path(tempfile.gettempdir())
-    clear_abandoned(shared)
-    with temporary_folder(shared) as folder:
-        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    with contextlib.ExitStack() as stack:
+        tempfile.tempdir = os.environ["TMPDIR"] = str(_new_scratch_folder(stack))
         try:
             yield
         finally:
@@ -65,6 +63,29 @@ def scratch_folder() -> Iterator[None]:
                 del os.environ["TMPDIR"]
             else:
                 os.environ["TMPDIR"] = variable
+
+
+def _new_scratch_folder(stack: contextlib.ExitStack) -> Path:
+    *others, last = _shared_folders()
+    for shared in others:
+        with contextlib.suppress(OSError):
+            return _in_shared(shared, stack)
+    return _in_shared(last, stack)
+
+
+def _in_shared(shared: Path, stack: contextlib.ExitStack) -> Path:
+    clear_abandoned(shared)
+    folder = stack.enter_context(temporary_folder(shared))
+    (folder / "probe").write_bytes(b"a full disk takes folders, but no content")
+    return folder
+
+
+def _shared_folders() -> list[Path]:
+    """Return the folders that `tempfile.gettempdir` tries; killed, it leaves a file in them."""
+    if tempfile.tempdir or sys.platform == "win32":
+        return [Path(tempfile.gettempdir())]
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    return [Path(folder).absolute() for folder in (*named, "/tmp", "/var/tmp") if folder]
 
 
 def clear_abandoned(folder: Path) -> None:

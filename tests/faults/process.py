@@ -19,7 +19,13 @@ from .commands import Command, Place
 
 SHIM = Path(__file__).with_name("shim.c")
 TIMEOUT_S = 180
-_COLD = "from edge_mnist.datasets import download\ndownload.MIRRORS = {!r},\n"
+# Until `main` runs, a signal ends this process without a traceback.
+_COLD = """
+import os, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.environ["FAULT_PID"] = str(os.getpid())
+"""
+_MIRROR = "from edge_mnist.datasets import download\ndownload.MIRRORS = {!r},\n"
 
 
 @dataclass(frozen=True)
@@ -166,9 +172,9 @@ def _start_cold(
     mirror: str | None,
     user: int | None,
 ) -> int:
-    program = "import os, sys\nos.environ['FAULT_PID'] = str(os.getpid())\n"
+    program = _COLD
     if mirror:
-        program += _COLD.format(mirror)
+        program += _MIRROR.format(mirror)
     program += "from edge_mnist.cli import main\nmain()"
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
