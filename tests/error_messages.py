@@ -582,6 +582,9 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
     "model-worker-start": ("Expected to start a process for {}, got: {}.",),
     "no-digit": ("Expected a digit, got {}; write it larger or darker, or come closer.",),
+    "output-closed": (
+        "Expected an open standard output, got a closed one; send it to a file or to {}.",
+    ),
     "output-exists": (
         "Expected a new or empty folder, got {}, which holds something; choose another with "
         "{}, or delete it.",

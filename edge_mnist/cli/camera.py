@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -112,8 +111,6 @@ def camera(
         click.echo(json.dumps(reading.to_json()) if as_json else reading.text())
 
     watch = Watch(found, classifier, stable=stable, line=line, say=_say)
-    # As systemd ends it; Ctrl-C raises the same.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if serve:
             watch.on_page(ServerOptions(host, port))
@@ -122,7 +119,8 @@ def camera(
         else:
             watch.in_window()
     except KeyboardInterrupt:
-        # A camera has no end, so this is its usual one. A clip was not read to its end.
+        # A camera has no end, so Ctrl-C and systemd's SIGTERM are its usual ones. A clip was not
+        # read to its end.
         if not (found.live or serve):
             raise
 

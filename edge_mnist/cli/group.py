@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 from .. import __version__
-from ..errors import EdgeMnistError
+from ..errors import EdgeMnistError, OutputError
+from ..system.interruption import interruptible
+from ..system.temporary import scratch_folder
 from ..system.verbosity import is_verbose, set_verbose
 from .benchmark import benchmark
 from .camera import camera
@@ -31,6 +36,9 @@ DEVICE_COMMANDS = (
     *(evaluate, predict, camera, inspect, benchmark, compare, report, serve),
     *(verify, install, rollback, installed, doctor),
 )
+# Device commands with processes of their own. Like the host's frameworks, these have temporary
+# files, which stay when the process is killed.
+_WITH_TEMPORARY_FILES = ("benchmark", "inspect", "report")
 # The message of the system's loader, whichever package raises it.
 _MISSING_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 
@@ -92,45 +100,95 @@ def cli(context: click.Context) -> None:
     """Train a digit classifier, export it, and run and measure it on a small device."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+    if context.invoked_subcommand in (*HOST_COMMANDS, *_WITH_TEMPORARY_FILES):
+        context.with_resource(scratch_folder())
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a gate failed, 2 bad use or bad input."""
-    for stream in (sys.stdout, sys.stderr):
-        # Characters that the terminal's encoding lacks are escaped.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        status = cli.main(args=arguments, prog_name="edge-mnist", standalone_mode=False)
-    except EdgeMnistError as error:
-        _fail(str(error), error.exit_status)
-    except click.Abort:
-        _fail("interrupted", 130)
-    except click.ClickException as error:
-        _fail(f"{error.format_message()} Try: {_command_path(error)} --help", 2)
-    except ImportError as error:
+def run(arguments: Sequence[str] | None) -> NoReturn:
+    """Run the command line and exit; as `edge_mnist.cli.main`."""
+    caught: BaseException | None = None
+    status: object = None
+    with interruptible(until_exit=arguments is None) as interruption:
+        try:
+            _prepare_streams()
+            status = cli.main(args=arguments, prog_name="edge-mnist", standalone_mode=False)
+            sys.stdout.flush()
+        except BaseException as error:  # noqa: BLE001 - raised again below if it is a bug
+            caught = error
+    if caught:
+        # Any exception may stem from the signal, such as from an import that it cut off.
+        by_signal = (str(interruption), interruption.exit_status) if interruption.number else None
+        explained = by_signal or _explain(caught)
+        if explained is None:
+            raise caught
+        status = explained[1]
+        _print_error(explained[0], caught)
+    if arguments is None:
+        _discard_unwritten()
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _explain(error: BaseException) -> tuple[str, int] | None:
+    """Return the message and the exit status of an error; None for a bug."""
+    if isinstance(error, EdgeMnistError):
+        return str(error), error.exit_status
+    if isinstance(error, click.Abort):
+        return "interrupted", 130
+    if isinstance(error, click.ClickException):
+        return f"{error.format_message()} Try: {_command_path(error)} --help", 2
+    if isinstance(error, ImportError):
         library = _MISSING_LIBRARY.search(str(error))
-        if not library:
-            raise
-        _fail(
+        return library and (
             f"Expected the system's library {library[1]}, got none; on Raspberry Pi OS those that "
             f"numpy and Pillow need come with: sudo apt install python3-numpy python3-pil "
             f"libopenblas0",
             2,
         )
-    except OSError as error:
+    if isinstance(error, OSError):
         place = error.filename or "the output"
-        _fail(f"Expected to read or write {place}, got: {error.strerror or error}.", 2)
-    sys.exit(status if isinstance(status, int) else 0)
+        return f"Expected to read or write {place}, got: {error.strerror or error}.", 2
+    return None
 
 
-def _fail(message: str, status: int) -> None:
-    if is_verbose() and sys.exc_info()[0] is not None:
-        import traceback
+def _print_error(message: str, error: BaseException) -> None:
+    # A stderr that cannot be written to leaves the exit status alone.
+    with contextlib.suppress(OSError):
+        if is_verbose():
+            import traceback
 
-        traceback.print_exc()
-    click.echo(f"edge-mnist: error: {' '.join(message.split())}", err=True)
-    sys.exit(status)
+            traceback.print_exception(error)
+        click.echo(f"edge-mnist: error: {' '.join(message.split())}", err=True)
+
+
+def _prepare_streams() -> None:
+    """Open closed standard streams on the null device: a model file must not become one of them.
+
+    Raises:
+        OutputError: stdout is closed, so that results would be lost.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+    if sys.stdout is None:
+        raise OutputError(
+            "Expected an open standard output, got a closed one; send it to a file or to "
+            f"{os.devnull}.",
+            code="output-closed",
+        )
+    for stream in (sys.stdout, sys.stderr):
+        # Characters that the terminal's encoding lacks are escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_unwritten() -> None:
+    """Send what a full or broken stdout did not take nowhere; Python would report it again."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command_path(error: click.ClickException) -> str:

@@ -7,18 +7,18 @@ The next attempt resumes it, at the same mirror or at another.
 
 from __future__ import annotations
 
-import os
 import queue
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import DataError
 from ..system.progress import Progress
+from ..system.temporary import locked
 from .idx import ContentError, MnistFile, describe, join_names, read_content
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ STALL_S = 10.0
 # Minimum average speed after STALL_S: a socket's time-out alone never ends a trickle of bytes.
 MIN_BYTES_PER_S = 1024
 TRIES = 5  # per file and mirror
-# Age of a part file in seconds, after which no process is writing to it: each writes every STALL_S.
-ABANDONED_S = 60.0
 
 
 # A mirror, and the reason why it cannot be used or None.
@@ -127,43 +125,43 @@ def _probe(mirror: str, file: MnistFile, answers: _Answers) -> None:
 def _download_file(mirror: str, file: MnistFile, cache: Path) -> None:
     """Download `file` into the cache, or leave a part file for the next attempt."""
     final = cache / file.archive
-    part = _claim_part(final)
-    try:
-        _complete(mirror + file.archive, part, file)
-        part.replace(final)
-        for abandoned in _abandoned_parts(final):
-            abandoned.unlink(missing_ok=True)
-    finally:
-        with suppress(FileNotFoundError):
-            if part.stat().st_size:
-                part.replace(final.with_name(f"{final.name}.part"))
-            else:
-                part.unlink()
+    with _claimed_part(final) as part:
+        try:
+            _complete(mirror + file.archive, part, file)
+            part.replace(final)
+        finally:
+            with suppress(FileNotFoundError):
+                if not part.stat().st_size:
+                    part.unlink()
+    for abandoned in _parts(final):
+        with suppress(FileNotFoundError), locked(abandoned) as held:
+            if held:
+                abandoned.unlink()
 
 
-def _claim_part(final: Path) -> Path:
-    """Return a part file that only this process writes to: an abandoned one, or a new one.
+@contextmanager
+def _claimed_part(final: Path) -> Iterator[Path]:
+    """Yield a part file that only this process writes to: one that was left behind, or a new one.
 
-    Renaming is atomic, so only one of two processes gets an abandoned part.
+    It is locked. The lock ends with the process, however that ends.
     """
-    own = final.with_name(f"{final.name}.{secrets.token_hex(4)}.part")
-    for abandoned in _abandoned_parts(final):
-        with suppress(FileNotFoundError):
-            os.utime(abandoned)  # before the rename, so that `own` never looks abandoned
-            return abandoned.replace(own)
-    own.touch(exist_ok=False)
-    return own
+    with ExitStack() as stack:
+        yield _claim_part(final, stack)
 
 
-def _abandoned_parts(final: Path) -> list[Path]:
-    """Return the part files of `final` that a process has released, or left when it died."""
-    parts = []
-    for part in final.parent.glob(f"{final.name}*.part"):
+def _claim_part(final: Path, stack: ExitStack) -> Path:
+    for part in _parts(final):
         with suppress(FileNotFoundError):
-            age_s = time.time() - part.stat().st_mtime
-            if part.name == f"{final.name}.part" or age_s > ABANDONED_S:
-                parts.append(part)
-    return parts
+            if stack.enter_context(locked(part)):
+                return part
+    part = final.with_name(f"{final.name}.{secrets.token_hex(4)}.part")
+    part.touch(exist_ok=False)
+    stack.enter_context(locked(part))
+    return part
+
+
+def _parts(final: Path) -> list[Path]:
+    return sorted(final.parent.glob(f"{final.name}*.part"))
 
 
 def _complete(url: str, part: Path, file: MnistFile) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import OutputError
+from .temporary import clear_abandoned, temporary_file, temporary_folder
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -25,23 +25,26 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        with _replacing(path.resolve()) as temporary, temporary.open("wb") as file:
-            file.write(data)
+        with replacing(path.resolve()) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         raise _cannot_write(path, error) from error
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; then flush it to the disk and rename it to `path`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file; then flush it to the disk and rename it to `path`.
+
+    After a power cut `path` has the old content or the new one.
+
+    Raises:
+        OSError: the place cannot be written to.
+    """
+    with temporary_file(path.parent, like=path) as temporary:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _flush(temporary)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        _flush_folder(path.parent)
 
 
 def check_writable(path: Path) -> None:
@@ -57,8 +60,10 @@ def check_writable(path: Path) -> None:
         )
     if path.exists() and not path.is_file():
         return
+    folder = path.resolve().parent
+    clear_abandoned(folder)
     try:
-        with tempfile.TemporaryFile(dir=path.resolve().parent):
+        with temporary_file(folder):
             pass
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -85,7 +90,8 @@ def check_free(folder: Path, *, option: str = "--out") -> None:
         existing = next(
             parent for parent in (folder, *folder.absolute().parents) if parent.exists()
         )
-        with tempfile.TemporaryFile(dir=existing):
+        clear_abandoned(existing)
+        with temporary_file(existing):
             pass
     except OSError as error:
         raise _cannot_write(folder, error) from error
@@ -95,30 +101,55 @@ def check_free(folder: Path, *, option: str = "--out") -> None:
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; rename it to `folder` if the body succeeds, otherwise delete it.
 
+    Everything is on the disk before it is renamed: after a power cut `folder` is whole or absent.
+
     Raises:
         OutputError: as `check_free`.
     """
     check_free(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        with temporary_folder(folder.parent) as temporary:
+            yield temporary
+            # It was made for its owner only; a bundle is meant to be copied.
+            temporary.chmod(0o755)
+            _flush_tree(temporary)
+            if sys.platform == "win32" and folder.is_dir():
+                folder.rmdir()
+            temporary.rename(folder)
+            _flush_folder(folder.parent)
     except OSError as error:
         raise _cannot_write(folder, error) from error
-    try:
-        yield temporary
-        # mkdtemp gives access to the owner only; a bundle is meant to be copied.
-        temporary.chmod(0o755)
-        if folder.is_dir():
-            folder.rmdir()
-        temporary.rename(folder)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            _flush_folder(path)
+        else:
+            _flush(path)
+    _flush_folder(folder)
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the names in a folder; Windows and some file systems cannot, and need not."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"Expected to write {path}, got: {error.strerror}; choose another place.",
+        f"Expected to write {path}, got: {error.strerror or error}; choose another place.",
         code="output-unwritable",
     )

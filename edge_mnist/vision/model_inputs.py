@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 
 from ..errors import OutputError
 from ..system.files import write_atomically
+from ..system.temporary import clear_abandoned, temporary_file
 from .arrays import Grey
 
 
@@ -37,7 +37,8 @@ class ModelInputFolder:
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
+            clear_abandoned(folder)
+            with temporary_file(folder):
                 pass
         except OSError as error:
             raise OutputError(

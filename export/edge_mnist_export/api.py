@@ -20,7 +20,7 @@ from edge_mnist.system.progress import Progress
 
 from . import arguments
 from .conversion.targets import TARGETS, Target
-from .runs import Run, find_folder, locked
+from .runs import Run, find_folder
 from .verification.gate import Gate
 
 if TYPE_CHECKING:
@@ -124,8 +124,7 @@ def train(
     from .training import loop
 
     try:
-        with locked(folder):
-            return loop.train(planned, folder, progress, callbacks)
+        return loop.train(planned, folder, progress, callbacks)
     except KeyboardInterrupt:
         if any(folder.glob("checkpoint-*.keras")):
             progress.warn(f"{folder} keeps the finished epochs: the same command continues.")

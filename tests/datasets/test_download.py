@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from edge_mnist.datasets import Source, download, find, idx, load
+from edge_mnist.system.temporary import locked
 from tests.datasets.support import (
     TEST_IMAGES,
     TEST_LABELS,
@@ -110,7 +111,8 @@ def test_a_later_run_goes_on_from_what_an_earlier_one_left(
     mirror = mirrors(test_archives, break_at=300_000, breaks=99, ranges=False)
     with raises("data-unavailable", "the connection broke after 300000 of"):
         find("mnist", splits=("test",))
-    assert in_cache(cache) == [f"{TEST_IMAGES.archive}.part"], "nothing under the final name"
+    (part,) = in_cache(cache)
+    assert part.endswith(".part"), "nothing under the final name"
     mirror.breaks, mirror.ranges = 0, True
     mirror.requests.clear()
     assert find("mnist", splits=("test",)).path == cache
@@ -153,9 +155,8 @@ def test_an_interrupted_process_leaves_a_part_for_the_next(
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
     child.wait(timeout=20)
-    part = f"{TEST_IMAGES.archive}.part"
-    # An interrupt between two renames leaves another part file, which is deleted when it is old.
-    assert part in in_cache(cache)
+    (part,) = in_cache(cache)
+    assert part.endswith(".part")
     kept = (cache / part).stat().st_size
     assert find("mnist", splits=("test",)).path == cache
     assert mirror.gets[1] == (TEST_IMAGES.archive, f"bytes={kept}-")
@@ -181,9 +182,9 @@ def test_a_part_in_use_is_left_to_its_process(
     dead = cache / f"{TEST_IMAGES.archive}.99999999.part"
     busy.write_bytes(test_archives[TEST_IMAGES.archive][:1000])
     dead.write_bytes(test_archives[TEST_IMAGES.archive][:2000])
-    os.utime(dead, (time.time() - 3600,) * 2)
     mirror = mirrors(test_archives)
-    assert find("mnist", splits=("test",)).path == cache
+    with locked(busy):
+        assert find("mnist", splits=("test",)).path == cache
     assert mirror.gets[0] == (TEST_IMAGES.archive, "bytes=2000-")
     assert busy.exists() and not dead.exists()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_mnist.errors import BundleError, OutputError
+from edge_mnist.errors import BundleError
 from edge_mnist_export import runs
 from tests.conftest import Cli
 from tests.errors import assert_error, error_line, raises
@@ -68,9 +68,38 @@ def test_a_history_with_missing_epochs_cannot_be_resumed(tmp_path: Path) -> None
 
 
 def test_only_one_process_trains_in_a_folder(tmp_path: Path) -> None:
-    with runs.locked(tmp_path / "run"):
-        with pytest.raises(OutputError) as locked, runs.locked(tmp_path / "run"):
+    with runs.working(tmp_path / "run", RECIPE, {}):
+        with raises("output-run-locked"), runs.working(tmp_path / "run", RECIPE, {}):
             pass
-        assert locked.value.code == "output-run-locked"
-        assert (tmp_path / "run" / ".lock").exists()
-    assert not (tmp_path / "run").exists()
+        assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.toml", "run.json"}
+    with runs.working(tmp_path / "run", RECIPE, {}):
+        pass
+
+
+def test_a_run_folder_that_a_killed_process_was_making_is_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    half = runs.RUNS / ".edge-mnist-0a1b2c3d.tmp"
+    half.mkdir(parents=True)
+    runs.write_record(half, RECIPE, status="running")
+    assert runs.list_runs(runs.RUNS) == []
+    assert runs.find_folder(RECIPE, None).name.startswith("nano-")
+    assert not half.exists()
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_checkpoint_that_a_killed_process_left_in_a_finished_run_is_deleted(
+    by_name: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = runs.RUNS / "finished"
+    run.mkdir(parents=True)
+    runs.write_record(run, RECIPE, status="finished")
+    (run / "checkpoint-0002.keras").touch()
+    if by_name:
+        with raises("output-run-finished"):
+            runs.find_folder(RECIPE, run)
+    else:
+        runs.find_folder(RECIPE, None)
+    assert [path.name for path in run.iterdir()] == ["run.json"]

@@ -1,31 +1,35 @@
 """A recipe or a path in, a run folder with its record and configuration out."""
 
 from .run_folder import (
+    CHECKPOINTS,
     RUNS,
     Recipe,
     Run,
+    delete_checkpoints,
     find,
     find_folder,
     list_runs,
-    locked,
     read,
     read_history,
     resume_error,
+    working,
     write_history,
     write_record,
 )
 
 __all__ = [
+    "CHECKPOINTS",
     "RUNS",
     "Recipe",
     "Run",
+    "delete_checkpoints",
     "find",
     "find_folder",
     "list_runs",
-    "locked",
     "read",
     "read_history",
     "resume_error",
+    "working",
     "write_history",
     "write_record",
 ]

@@ -15,7 +15,7 @@ import html
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,9 +24,13 @@ from typing import Any
 from edge_mnist import bundle
 from edge_mnist.datasets import Source
 from edge_mnist.errors import BundleError, OutputError
-from edge_mnist.system.files import check_free, write_atomically
+from edge_mnist.system.files import check_free, new_folder, write_atomically
+from edge_mnist.system.temporary import clear_abandoned, locked
+
+from . import config
 
 RUNS = Path(bundle.RUNS)
+CHECKPOINTS = "checkpoint-*.keras"
 _SCHEMA = 1
 _HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
@@ -206,8 +210,11 @@ def find_folder(recipe: Recipe, out: Path | None) -> Path:
         BundleError: the `run.json` in `out` is malformed.
     """
     if out is None:
+        clear_abandoned(RUNS)
         for run in list_runs(RUNS):
-            if not run.finished and Recipe(**run.record["recipe"]) == recipe:
+            if run.finished:
+                delete_checkpoints(run.path)  # Of a process that was killed just before it did so.
+            elif Recipe(**run.record["recipe"]) == recipe:
                 return run.path
         out = RUNS / f"{recipe.arch}-{datetime.now():%Y%m%d-%H%M%S}"
     if (out / "run.json").is_file():
@@ -219,6 +226,7 @@ def find_folder(recipe: Recipe, out: Path | None) -> Path:
 
 def _check_resumable(run: Run, recipe: Recipe) -> None:
     if run.finished:
+        delete_checkpoints(run.path)  # Of a process that was killed just before it did so.
         raise OutputError(
             f"Expected a new or empty folder, got {run.path}, which holds a finished run; "
             f"choose another with --out, or delete it.",
@@ -287,43 +295,43 @@ def resume_error(folder: Path, found: str) -> BundleError:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Make the folder and lock it against other processes. The lock ends with the process.
+def working(folder: Path, recipe: Recipe, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Make the run folder unless it is there, and lock it. The lock ends with the process.
 
     Windows has no such lock; there nothing is locked.
 
     Raises:
-        OutputError: another process is training in the folder.
+        OutputError: another process is training in the folder, or it cannot be written.
     """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".lock"
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+    if not (folder / "run.json").is_file():
+        with new_folder(folder) as new:
+            config.write(new, "train", settings)
+            write_record(new, recipe, status="running")
+    with locked(folder) as held:
+        if not held and sys.platform != "win32":
             raise OutputError(
                 f"Expected to train in {folder}, got a folder in which another process is "
                 f"training; wait for it, or choose another folder with --out.",
                 code="output-run-locked",
-            ) from error
-        try:
-            yield
-        finally:
+            )
+        clear_abandoned(folder)
+        yield
+
+
+def delete_checkpoints(folder: Path, *, keep: Path | None = None) -> None:
+    """Delete all checkpoints but `keep`."""
+    for path in folder.glob(CHECKPOINTS):
+        if path != keep:
             path.unlink(missing_ok=True)
-            # Only an empty folder goes: training failed before it wrote anything.
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 def list_runs(root: Path) -> list[Run]:
     """Return the readable runs in the folders of `root`, newest first."""
     paths = sorted(
-        root.glob("*/run.json"), key=lambda path: (path.stat().st_mtime_ns, str(path)), reverse=True
+        # A name with a dot before it is that of a folder that is being written.
+        root.glob("[!.]*/run.json"),
+        key=lambda path: (path.stat().st_mtime_ns, str(path)),
+        reverse=True,
     )
     runs = []
     for path in paths:

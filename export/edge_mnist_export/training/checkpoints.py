@@ -8,12 +8,12 @@ from typing import Any
 
 import keras
 
-from ..runs import resume_error
+from edge_mnist.system.files import replacing
+
+from ..runs import CHECKPOINTS, delete_checkpoints, resume_error
 
 # Keras loads only registered classes. Importing these modules registers theirs.
 from . import losses, optimizers  # noqa: F401
-
-_FILES = "checkpoint-*.keras"
 
 
 def save(model: Any, folder: Path, epoch: int) -> None:
@@ -21,16 +21,10 @@ def save(model: Any, folder: Path, epoch: int) -> None:
 
     A complete checkpoint exists at every moment: a killed process loses one epoch at most.
     """
-    temporary = folder / ".checkpoint.tmp.keras"
-    model.save(temporary)
-    delete(folder, keep=temporary.replace(folder / f"checkpoint-{epoch:04}.keras"))
-
-
-def delete(folder: Path, *, keep: Path | None = None) -> None:
-    """Delete all checkpoints but `keep`."""
-    for path in folder.glob(_FILES):
-        if path != keep:
-            path.unlink()
+    path = folder / f"checkpoint-{epoch:04}.keras"
+    with replacing(path) as temporary:
+        model.save(temporary)
+    delete_checkpoints(folder, keep=path)
 
 
 def load_newest(folder: Path, epochs: int) -> tuple[Any, int] | None:
@@ -39,7 +33,7 @@ def load_newest(folder: Path, epochs: int) -> tuple[Any, int] | None:
     Raises:
         BundleError: the checkpoint is broken, or its epoch is out of range.
     """
-    path = max(folder.glob(_FILES), default=None)
+    path = max(folder.glob(CHECKPOINTS), default=None)
     if path is None:
         return None
     number = path.stem.rpartition("-")[2]

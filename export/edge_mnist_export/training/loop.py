@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from edge_mnist import Classifier, datasets
+from edge_mnist.system.files import replacing
 from edge_mnist.system.progress import Progress
 from edge_mnist.system.version import __version__
 
@@ -22,7 +23,7 @@ from ..conversion.source_model import weights_sha256
 from ..data.model_input import as_input
 from ..data.validation import hold_out
 from ..frameworks import device, tool_versions
-from ..runs import Recipe, Run, config
+from ..runs import Recipe, Run
 from . import architectures, checkpoints, curves, epochs, losses, optimizers
 from .epoch_data import EpochData, encode
 from .run_options import TrainingPlan
@@ -54,12 +55,21 @@ def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence
 
     Raises:
         BundleError: the unfinished run is damaged.
+        OutputError: another process is training in the folder.
         KeyboardInterrupt: Ctrl-C was pressed. The finished epochs can be resumed.
     """
     recipe = plan.recipe
     _check_callbacks(callbacks)
     _make_deterministic(recipe)
     data = _prepare(recipe, plan.source, plan.teacher)
+    with runs.working(out, recipe, plan.settings):
+        return _train(plan, data, out, progress, callbacks)
+
+
+def _train(
+    plan: TrainingPlan, data: _TrainingData, out: Path, progress: Progress, callbacks: Sequence[Any]
+) -> Run:
+    recipe = plan.recipe
     model, history = _start_or_resume(plan, data, out)
     for line in _introduction(recipe, data, plan.teacher):
         progress.line(line)
@@ -148,9 +158,6 @@ def _start_or_resume(plan: TrainingPlan, data: _TrainingData, out: Path) -> tupl
         else losses.CROSS_ENTROPY[recipe.labels],
         metrics=[losses.accuracy if recipe.labels == "one-hot" else "accuracy"],
     )
-    out.mkdir(parents=True, exist_ok=True)
-    config.write(out, "train", plan.settings)
-    runs.write_record(out, recipe, status="running")
     return model, []
 
 
@@ -166,7 +173,7 @@ def _introduction(recipe: Recipe, data: _TrainingData, teacher: Classifier | Non
 
 @contextlib.contextmanager
 def _interrupt_event() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C sets.
+    """Yield an event that Ctrl-C sets, and every other signal that raises an exception.
 
     Native code that calls back into Python sometimes swallows KeyboardInterrupt, so that the
     exception alone would not end the run. Only the main thread may handle signals.
@@ -176,15 +183,23 @@ def _interrupt_event() -> Iterator[threading.Event]:
         yield pressed
         return
 
-    def on_interrupt(number: int, frame: object) -> None:
-        pressed.set()
-        raise KeyboardInterrupt
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
 
-    previous = signal.signal(signal.SIGINT, on_interrupt)
+    def on_interrupt(number: int, frame: Any) -> None:
+        pressed.set()
+        handler = before[signal.Signals(number)]
+        assert callable(handler)
+        handler(number, frame)
+
+    caught = [number for number, handler in before.items() if callable(handler)]
+    for number in caught:
+        signal.signal(number, on_interrupt)
     try:
         yield pressed
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number in caught:
+            signal.signal(number, before[number])
 
 
 def _train_epoch(
@@ -240,7 +255,7 @@ def _finish(model: Any, history: History, recipe: Recipe, data: _TrainingData, o
         device=device(recipe.backend),
         tools={"edge-mnist": __version__, **tool_versions("keras", recipe.backend, "numpy")},
     )
-    checkpoints.delete(out)
+    runs.delete_checkpoints(out)
     return replace(run, source=data.source)
 
 
@@ -251,11 +266,12 @@ def _test_accuracy(model: Any, test: datasets.Split) -> float:
 
 def _save_for_users(model: Any, recipe: Recipe, out: Path) -> None:
     """Save `model.keras` with a plain optimizer and loss: Keras loads it without this package."""
-    model.compile("adam", loss=losses.CROSS_ENTROPY[recipe.labels], metrics=["accuracy"])
+    # Named: Keras would count the optimizers of this process, of which a resumed run has one more.
+    optimizer = keras.optimizers.Adam(name="adam")
+    model.compile(optimizer, loss=losses.CROSS_ENTROPY[recipe.labels], metrics=["accuracy"])
     model.optimizer.build(model.trainable_variables)
-    temporary = out / ".model.tmp.keras"
-    model.save(temporary)
-    temporary.replace(out / "model.keras")
+    with replacing(out / "model.keras") as temporary:
+        model.save(temporary)
 
 
 def _describe_data(data: _TrainingData, test: datasets.Split) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,14 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     assert "Resuming " in done.stderr
     assert record(folder)["weights_sha256"] == record(run)["weights_sha256"]
     assert {path.name for path in folder.iterdir()} == {path.name for path in run.iterdir()}
+    # Also to the byte: Keras must not count the optimizers of the process into the file.
+    assert _optimizer_and_weights(folder) == _optimizer_and_weights(run)
+
+
+def _optimizer_and_weights(run: Path) -> tuple[object, bytes]:
+    with zipfile.ZipFile(run / "model.keras") as archive:
+        config = json.loads(archive.read("config.json"))
+        return config["compile_config"]["optimizer"]["config"], archive.read("model.weights.h5")
 
 
 def test_one_hot_and_sparse_labels_are_the_same_loss(host: Cli, tiny: Path, tmp_path: Path) -> None:
