@@ -31,6 +31,8 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 # As on most machines: else each of the processes here would compile TensorFlow anew, 10 of 15 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Else the wheels' files have its date.
+os.environ.pop("SOURCE_DATE_EPOCH", None)
 
 
 # Markers of tests that the fast loop, `-m "not slow"`, leaves out.
@@ -138,34 +140,47 @@ def install() -> Install:
 @pytest.fixture(scope="session")
 def wheel(together: Path) -> Path:
     """The device package's wheel, alone in its folder."""
-    sources = ("pyproject.toml", "README.md", "LICENSE", "edge_mnist")
-    return _build(REPOSITORY, sources, together / "wheel")
+    return _build(DEVICE_SOURCES, together / "wheel")
 
 
 @pytest.fixture(scope="session")
 def host_wheel(together: Path) -> Path:
     """The host package's wheel, alone in its folder."""
-    sources = ("pyproject.toml", "README.md", "LICENSE", "edge_mnist_export")
-    return _build(REPOSITORY / "export", sources, together / "host-wheel")
+    return _build(HOST_SOURCES, together / "host-wheel")
 
 
-def _build(root: Path, sources: Sequence[str], folder: Path) -> Path:
+# What the distributions are built from.
+DEVICE_SOURCES = tuple(
+    REPOSITORY / name
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "edge_mnist")
+)
+HOST_SOURCES = tuple(
+    REPOSITORY / "export" / name
+    for name in ("pyproject.toml", "README.md", "LICENSE", "edge_mnist_export")
+)
+
+
+def _build(sources: Sequence[Path], folder: Path) -> Path:
     """Build a wheel, once for all processes, from a copy of what it is built from."""
 
     def build(folder: Path) -> None:
-        source, out = folder.with_suffix(".source"), folder.with_suffix(".out")
-        source.mkdir()
-        for name in sources:
-            copy = shutil.copytree if (root / name).is_dir() else shutil.copy
-            copy(root / name, source / name)
-        subprocess.run(
-            [sys.executable, "-m", "build", "--wheel", "--outdir", out, source],
-            check=True,
-            capture_output=True,
-        )
+        out = folder.with_suffix(".out")
+        source = copy_sources(sources, folder.with_suffix(".source"))
+        subprocess.run([*UV, "build", "--quiet", "--wheel", "--out-dir", out, source], check=True)
         out.rename(folder)
 
     return next(once(folder, build).glob("*.whl"))
+
+
+def copy_sources(sources: Sequence[Path], folder: Path) -> Path:
+    """Copy files and folders, without what Python compiled, into a new folder."""
+    folder.mkdir(parents=True)
+    for path in sources:
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
