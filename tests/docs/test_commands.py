@@ -35,6 +35,7 @@ DOCUMENTS = {
     "docs/how-to/one-page.md": SLOW,
     "docs/how-to/microcontroller.md": SLOW,
     "docs/how-to/notebooks.md": (),
+    "docs/how-to/verify.md": (),
     "docs/reference/json.md": SLOW,
     "docs/reference/python.md": (),
 }
@@ -54,6 +55,11 @@ NOT_RUN = {
     "docs/how-to/camera.md": ["needs a camera"] * 3,
     "docs/how-to/microcontroller.md": ["needs a C compiler"],
     "docs/how-to/notebooks.md": ["opens a browser"],
+    "docs/how-to/verify.md": [
+        "needs the files of a release",
+        "needs the files of a release",
+        "builds in a clone of a release",
+    ],
 }
 # Seconds for one command: the longest trains a CNN for three epochs on two busy cores.
 LIMIT_S = 1800
