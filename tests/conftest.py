@@ -194,9 +194,10 @@ def cli() -> Cli:
         env: dict[str, str] | None = None,
         stdin: bytes | None = None,
         status: int = 0,
+        within: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [command, *map(str, arguments)],
+            [*within, command, *map(str, arguments)],
             cwd=cwd,
             env={**os.environ, **(env or {})},
             input=stdin,
@@ -242,6 +243,30 @@ def host() -> Cli:
         )
 
     return run
+
+
+# Starts a command, and writes into the file trace what it and its children send.
+TRACE = (
+    "strace",
+    "-f",
+    "--seccomp-bpf",
+    "-qq",
+    "-o",
+    "trace",
+    "-e",
+    "trace=connect,sendto,sendmsg",
+)
+
+
+@functools.cache
+def works(*command: str) -> bool:
+    """Whether this machine can start programs by such a command."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run((*command, "true"), cwd=folder, capture_output=True, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0
 
 
 @pytest.fixture(scope="session")
@@ -293,15 +318,19 @@ def jpeg(image: Image.Image) -> bytes:
 
 @pytest.fixture(scope="session")
 def quickstarted(cli: Cli, together: Path) -> Path:
-    """A folder in which README's `edge-mnist quickstart` ran; its output is in stdout, stderr."""
+    """A folder in which README's `edge-mnist quickstart` ran; its output is in stdout, stderr.
+
+    What it sent to a network, which should be nothing, is in trace.
+    """
 
     def run(folder: Path) -> None:
         part = folder.with_suffix(".part")
         part.mkdir()
+        within = TRACE if works(*TRACE) else ()
         (part / "examples").symlink_to(REPOSITORY / "examples")
         data = find_mnist()
         env = {"EDGE_MNIST_DATA": str(data)} if data else None
-        done = cli("quickstart", cwd=part, env=env)
+        done = cli("quickstart", cwd=part, env=env, within=within)
         (part / "stdout").write_text(done.stdout)
         (part / "stderr").write_text(done.stderr)
         part.rename(folder)
