@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -283,6 +284,21 @@ def once(path: Path, make: Callable[[Path], object]) -> Path:
         if not path.exists():
             make(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def digits(together: Path) -> Path:
+    """1,000 drawn digits to calibrate with and 500 to verify with, as a user's own data."""
+
+    def make(path: Path) -> None:
+        arrays = {}
+        for name, split, count in (("train", "train", 1000), ("test", "test", 500)):
+            arrays[f"x_{name}"], arrays[f"y_{name}"] = synthetic.split(split, limit=count)
+        part = path.with_name("part.npz")
+        np.savez(part, **arrays)
+        part.rename(path)
+
+    return once(together / "digits.npz", make)
 
 
 CLIP_DIGITS = (7, 3, 0)
