@@ -270,6 +270,44 @@ def works(*command: str) -> bool:
     return done.returncode == 0
 
 
+Counts = tuple[dict[str, int], int, int]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_pictures() -> Iterator[Counts]:
+    """Let exports in this process choose the rejection threshold on few pictures.
+
+    All of them take half of an export's time. The processes of the fixtures `bundle` and
+    `quickstarted` draw them all, and so do tests with the fixture `all_pictures`.
+    """
+    everything = _draw((dict.fromkeys(("photographs", "form cells", "low resolution"), 3), 4, 4))
+    yield everything
+    _draw(everything)
+
+
+@pytest.fixture
+def all_pictures(few_pictures: Counts) -> Iterator[None]:
+    """Let an export in this process choose as one outside of the tests does."""
+    few = _draw(few_pictures)
+    yield
+    _draw(few)
+
+
+def _draw(counts: Counts) -> Counts:
+    """Draw so many composed pictures, photographs and pictures of each kind without a digit.
+
+    Returns how many there were.
+    """
+    from edge_mnist_export.verification import non_digits
+    from edge_mnist_export.verification import rejection_threshold as threshold
+
+    before = threshold._COMPOSED, threshold._DRAWN, non_digits._PER_KIND
+    threshold._COMPOSED, threshold._DRAWN, non_digits._PER_KIND = counts
+    for kept in (threshold._pictures, threshold._non_digits):
+        kept.cache_clear()
+    return before
+
+
 @pytest.fixture(scope="session")
 def together(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder that all processes of this test run share."""
