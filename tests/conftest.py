@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -31,6 +32,8 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 # As on most machines: else each of the processes here would compile TensorFlow anew, 10 of 15 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Else the wheels' files have its date.
+os.environ.pop("SOURCE_DATE_EPOCH", None)
 
 
 # Markers of tests that the fast loop, `-m "not slow"`, leaves out.
@@ -138,34 +141,47 @@ def install() -> Install:
 @pytest.fixture(scope="session")
 def wheel(together: Path) -> Path:
     """The device package's wheel, alone in its folder."""
-    sources = ("pyproject.toml", "README.md", "LICENSE", "edge_mnist")
-    return _build(REPOSITORY, sources, together / "wheel")
+    return _build(DEVICE_SOURCES, together / "wheel")
 
 
 @pytest.fixture(scope="session")
 def host_wheel(together: Path) -> Path:
     """The host package's wheel, alone in its folder."""
-    sources = ("pyproject.toml", "README.md", "LICENSE", "edge_mnist_export")
-    return _build(REPOSITORY / "export", sources, together / "host-wheel")
+    return _build(HOST_SOURCES, together / "host-wheel")
 
 
-def _build(root: Path, sources: Sequence[str], folder: Path) -> Path:
+# What the distributions are built from.
+DEVICE_SOURCES = tuple(
+    REPOSITORY / name
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "edge_mnist")
+)
+HOST_SOURCES = tuple(
+    REPOSITORY / "export" / name
+    for name in ("pyproject.toml", "README.md", "LICENSE", "edge_mnist_export")
+)
+
+
+def _build(sources: Sequence[Path], folder: Path) -> Path:
     """Build a wheel, once for all processes, from a copy of what it is built from."""
 
     def build(folder: Path) -> None:
-        source, out = folder.with_suffix(".source"), folder.with_suffix(".out")
-        source.mkdir()
-        for name in sources:
-            copy = shutil.copytree if (root / name).is_dir() else shutil.copy
-            copy(root / name, source / name)
-        subprocess.run(
-            [sys.executable, "-m", "build", "--wheel", "--outdir", out, source],
-            check=True,
-            capture_output=True,
-        )
+        out = folder.with_suffix(".out")
+        source = copy_sources(sources, folder.with_suffix(".source"))
+        subprocess.run([*UV, "build", "--quiet", "--wheel", "--out-dir", out, source], check=True)
         out.rename(folder)
 
     return next(once(folder, build).glob("*.whl"))
+
+
+def copy_sources(sources: Sequence[Path], folder: Path) -> Path:
+    """Copy files and folders, without what Python compiled, into a new folder."""
+    folder.mkdir(parents=True)
+    for path in sources:
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -179,9 +195,10 @@ def cli() -> Cli:
         env: dict[str, str] | None = None,
         stdin: bytes | None = None,
         status: int = 0,
+        within: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [command, *map(str, arguments)],
+            [*within, command, *map(str, arguments)],
             cwd=cwd,
             env={**os.environ, **(env or {})},
             input=stdin,
@@ -229,6 +246,68 @@ def host() -> Cli:
     return run
 
 
+# Starts a command, and writes into the file trace what it and its children send.
+TRACE = (
+    "strace",
+    "-f",
+    "--seccomp-bpf",
+    "-qq",
+    "-o",
+    "trace",
+    "-e",
+    "trace=connect,sendto,sendmsg",
+)
+
+
+@functools.cache
+def works(*command: str) -> bool:
+    """Whether this machine can start programs by such a command."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run((*command, "true"), cwd=folder, capture_output=True, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+Counts = tuple[dict[str, int], int, int]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_pictures() -> Iterator[Counts]:
+    """Let exports in this process choose the rejection threshold on few pictures.
+
+    All of them take half of an export's time. The processes of the fixtures `bundle` and
+    `quickstarted` draw them all, and so do tests with the fixture `all_pictures`.
+    """
+    everything = _draw((dict.fromkeys(("photographs", "form cells", "low resolution"), 3), 4, 4))
+    yield everything
+    _draw(everything)
+
+
+@pytest.fixture
+def all_pictures(few_pictures: Counts) -> Iterator[None]:
+    """Let an export in this process choose as one outside of the tests does."""
+    few = _draw(few_pictures)
+    yield
+    _draw(few)
+
+
+def _draw(counts: Counts) -> Counts:
+    """Draw so many composed pictures, photographs and pictures of each kind without a digit.
+
+    Returns how many there were.
+    """
+    from edge_mnist_export.verification import non_digits
+    from edge_mnist_export.verification import rejection_threshold as threshold
+
+    before = threshold._COMPOSED, threshold._DRAWN, non_digits._PER_KIND
+    threshold._COMPOSED, threshold._DRAWN, non_digits._PER_KIND = counts
+    for kept in (threshold._pictures, threshold._non_digits):
+        kept.cache_clear()
+    return before
+
+
 @pytest.fixture(scope="session")
 def together(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder that all processes of this test run share."""
@@ -243,6 +322,21 @@ def once(path: Path, make: Callable[[Path], object]) -> Path:
         if not path.exists():
             make(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def digits(together: Path) -> Path:
+    """1,000 drawn digits to calibrate with and 500 to verify with, as a user's own data."""
+
+    def make(path: Path) -> None:
+        arrays = {}
+        for name, split, count in (("train", "train", 1000), ("test", "test", 500)):
+            arrays[f"x_{name}"], arrays[f"y_{name}"] = synthetic.split(split, limit=count)
+        part = path.with_name("part.npz")
+        np.savez(part, **arrays)
+        part.rename(path)
+
+    return once(together / "digits.npz", make)
 
 
 CLIP_DIGITS = (7, 3, 0)
@@ -278,15 +372,19 @@ def jpeg(image: Image.Image) -> bytes:
 
 @pytest.fixture(scope="session")
 def quickstarted(cli: Cli, together: Path) -> Path:
-    """A folder in which README's `edge-mnist quickstart` ran; its output is in stdout, stderr."""
+    """A folder in which README's `edge-mnist quickstart` ran; its output is in stdout, stderr.
+
+    What it sent to a network, which should be nothing, is in trace.
+    """
 
     def run(folder: Path) -> None:
         part = folder.with_suffix(".part")
         part.mkdir()
+        within = TRACE if works(*TRACE) else ()
         (part / "examples").symlink_to(REPOSITORY / "examples")
         data = find_mnist()
         env = {"EDGE_MNIST_DATA": str(data)} if data else None
-        done = cli("quickstart", cwd=part, env=env)
+        done = cli("quickstart", cwd=part, env=env, within=within)
         (part / "stdout").write_text(done.stdout)
         (part / "stderr").write_text(done.stderr)
         part.rename(folder)

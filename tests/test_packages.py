@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, UV
+from tests.conftest import DEVICE_SOURCES, HOST_SOURCES, REPOSITORY, UV, copy_sources
 
 ADDRESS = "https://github.com/edge-mnist/edge-mnist"
 PICTURES = "https://raw.githubusercontent.com/edge-mnist/edge-mnist/main/"
@@ -81,6 +81,32 @@ def test_the_repository_has_one_address() -> None:
 def test_both_distributions_have_the_same_licence() -> None:
     licences = {(pyproject.parent / "LICENSE").read_bytes() for pyproject in PYPROJECTS}
     assert len(licences) == 1
+
+
+@pytest.mark.install
+@pytest.mark.parametrize(
+    ("fixture", "sources"), [("wheel", DEVICE_SOURCES), ("host_wheel", HOST_SOURCES)]
+)
+def test_a_second_build_is_the_same_to_the_byte(
+    fixture: str, sources: tuple[Path, ...], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Elsewhere, later, of other file times and modes, with another locale; the wheel by itself
+    and by way of the source distribution."""
+    source = copy_sources(tuple(reversed(sources)), tmp_path / "a" / "deeper folder")
+    for number, path in enumerate(sorted(source.rglob("*"), reverse=True)):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.utime(path, (1_000_000_000 + 86_400 * number,) * 2)
+
+    def build(out: Path, *arguments: str | Path, **environment: str) -> dict[str, bytes]:
+        command = [*UV, "build", "--quiet", "--out-dir", out, *arguments]
+        subprocess.run(command, check=True, env={**os.environ, **environment}, umask=0o077)
+        return {path.name: path.read_bytes() for path in out.iterdir() if path.name[0] != "."}
+
+    wheel: Path = request.getfixturevalue(fixture)
+    built = build(tmp_path / "1", source, TZ="Asia/Tokyo", LC_ALL="C")
+    assert sorted(name.rpartition(".")[2] for name in built) == ["gz", "whl"]
+    assert built[wheel.name] == wheel.read_bytes()
+    assert built == build(tmp_path / "2", copy_sources(sources, tmp_path / "b"), PYTHONHASHSEED="1")
 
 
 @pytest.mark.install

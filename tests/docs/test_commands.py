@@ -37,6 +37,7 @@ DOCUMENTS = {
     "docs/how-to/microcontroller.md": SLOW,
     "docs/how-to/notebooks.md": (),
     "docs/how-to/trusted-bundles.md": SLOW,
+    "docs/how-to/verify.md": (),
     "docs/reference/json.md": SLOW,
     "docs/reference/python.md": (),
 }
@@ -57,6 +58,11 @@ NOT_RUN = {
     "docs/how-to/microcontroller.md": ["needs a C compiler"],
     "docs/how-to/install-and-roll-back.md": ["needs systemd"],
     "docs/how-to/notebooks.md": ["opens a browser"],
+    "docs/how-to/verify.md": [
+        "needs the files of a release",
+        "needs the files of a release",
+        "builds in a clone of a release",
+    ],
 }
 # Seconds for one command: the longest trains a CNN for three epochs on two busy cores.
 LIMIT_S = 1800

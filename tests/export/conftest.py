@@ -7,10 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from edge_mnist.datasets import synthetic
 from tests.conftest import Cli, once
 
 EVERYTHING = ("--int8", "--fp16", "--dynamic")
@@ -29,21 +27,6 @@ def history(run: Path) -> list[dict[str, str]]:
     """Return the rows of history.csv in a run folder."""
     with (run / "history.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="session")
-def digits(together: Path) -> Path:
-    """1,000 drawn digits to calibrate with and 500 to verify with, as a user's own data."""
-
-    def make(path: Path) -> None:
-        arrays = {}
-        for name, split, count in (("train", "train", 1000), ("test", "test", 500)):
-            arrays[f"x_{name}"], arrays[f"y_{name}"] = synthetic.split(split, limit=count)
-        part = path.with_name("part.npz")
-        np.savez(part, **arrays)
-        part.rename(path)
-
-    return once(together / "digits.npz", make)
 
 
 @pytest.fixture(scope="session")

@@ -211,6 +211,7 @@ def test_bad_formats_are_named(host: Cli, formats: str) -> None:
     assert "expected any of tflite, onnx, c, html" in error_line(done)
 
 
+@pytest.mark.usefixtures("all_pictures")
 def test_two_exports_are_byte_identical(host: Cli, run: Path, bundle: Path, tmp_path: Path) -> None:
     # The first was the only one of its process. Here, others may have come before.
     host("export", run, *EVERYTHING, "--out", tmp_path / "again")

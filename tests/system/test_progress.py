@@ -105,7 +105,9 @@ def test_the_remaining_time_is_of_the_speed_since_the_start() -> None:
 
 
 @pytest.mark.train
-def test_training_moves_within_an_epoch_and_export_through_its_steps(tmp_path: Path) -> None:
+def test_training_moves_within_an_epoch_and_export_through_its_steps(
+    digits: Path, tmp_path: Path
+) -> None:
     options = (*TINY, "--limit", "9000", "--out", tmp_path / "run")
     received = on_terminal(COMMAND, "train", *options)
     steps = {part.split("%")[0] for part in received.split("\r") if "epoch 1/2" in part}
@@ -115,8 +117,10 @@ def test_training_moves_within_an_epoch_and_export_through_its_steps(tmp_path: P
     lines = shown_at_the_end(received)
     assert lines[:2] == ["Loading data: synthetic", "Loading TensorFlow"]
     assert [line.split("  ")[0] for line in lines[4:]] == ["epoch 1/2", "epoch 2/2", ""]
+    # Letters have no rejection threshold, which takes 15 s.
+    model = (tmp_path / "run" / "model.keras", "--data", digits, "--labels", "a,b,c,d,e,f,g,h,i,j")
     received = on_terminal(
-        *(COMMAND, "export", tmp_path / "run", "--format", "tflite", "--out", tmp_path / "bundle")
+        *(COMMAND, "export", *model, "--format", "tflite", "--out", tmp_path / "bundle")
     )
     for step in ("load", "trace", "float32 tflite", "verify"):
         assert re.search(rf"Exporting \[#*-*\] \d+%.*  {step}", received), step
