@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import BundleError
+from ..system.quick_json import text_value
 from ..system.text_table import percent
 from ..system.version import __version__
 from .installed import installed_version
@@ -79,7 +80,7 @@ def provenance(artifact: Artifact) -> Provenance:
         digest,
         text_value(manifest, "training", "data", "name"),
         *_accuracy(manifest, artifact.name),
-        _text(manifest, "architecture", "name"),
+        text_value(manifest, "architecture", "name"),
     )
 
 
@@ -192,11 +193,3 @@ def _accuracy(manifest: Mapping[str, Any], file: str) -> tuple[float | None, str
     if data is None or isinstance(accuracy, bool) or not isinstance(accuracy, int | float):
         return None, None
     return (float(accuracy), data) if 0 <= accuracy <= 1 else (None, None)
-
-
-def text_value(manifest: Mapping[str, Any], *keys: str) -> str | None:
-    """Return a name from the manifest; None unless it is short and printable."""
-    value: Any = manifest
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) and value.isprintable() and len(value) < 200 else None
