@@ -146,7 +146,7 @@ def test_sign_and_verify(unsigned: Path, secret: Path, host: Cli) -> None:
     assert document["claimed_key"] == document["signature"]["key_id"] == key_id
     stated = document["signature"]
     assert stated["trusted_comment"] == f"timestamp:{stated['timestamp']}\tKüche, version 2"
-    assert len(document["files"]) == 4
+    assert len(document["files"]) == 5
     assert all(file["problem"] is None for file in document["files"])
 
 

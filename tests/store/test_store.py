@@ -149,7 +149,7 @@ def test_a_bad_bundle_leaves_the_store_as_it_was(store: Store, tmp_path: Path, d
     codes = {
         "missing": "bundle-file-missing",
         "manifest": "bundle-manifest",
-        "unloadable": "model-refused",
+        "unloadable": "model-malformed",
         "labels": "model-labels",
     }
     with raises(codes.get(damage, f"bundle-{damage}")):
