@@ -36,6 +36,7 @@ def main(bundle: Path, package: Path, precisions: tuple[str, ...]) -> None:
         (package / entry["file"]).write_bytes(content)
         click.echo(f"{package / entry['file']}: {len(content):,} bytes")
     (package / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    click.echo(f"Next, with the release key: edge-mnist sign {package} --key KEY (CONTRIBUTING.md)")
 
 
 if __name__ == "__main__":

@@ -115,19 +115,19 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "or a key without a password.",
     ),
     "bundle-signature": (
-        "Expected the signature of key {} to fit the manifest of {}, got one of other "
-        "content; copy the bundle again, or sign it again.",
         "Expected a signature of minisign in {}, got {}; copy the bundle again.",
+        "Expected the signature of {} to fit its manifest, got one of other content; copy "
+        "the bundle again, or sign it again.",
     ),
     "bundle-size": (
         "Expected {} to have {} bytes as its manifest says, got {}; copy the bundle again.",
     ),
     "bundle-trust": (
-        "Expected to read the folder of trusted keys {}, got: {}; give this user the right "
-        "to read it.",
         "Expected a trusted key (a .pub file, a folder of them, or the text of a key), got "
         "none in {}; make one with: edge-mnist keygen",
         "Expected a public key of minisign at {}, got {}; replace or delete it.",
+        "Expected to read the folder of trusted keys {}, got: {}; give this user the right "
+        "to read it, or set XDG_CONFIG_HOME to another folder.",
     ),
     "bundle-unreadable": ("Expected to read {}, got: {}.",),
     "bundle-unsigned": (

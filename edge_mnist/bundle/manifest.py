@@ -207,7 +207,7 @@ def read_manifest(
     path = os.path.join(folder, MANIFEST)
     content = _read_file(path)
     # Checked before it is parsed, and these very bytes are parsed.
-    signature = _signature(path, content, trust) if _asks_for_keys(trust) else None
+    signature = _signature(folder, content, trust) if _asks_for_keys(trust) else None
     return _parse(path, content), signature
 
 
@@ -309,15 +309,16 @@ def _asks_for_keys(trust: Trust) -> bool:
     return False
 
 
-def _signature(path: str, content: bytes, trust: Trust) -> Signature | None:
-    """Return the signature of a manifest, of whose bytes it is; None if there is no key."""
+def _signature(folder: File, content: bytes, trust: Trust) -> Signature | None:
+    """Return the signature of a manifest's bytes; None if no key is trusted."""
     from .trust import check_signature, trusted_keys
 
     folders = key_folders()
     keys = trusted_keys(trust, folders)
-    if keys and is_shipped(os.path.dirname(path)):
+    if keys and is_shipped(folder):
         keys = trusted_keys(RELEASE_KEY, folders)
-    return check_signature(content, f"{path}.minisig", keys, folders=folders) if keys else None
+    path = os.path.join(folder, SIGNATURE)
+    return check_signature(content, path, keys, folders=folders) if keys else None
 
 
 def newest_bundle(root: File = RUNS) -> Path:

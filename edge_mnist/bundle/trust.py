@@ -108,8 +108,8 @@ def check_signature(
         )
     if not any(found.verify(content, key) for key in named):
         raise BundleError(
-            f"Expected the signature of key {found.key_id} to fit the manifest of {folder}, got "
-            f"one of other content; copy the bundle again, or sign it again.",
+            f"Expected the signature of {folder} to fit its manifest, got one of other content; "
+            f"copy the bundle again, or sign it again.",
             code="bundle-signature",
         )
     return found.verified
@@ -168,7 +168,7 @@ def _folder_keys(folder: str) -> list[PublicKey]:
 def _unreadable(folder: str, error: OSError) -> BundleError:
     return BundleError(
         f"Expected to read the folder of trusted keys {folder}, got: {error.strerror}; give this "
-        f"user the right to read it.",
+        f"user the right to read it, or set XDG_CONFIG_HOME to another folder.",
         code="bundle-trust",
     )
 

@@ -36,6 +36,7 @@ DOCUMENTS = {
     "docs/how-to/one-page.md": SLOW,
     "docs/how-to/microcontroller.md": SLOW,
     "docs/how-to/notebooks.md": (),
+    "docs/how-to/trusted-bundles.md": SLOW,
     "docs/reference/json.md": SLOW,
     "docs/reference/python.md": (),
 }
@@ -83,6 +84,9 @@ def test_the_blocks_of_a_document_run(
 ) -> None:
     if document.endswith("foreign-model.md") and find_mnist() is None:
         pytest.skip("needs the real MNIST: set EDGE_MNIST_DATA to a folder that holds it")
+    if document.endswith("trusted-bundles.md"):  # It writes into the home folder.
+        monkeypatch.setenv("HOME", str(folder))
+        monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     if data := find_mnist():
         monkeypatch.setenv("EDGE_MNIST_DATA", str(data))
     printed = ""

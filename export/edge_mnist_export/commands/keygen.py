@@ -28,7 +28,8 @@ def keygen(out: Path, no_password: bool) -> None:
     signing.check_new(out)
     key = signing.make_key(out, password=None if no_password else signing.new_password(secret))
     click.echo(
-        f"Wrote {secret} (keep it secret) and {public}: key {key.public.key_id}\n\n"
+        f"Wrote {secret} (keep it secret) and {public}\n"
+        f"key: {key.public.key_id}\n\n"
         f"Sign a bundle:    edge-mnist sign BUNDLE --key {secret}\n"
         f"Trust it:         copy {public} into ~/.config/edge-mnist/trusted of each device\n"
         f"Check a bundle:   edge-mnist verify BUNDLE --trust {public}"

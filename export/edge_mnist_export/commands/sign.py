@@ -28,4 +28,4 @@ def sign(bundle: Path, key: Path, comment: str | None) -> None:
 
     secret = signing.open_key(key)
     written = signing.sign(bundle, secret, comment=comment)
-    click.echo(f"Wrote {written}, signed by key {secret.public.key_id}")
+    click.echo(f"Wrote {written}\nsigned by: {secret.public.key_id}")
