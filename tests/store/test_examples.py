@@ -44,7 +44,7 @@ def npz(**found: Any) -> bytes:
 @pytest.mark.parametrize("bundle", [EDGE, NANO])
 def test_a_shipped_bundle_answers_its_examples_in_every_runtime(bundle: Path) -> None:
     checked = check(copying.verify(bundle))
-    assert checked.examples == 100 and not checked.refused
+    assert checked.examples == 20 and not checked.refused
     assert {backend for _, backend in checked.loaded} >= {"numpy", "litert", "onnx"}
     manifest = read_bundle(bundle).manifest
     assert manifest["examples"]["data"] == "synthetic-test"
@@ -57,15 +57,14 @@ def test_the_same_files_get_the_same_bytes(store: Store) -> None:
     assert contents[0] == contents[1]
     found = read_examples(read_bundle(NANO))
     assert found is not None
-    # Of no class are there none: the images are the first that are clear, of shuffled digits.
-    assert set(found.answers.tolist()) == set(range(10))
+    assert np.bincount(found.answers).tolist() == [2] * 10
 
 
 def test_another_answer_leaves_the_store_as_it_was(store: Store, tmp_path: Path) -> None:
     install(NANO, store=store)
     before = tree(store.folder)
     other = arrays()
-    other["answers"] = np.where(np.arange(100) == 7, 1 - other["answers"] % 2, other["answers"])
+    other["answers"] = np.where(np.arange(20) == 7, 1 - other["answers"] % 2, other["answers"])
     other["answers"] = other["answers"].astype("<i4")
     accuracy = float(np.mean(other["answers"] == other["labels"]))
     bundle = with_examples(tmp_path / "bundle", npz(**other), accuracy=accuracy)
@@ -110,14 +109,14 @@ def pickled() -> bytes:
 BAD = {
     "no archive": (b"PK\3\4 nothing", {}),
     "an array is missing": (npz(images=arrays()["images"]), {}),
-    "more images than stated": (npz(**arrays()), {"images": 99}),
+    "more images than stated": (npz(**arrays()), {"images": 19}),
     "no images": (npz(**arrays()), {"images": 0}),
     "too many images": (npz(**arrays()), {"images": 10**9}),
     "another accuracy": (npz(**arrays()), {"accuracy": 0.5}),
     "an accuracy in words": (npz(**arrays()), {"accuracy": "all"}),
-    "another dtype": (npz(**arrays(answers=np.zeros(100))), {}),
-    "an answer that no output is": (npz(**arrays(answers=np.full(100, 10, "<i4"))), {}),
-    "another size": (npz(**arrays(images=np.zeros((100, 32, 32), np.uint8))), {}),
+    "another dtype": (npz(**arrays(answers=np.zeros(20))), {}),
+    "an answer that no output is": (npz(**arrays(answers=np.full(20, 10, "<i4"))), {}),
+    "another size": (npz(**arrays(images=np.zeros((20, 32, 32), np.uint8))), {}),
     "a huge array": (stored("images", huge_header()), {}),
     "objects": (stored("answers", pickled()), {}),
     "too few bytes": (stored("images", arrays()["images"].tobytes()[:1000]), {}),

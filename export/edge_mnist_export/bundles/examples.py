@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -30,8 +31,9 @@ from .bundle_writer import BundleWriter
 
 FILE = "examples.npz"
 DATA = "synthetic-test"
-# Upper bound on the images, and on their raw bytes; at least 4 images, however large they are.
-_MOST, _BYTES, _LEAST = 100, 80_000, 4
+# Upper bound on the images, and on their raw bytes; at least 4 images, however large they are. Two
+# of each digit take 4 kB in a bundle.
+_MOST, _BYTES, _LEAST = 20, 80_000, 4
 # Images to choose from.
 _DRAWN = 500
 # Least distance between the two highest probabilities. Runtimes differ by up to 14 steps of 1/256
@@ -91,16 +93,19 @@ def choose(artifacts: Sequence[Artifact]) -> Examples | None:
     wanted = max(_LEAST, min(_MOST, _BYTES // math.prod(spec.shape)))
     drawn, labels = synthetic.split("test", limit=_DRAWN)
     found: list[tuple[NDArray[Any], ...]] = []
+    counts: Counter[int] = Counter()
     for start in range(0, _DRAWN, wanted):
         part = slice(start, start + wanted)
         images = fit(drawn[part], spec)
         clear, answers = _answers(classifiers, images)
-        found += zip(images[clear], answers[clear], labels[part][clear], strict=True)
-        if len(found) >= wanted:
-            break
+        for one in zip(images[clear], answers[clear], labels[part][clear], strict=True):
+            # As many of each digit.
+            if counts[digit := int(one[2])] < -(-wanted // 10) and len(found) < wanted:
+                counts[digit] += 1
+                found.append(one)
     if len(found) < _LEAST:
         return None
-    images, answers, digits = map(np.array, zip(*found[:wanted], strict=True))
+    images, answers, digits = map(np.array, zip(*found, strict=True))
     true = _true_outputs(digits, spec)
     accuracy = None if true is None else float(np.mean(answers == true))
     return Examples(images, answers.astype("<i4"), true, accuracy)
