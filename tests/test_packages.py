@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 import zipfile
 from email.message import Message
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DEVICE_SOURCES, HOST_SOURCES, REPOSITORY, UV, copy_sources
+from tests.conftest import DEVICE_SOURCES, HOST_SOURCES, REPOSITORY, UV, copy_sources, make_venv
 
 ADDRESS = "https://github.com/edge-mnist/edge-mnist"
 PICTURES = "https://raw.githubusercontent.com/edge-mnist/edge-mnist/main/"
@@ -116,7 +115,7 @@ def test_the_printed_install_lines_work(wheel: Path, host_wheel: Path, tmp_path:
     folder.mkdir()
     for built in (wheel, host_wheel):
         shutil.copy(built, folder)
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    make_venv(tmp_path / "venv")
     binaries = tmp_path / "venv" / "bin"
 
     def shell(command: str, *, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
