@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from ..system.text_table import percent
-from .provenance import text_value
+from .fields import text_value
 
 _HEADER = ("size (bytes)", "accuracy", "agreement")
 # Notebooks align a table's cells to the right: good for figures only.

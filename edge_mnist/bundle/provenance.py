@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..errors import BundleError
 from ..system.text_table import percent
 from ..system.version import __version__
+from .fields import text_value
 from .manifest import MANIFEST, SHIPPED, Artifact, read_bundle, sha256
 
 # The first part of the names of drawn data sets: synthetic-train, synthetic-test.
@@ -187,11 +188,3 @@ def _accuracy(manifest: Mapping[str, Any], file: str) -> tuple[float | None, str
     if data is None or isinstance(accuracy, bool) or not isinstance(accuracy, int | float):
         return None, None
     return (float(accuracy), data) if 0 <= accuracy <= 1 else (None, None)
-
-
-def text_value(manifest: Mapping[str, Any], *keys: str) -> str | None:
-    """Return a name from the manifest; None unless it is short and printable."""
-    value: Any = manifest
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) and value.isprintable() and len(value) < 200 else None
