@@ -80,7 +80,8 @@ def test_keygen_writes_a_pair_and_never_over_another(tmp_path: Path, host: Cli) 
         moved.rename(absent)
     assert secret.read_bytes() == before
     assert_error(
-        host("keygen", "--no-password", "--out", tmp_path / "no" / "k", status=2), "output-key"
+        host("keygen", "--no-password", "--out", tmp_path / "no" / "k", status=2),
+        "output-unwritable",
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from edge_mnist.bundle import minisign
+from edge_mnist.bundle import ed25519, minisign
 from edge_mnist.bundle.minisign import parse_key, parse_key_file, parse_signature
 from edge_mnist_export.bundles import secret_key
 from edge_mnist_export.bundles.secret_key import SecretKey
@@ -126,6 +128,34 @@ def test_the_ends_of_lines_may_be_those_of_windows(key: SecretKey, end: str) -> 
     lines = key.sign(MESSAGE).splitlines()
     text = "\r\n".join(lines) + end
     assert parse_signature(text.encode()).verify(MESSAGE, key.public)
+
+
+def test_where_cryptography_is_installed_it_has_to_agree(
+    key: SecretKey, other: SecretKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = parse_signature(key.sign(MESSAGE).encode())
+    # A mistake of our own, which cryptography finds.
+    monkeypatch.setattr(ed25519, "verify", lambda message, signature, key: True)
+    assert parsed.verify(MESSAGE, key.public)
+    assert not parsed.verify(MESSAGE, other.public)
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    assert parsed.verify(MESSAGE, other.public)  # Without it, it is not asked.
+
+
+def test_a_mutated_signature_is_refused_or_says_the_same(key: SecretKey) -> None:
+    random = Random(0)
+    sound = key.sign(MESSAGE).encode()
+    before = parse_signature(sound)
+    for _ in range(400):
+        content = bytearray(sound)
+        for _ in range(random.randint(1, 3)):
+            content[random.randrange(len(content))] = random.randrange(256)
+        try:
+            parsed = parse_signature(bytes(content))
+        except ValueError:
+            continue
+        # Of the untrusted comment nothing is kept.
+        assert parsed == before or not parsed.verify(MESSAGE, key.public)
 
 
 BROKEN = {

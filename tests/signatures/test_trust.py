@@ -332,6 +332,16 @@ def test_what_was_judged_stays_judged(signed: Path, key: SecretKey, keys: Path) 
 COLD = "import sys, numpy; from edge_mnist import Classifier; before = set(sys.modules); "
 
 
+def test_with_a_key_neither_openssl_nor_a_parser_is_imported(tmp_path: Path) -> None:
+    code = (
+        "sys.modules['cryptography'] = None; from edge_mnist import bundle; "
+        "bundle.find_artifacts(trust=bundle.RELEASE_KEY)"
+    )
+    more = imported(code, tmp_path)
+    assert {"edge_mnist.bundle.trust", "edge_mnist.bundle.ed25519"} <= more
+    assert not more & {"hashlib", "_hashlib", "base64", "json", "pathlib"}
+
+
 def imported(code: str, folder: Path, **env: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", f"{COLD}{code}; print(*set(sys.modules) - before)"],

@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_mnist.bundle import MANIFEST, SIGNATURE, read_bundle
 from edge_mnist.bundle.verification import check_files
 from edge_mnist.errors import BundleError, OutputError
-from edge_mnist.system.files import write_atomically
+from edge_mnist.system.files import check_writable, write_atomically
 
 from . import secret_key
 from .secret_key import SecretKey
@@ -82,10 +82,10 @@ def key_paths(name: Path) -> tuple[Path, Path]:
 
 
 def check_new(name: Path) -> None:
-    """Check, before a password is asked for, that there is no key of that name.
+    """Check, before a password is asked for, that there is no key of that name, and can be one.
 
     Raises:
-        OutputError: there is.
+        OutputError: there is, or it cannot be written.
     """
     for path in key_paths(name):
         if os.path.lexists(path):
@@ -94,6 +94,7 @@ def check_new(name: Path) -> None:
                 f"another with --out.",
                 code="output-exists",
             )
+        check_writable(path)
 
 
 def sign(bundle: Path, key: SecretKey, *, comment: str | None = None) -> Path:
