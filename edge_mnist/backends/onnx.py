@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _ERRORS: tuple[type[Exception], ...] = (
     # Raised if bytes of a corrupt file are taken for text.
     UnicodeDecodeError,
+    # Raised by `run_with_iobinding`, where `run` raises one of its own.
+    RuntimeError,
     *(
         value
         for value in vars(state).values()

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from ..system.quick_json import text_value
 from ..system.text_table import percent
+from .fields import text_value
 
 _HEADER = ("size (bytes)", "accuracy", "agreement")
 # Notebooks align a table's cells to the right: good for figures only.

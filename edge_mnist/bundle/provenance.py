@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import BundleError
-from ..system.quick_json import text_value
 from ..system.text_table import percent
 from ..system.version import __version__
+from .fields import text_value
 from .installed import installed_version
 from .manifest import INSTALLED, MANIFEST, SHIPPED, Artifact, read_bundle, sha256
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
 import click
 
+from ..system.strict_json import to_json
 from .options import (
     backend_option,
     json_option,
@@ -108,7 +108,7 @@ def camera(
         return
 
     def line(reading: Reading) -> None:
-        click.echo(json.dumps(reading.to_json()) if as_json else reading.text())
+        click.echo(to_json(reading.to_json()) if as_json else reading.text())
 
     watch = Watch(found, classifier, stable=stable, line=line, say=_say)
     try:
@@ -133,4 +133,4 @@ def _benchmark(clip: Source, classifier: Classifier, *, as_json: bool) -> None:
     from ..camera.timing import measure
 
     timing = measure(clip, classifier)
-    click.echo(json.dumps(timing.to_json()) if as_json else timing.text())
+    click.echo(to_json(timing.to_json()) if as_json else timing.text())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import click
 
+from ..system.strict_json import to_json
 from .options import FILE, json_option
 
 
@@ -38,7 +38,7 @@ def compare(old: Path, new: Path, fail_over: str, strict: bool, as_json: bool) -
     comparison = compare_files(old, new)
     for warning in comparison.warnings:
         click.echo(f"edge-mnist: warning: {warning}", err=True)
-    click.echo(json.dumps(comparison.to_json(limit)) if as_json else comparison.text(limit))
+    click.echo(to_json(comparison.to_json(limit)) if as_json else comparison.text(limit))
     comparison.check(limit, strict=strict)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import GateError
+from ..system.strict_json import to_json
 from .options import (
     backend_option,
     find_model,
@@ -96,7 +96,7 @@ def evaluate(
         document, text = _evaluate_pictures(*best, limit, progress)
     else:
         document, text = _evaluate_files(artifacts, best, backend, data, limit, progress)
-    click.echo(json.dumps(document) if as_json else text)
+    click.echo(to_json(document) if as_json else text)
     if min_accuracy is not None:
         _check_accuracies(document, min_accuracy)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
+from ..system.strict_json import to_json
 from .options import (
     backend_option,
     find_model,
@@ -61,6 +61,6 @@ def inspect(
     name_model(artifact)
     inspection = inspect_file(artifact, runtime)
     if as_json:
-        click.echo(json.dumps(inspection_json(artifact, inspection, artifacts=artifacts)))
+        click.echo(to_json(inspection_json(artifact, inspection, artifacts=artifacts)))
     else:
         click.echo(inspection_text(artifact, inspection, artifacts=artifacts))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ..errors import ImageError
+from ..system.strict_json import to_json
 from .options import (
     FILE,
     backend_option,
@@ -157,7 +157,7 @@ def _read_grid(
     if as_json:
         from ..classifier.prediction_json import grid_json
 
-        return _Answer(detections, json.dumps({"image": name, **grid_json(grid)}))
+        return _Answer(detections, to_json({"image": name, **grid_json(grid)}))
     # Imported late: only forms need it.
     import csv
 
@@ -176,7 +176,7 @@ def _json(name: str, detections: Sequence[Detection], *, many: bool) -> str:
     from ..classifier.prediction_json import detection_json, detections_json
 
     document = detections_json(detections) if many else detection_json(detections[0])
-    return json.dumps({"image": name, **document})
+    return to_json({"image": name, **document})
 
 
 def _text_of_one(detections: Sequence[Detection]) -> str:

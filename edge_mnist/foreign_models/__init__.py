@@ -1,1 +1,4 @@
-"""A model file without a manifest in; whether it is safe, and how it takes its pixels, out."""
+"""A model file that nobody vouches for in; whether it is safe out.
+
+For a file without a manifest, also how it takes its pixels.
+"""

@@ -1,4 +1,4 @@
-"""Check an `.onnx` file without a manifest, before ONNX Runtime loads it.
+"""Check an `.onnx` file that nobody vouches for, before ONNX Runtime loads it.
 
 ONNX Runtime itself refuses broken files with an exception. These checks add two limits: external
 data must lie in the file's own folder, and the weights must fit a small device. The field numbers

@@ -1,4 +1,4 @@
-"""Check a `.tflite` file without a manifest, before a runtime loads it.
+"""Check a `.tflite` file that nobody vouches for, before a runtime loads it.
 
 LiteRT checks that a flatbuffer is well-formed; tflite-runtime does not. Neither checks that an
 operator does not write over another's weights.

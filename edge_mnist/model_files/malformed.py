@@ -1,4 +1,4 @@
-"""Errors of the checks of a model file without a manifest."""
+"""Errors of the checks of a model file that nobody vouches for."""
 
 from __future__ import annotations
 

@@ -38,11 +38,3 @@ def parse_json(text: str) -> Any:
     import json
 
     return json.loads(text, parse_constant=_refuse)
-
-
-def text_value(document: object, *keys: str) -> str | None:
-    """Return the text under nested keys; None unless it is short and printable."""
-    for key in keys:
-        document = document.get(key) if isinstance(document, dict) else None
-    short = isinstance(document, str) and document.isprintable() and len(document) < 200
-    return str(document) if short else None

@@ -486,7 +486,7 @@ def test_an_encoding_that_lacks_a_letter_is_no_reason_to_fail(cli: Cli, tmp_path
 def test_evaluate_goes_on_past_a_file_that_no_runtime_loads(cli: Cli, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(WHOLE, tmp_path / "bundle"))
     manifest = json.loads((bundle / "manifest.json").read_text())
-    broken = b"vouched for, and yet no model"
+    broken = b"listed, and yet no model"
     (bundle / "model-float32.tflite").write_bytes(broken)
     entry = next(e for e in manifest["artifacts"] if e["file"] == "model-float32.tflite")
     entry |= {"size_bytes": len(broken), "sha256": hashlib.sha256(broken).hexdigest()}
@@ -494,7 +494,10 @@ def test_evaluate_goes_on_past_a_file_that_no_runtime_loads(cli: Cli, tmp_path: 
     done = cli("evaluate", bundle, "--data", "synthetic", "--limit", "50", "--json")
     files = [row["file"] for row in json.loads(done.stdout)["results"]]
     assert sorted(set(files)) == ["model-float32.onnx", "model-int8.onnx", "model-int8.tflite"]
-    assert "edge-mnist: warning: Expected a TFLite model that this runtime can load" in done.stderr
+    assert (
+        "edge-mnist: warning: Expected a sound TFLite model, got model-float32.tflite"
+        in done.stderr
+    )
 
 
 def test_a_missing_system_library_is_one_line(cli: Cli, tmp_path: Path) -> None:

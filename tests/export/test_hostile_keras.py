@@ -112,7 +112,7 @@ def test_a_bomb_is_refused_by_the_size_it_states(sound: Members, place: Path) ->
 @pytest.mark.filterwarnings("ignore:.*HDF5:UserWarning")
 def test_code_in_a_file_is_not_run(suffix: str, tmp_path: Path) -> None:
     mark = tmp_path / "it_ran"
-    model = _plain(layers.Lambda(_opening(str(mark)), output_shape=(784,)))
+    model = _plain(layers.Lambda(_opening(str(mark))))
     model.save(tmp_path / f"m{suffix}")
     mark.unlink()  # Made when the layer was called here.
     with refused("Expected a model of Keras's own layers, got the custom Lambda"):

@@ -85,6 +85,40 @@ def test_a_child_uses_the_spec_of_the_manifest(tmp_path: Path) -> None:
     assert classifier.predict(np.full((4, 4), 255, np.uint8)).digit == 0
 
 
+def test_an_operator_that_fails_when_it_runs_is_an_error_of_the_model(tmp_path: Path) -> None:
+    """ONNX Runtime's call with bound arrays has an exception of its own: RuntimeError."""
+    onnx = pytest.importorskip("onnx", reason="needs onnx to write the file")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    constants = [
+        helper.make_tensor("w", kind, (10, 1, 28, 28), [0.0] * 7840),
+        helper.make_tensor("b", kind, (3,), [0.0] * 3),  # For ten channels.
+    ]
+    nodes = [
+        helper.make_node("Conv", ["image", "w", "b"], ["features"]),
+        helper.make_node("Flatten", ["features"], ["probabilities"]),
+    ]
+    tensors = [
+        helper.make_tensor_value_info(name, kind, shape)
+        for name, shape in (("image", [1, 1, 28, 28]), ("probabilities", [1, 10]))
+    ]
+    graph = helper.make_graph(nodes, "g", tensors[:1], tensors[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    sole_file(tmp_path, "model-float32.onnx", model.SerializeToString())
+    with raises("model-run", "bias"):
+        Classifier(tmp_path).predict(np.zeros((28, 28), np.uint8))
+
+
+def test_a_model_that_overflows_on_some_images_takes_batches_all_the_same(tmp_path: Path) -> None:
+    """The tolerance was NaN, of which numpy warned."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(dense_model(operator="Sqrt", bias=(-10.0, *(1.0,) * 9)))
+    classifier = Classifier(path)
+    images = np.full((3, 28, 28), 255, np.uint8)
+    assert np.isfinite(classifier.predict_probabilities(images)).all()
+    with raises("model-not-finite"):
+        classifier.predict(np.zeros((28, 28), np.uint8))
+
+
 def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "SECONDS", 0.01)
     artifact = Artifact("m.onnx", "onnx", "unknown", None)

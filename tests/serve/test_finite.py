@@ -59,3 +59,18 @@ def test_a_model_that_is_never_finite_is_refused_at_the_start(tmp_path: Path) ->
     sole_file(tmp_path, "model-float32.onnx", dense_model(bias=(float("nan"),) * 10))
     with raises("model-not-finite"):
         load_models(ModelSource(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784},
+        {"name": "image", "datatype": "UINT8", "shape": [float("inf"), 28, 28], "data": []},
+    ],
+    ids=["no name", "infinite"],
+)
+def test_a_tensor_that_is_none_is_refused(caller: Caller, tensor: dict[str, object]) -> None:
+    body = json.dumps({"inputs": [tensor]}).encode()
+    answer = caller.call("POST", INFER, JSON, body)
+    check_answer(answer)
+    assert answer.status == 400
