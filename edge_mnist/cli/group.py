@@ -125,6 +125,9 @@ def run(arguments: Sequence[str] | None) -> NoReturn:
         _print_error(explained[0], caught)
     if arguments is None:
         _discard_unwritten()
+        if caught and not is_verbose():
+            # What fails while the interpreter ends, such as on a broken disk, has the same cause.
+            sys.unraisablehook = lambda _: None
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -119,7 +119,13 @@ def new_folder(folder: Path) -> Iterator[Path]:
             temporary.rename(folder)
             _flush_folder(folder.parent)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise _cannot_write(_place(folder, error), error) from error
+
+
+def _place(folder: Path, error: OSError) -> Path:
+    """Return `folder`, or another place that could not be written, such as the temporary folder."""
+    named = Path(error.filename) if isinstance(error.filename, str) else folder
+    return folder if named.absolute().is_relative_to(folder.absolute().parent) else named
 
 
 def _flush_tree(folder: Path) -> None:

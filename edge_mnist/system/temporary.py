@@ -150,6 +150,14 @@ def _made(path: Path, make: Callable[[Path], None], stack: contextlib.ExitStack)
 
 
 def _delete(path: Path) -> None:
+    try:
+        _delete_once(path)
+    except KeyboardInterrupt:
+        _delete_once(path)
+        raise
+
+
+def _delete_once(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -65,6 +65,8 @@ def converting(file: str) -> Iterator[None]:
     except EdgeMnistError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # A full disk, not the model.
         first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise ModelError(
             f"Expected a model that can be converted to {file}, got: {first[:200]} "

@@ -16,10 +16,10 @@ from tests.conftest import REPOSITORY
 COMMAND = Path(sys.executable).with_name("edge-mnist")
 DIGIT = REPOSITORY / "examples" / "digits" / "7.png"
 # Each prints something with little work before it.
-PRINTING = (["--help"], ["doctor"], ["predict", str(DIGIT)], ["inspect", "nano", "--no-times"])
+PRINTING = (["--help"], ["doctor"], ["predict", str(DIGIT)])
 
 
-@pytest.mark.parametrize("arguments", PRINTING[:3], ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("arguments", PRINTING, ids=lambda arguments: arguments[0])
 def test_a_full_stdout_is_one_line(arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

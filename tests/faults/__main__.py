@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from edge_mnist.datasets import idx
+from edge_mnist.system.temporary import clear_abandoned, temporary_folder
 from tests.conftest import find_mnist
 from tests.datasets.support import Mirror
 
@@ -85,9 +86,10 @@ def _faults(
 
 def _again_with_shim() -> int:
     """Start this program again, with the faults of system calls loaded."""
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        Path(folder).chmod(0o755)  # One of the faults is another user.
-        shim = build_shim(Path(folder))
+    clear_abandoned(Path(tempfile.gettempdir()))
+    with temporary_folder(Path(tempfile.gettempdir())) as folder:
+        folder.chmod(0o755)  # One of the faults is another user.
+        shim = build_shim(folder)
         if shim is None:
             click.echo("Skipped: everything, because there is no C compiler")
             return 0

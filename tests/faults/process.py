@@ -18,7 +18,7 @@ from pathlib import Path
 from .commands import Command, Place
 
 SHIM = Path(__file__).with_name("shim.c")
-TIMEOUT_S = 180
+TIMEOUT_S = 600
 # Until `main` runs, a signal ends this process without a traceback.
 _COLD = """
 import os, signal

@@ -162,3 +162,15 @@ def test_an_interrupt_that_cannot_pass_prints_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout, done.stderr, done.returncode) == ("143\n", "", 0)
+
+
+def test_an_error_of_another_place_names_it(tmp_path: Path) -> None:
+    """Such as the temporary folder of a converter."""
+    with raises("output-unwritable", "/elsewhere/file"), new_folder(tmp_path / "bundle"):
+        raise OSError(28, "No space left on device", "/elsewhere/file")
+    with (
+        raises("output-unwritable", str(tmp_path / "bundle")),
+        new_folder(tmp_path / "bundle") as f,
+    ):
+        raise OSError(28, "No space left on device", str(f / "file"))
+    assert names(tmp_path) == set()
