@@ -56,7 +56,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
             raw.seek(0)
             stream: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if compressed else raw
             return _read_stream(stream)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error, MemoryError) as error:
         raise DataError(
             f"Expected an IDX file of bytes at {path}, got {idx.describe(error)}; replace the file "
             f"with a fresh download",
