@@ -81,6 +81,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def nightly(session: nox.Session) -> None:
+    """Fuzz for half an hour, kill commands and let disks fail, cut the power of a store."""
+    session.run(*RUN, "python", "-m", "tests.fuzz", "--seconds", "1800")
+    session.run(*RUN, "python", "-m", "tests.faults", "--times", "20")
+    session.run(*RUN, "python", "-m", "tests.store.power_cut")
+
+
+@nox.session
 def release(session: nox.Session) -> None:
     """Build both distributions twice, install them and predict, and describe them in dist/."""
     shutil.rmtree(DIST, ignore_errors=True)

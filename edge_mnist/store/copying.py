@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from ..bundle import MANIFEST, SIGNATURE, Artifact, Bundle, read_bundle
 from ..bundle.verification import listed_files
 from ..errors import BundleError, OutputError
-from . import durable
+from ..system.durability import flush_tree
 
 if TYPE_CHECKING:
     from ..bundle import Trust
 
 _PIECE = 1 << 20  # bytes
+_READ_ONLY = 0o444  # Nobody changes a bundle in place.
 # Room for what a file system keeps of a bundle beside its files.
 _SLACK = 1 << 20
 
@@ -39,8 +40,10 @@ def copy(source: Path, to: Path, *, store: Path, trust: Trust = None) -> Bundle:
     to.mkdir()
     for name in names:
         (to / name).parent.mkdir(parents=True, exist_ok=True)
-        durable.write_file(to / name, _pieces(source / name))
-    durable.flush_tree(to)
+        with (to / name).open("xb") as file:
+            file.writelines(_pieces(source / name))
+            os.fchmod(file.fileno(), _READ_ONLY)
+    flush_tree(to)
     # What counts is the copy: the source may have changed meanwhile.
     return verify(to, trust=trust)
 

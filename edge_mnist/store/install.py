@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..bundle import MANIFEST, find_artifacts, sha256
 from ..errors import BundleError
-from . import copying, durable
+from ..system.durability import flush_folder
+from . import copying
 from .check import Checked, check
 from .downgrade import refuse_downgrade
 from .layout import Generation, Store
@@ -63,7 +64,7 @@ def install(
         current = store.current()
         if current and copying.is_copy(current.folder, source):
             # Its install may have been killed between moving the link and flushing it.
-            durable.flush_folder(store.folder)
+            flush_folder(store.folder)
             return Installation(current, None)
         bundle = copying.copy(source, store.incoming, store=store.folder, trust=trust)
         if current and not allow_downgrade:

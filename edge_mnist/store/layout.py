@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..bundle.installed import CURRENT, GENERATIONS, HASH_DIGITS, VERSIONS, store_folder
-from . import durable
+from ..errors import OutputError
+from ..system.durability import flush_folder, make_folders
 
 if TYPE_CHECKING:
     from ..bundle import File
@@ -58,14 +59,26 @@ class Store:
         Raises:
             OutputError: the store cannot be written to.
         """
-        with durable.writing(self.folder), contextlib.ExitStack() as stack:
+        with self._writing(), contextlib.ExitStack() as stack:
             for folder in (self.versions, self._generations):
-                durable.make_folders(folder)
+                make_folders(folder)
             lock = stack.enter_context((self.folder / "lock").open("a"))
             fcntl.flock(lock, fcntl.LOCK_EX)
             self.clear()
             stack.callback(self.clear)
             yield
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn an `OSError` into an OutputError that names the store."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"Expected to write to the store {self.folder}, got: {error.strerror or error}; "
+                f"make room there, or choose another with --store.",
+                code="output-store",
+            ) from error
 
     def generations(self) -> list[Generation]:
         """Return the generations that are kept, the oldest first."""
@@ -91,7 +104,7 @@ class Store:
     def keep_incoming(self, name: str) -> Path:
         """Move the folder `incoming` to the versions, under a name that is free."""
         folder = self.incoming.rename(self.versions / name)
-        durable.flush_folder(self.versions)
+        flush_folder(self.versions)
         return folder
 
     def add(self, folder: Path) -> Generation:
@@ -99,14 +112,14 @@ class Store:
         number = max((one.number for one in self.generations()), default=0) + 1
         link = self._generations / str(number)
         link.symlink_to(Path("..", VERSIONS, folder.name))
-        durable.flush_folder(self._generations)
+        flush_folder(self._generations)
         return Generation(number, folder, link.lstat().st_mtime)
 
     def switch(self, generation: Generation) -> None:
         """Make a generation the current one, by one rename."""
         self._new_link.symlink_to(Path(GENERATIONS, str(generation.number)))
         self._new_link.rename(self._link)
-        durable.flush_folder(self.folder)
+        flush_folder(self.folder)
 
     def forget(self, *generations: Generation) -> None:
         """Delete generations. Their versions go with the next `clear`, unless others need them."""
@@ -114,7 +127,7 @@ class Store:
             (self._generations / str(generation.number)).unlink(missing_ok=True)
         if generations:
             # Otherwise a power cut could keep a link to a version that is gone.
-            durable.flush_folder(self._generations)
+            flush_folder(self._generations)
 
     def clear(self) -> None:
         """Delete the versions that no generation needs, and what a killed process left behind."""

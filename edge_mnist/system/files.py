@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import OutputError
+from .durability import flush_file, flush_folder, flush_tree, make_folders
 from .temporary import clear_abandoned, temporary_file, temporary_folder
 
 
@@ -42,9 +42,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     with temporary_file(path.parent, like=path) as temporary:
         yield temporary
-        _flush(temporary)
+        flush_file(temporary)
         temporary.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
 
 
 def check_writable(path: Path) -> None:
@@ -108,16 +108,16 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     check_free(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(folder.parent)
         with temporary_folder(folder.parent) as temporary:
             yield temporary
             # It was made for its owner only; a bundle is meant to be copied.
             temporary.chmod(0o755)
-            _flush_tree(temporary)
+            flush_tree(temporary)
             if sys.platform == "win32" and folder.is_dir():
                 folder.rmdir()
             temporary.rename(folder)
-            _flush_folder(folder.parent)
+            flush_folder(folder.parent)
     except OSError as error:
         raise _cannot_write(_place(folder, error), error) from error
 
@@ -126,32 +126,6 @@ def _place(folder: Path, error: OSError) -> Path:
     """Return `folder`, or another place that could not be written, such as the temporary folder."""
     named = Path(error.filename) if isinstance(error.filename, str) else folder
     return folder if named.absolute().is_relative_to(folder.absolute().parent) else named
-
-
-def _flush_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_dir():
-            _flush_folder(path)
-        else:
-            _flush(path)
-    _flush_folder(folder)
-
-
-def _flush(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    """Flush the names in a folder; Windows and some file systems cannot, and need not."""
-    if sys.platform == "win32":
-        return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:

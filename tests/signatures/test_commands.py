@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pty
+import resource
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from edge_mnist.serve.models import ModelSource
 from edge_mnist.serve.service import Service
 from edge_mnist.serve.settings import Settings
 from edge_mnist_export import export
-from edge_mnist_export.bundles import hub_folder, secret_key
+from edge_mnist_export.bundles import hub_folder, secret_key, signing
 from edge_mnist_export.bundles.secret_key import SecretKey
 from tests.conftest import REPOSITORY, WHOLE, Cli
 from tests.errors import assert_error, raises
@@ -62,6 +63,17 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest["programs"].append(program)
     (folder / MANIFEST).write_text(json.dumps(manifest))
     return folder
+
+
+def test_a_key_that_cannot_be_written_whole_is_not_left_behind(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (250, before[1]))  # The secret key is longer.
+    try:
+        with raises("output-key", str(tmp_path / "mine.key")):
+            signing.make_key(tmp_path / "mine", password=None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_keygen_writes_a_pair_and_never_over_another(tmp_path: Path, host: Cli) -> None:

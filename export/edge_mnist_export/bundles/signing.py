@@ -62,17 +62,22 @@ def make_key(name: Path, *, password: str | None) -> SecretKey:
     files = key_paths(name)
     check_new(name)
     texts = key.files(password)
-    for path, text, mode in zip(files, texts, (0o600, 0o644), strict=True):
-        try:
+    written: list[Path] = []
+    try:
+        for path, text, mode in zip(files, texts, (0o600, 0o644), strict=True):
             # Exclusive: a key that was there is never lost, whoever writes at the same time.
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            written.append(path)
+            with os.fdopen(descriptor, "w") as file:
                 file.write(text)
-        except OSError as error:
-            raise OutputError(
-                f"Expected to write the new file {path}, got: {error.strerror}; choose another "
-                f"with --out.",
-                code="output-key",
-            ) from error
+    except OSError as error:
+        for half in written:
+            half.unlink(missing_ok=True)
+        raise OutputError(
+            f"Expected to write the new file {path}, got: {error.strerror}; choose another with "
+            f"--out.",
+            code="output-key",
+        ) from error
     return key
 
 
