@@ -73,7 +73,7 @@ def test_a_key_that_cannot_be_written_whole_is_not_left_behind(tmp_path: Path) -
             signing.make_key(tmp_path / "mine", password=None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("mine*"))
 
 
 def test_keygen_writes_a_pair_and_never_over_another(tmp_path: Path, host: Cli) -> None:
