@@ -17,7 +17,7 @@ import pytest
 from edge_mnist.cli import cli
 from tests.conftest import REPOSITORY
 
-LINES = {"README.md": 155, "ARCHITECTURE.md": 150}
+LINES = {"README.md": 150, "ARCHITECTURE.md": 150}
 # Elements and the attributes by which they load something.
 LOADS = {
     "script": ("src",),
@@ -49,8 +49,9 @@ def test_relative_links_lead_to_files(document: Path) -> None:
 
 def test_the_readme_lists_every_command() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    names = cli.list_commands(click.Context(cli))
-    assert [name for name in names if f"| `edge-mnist {name}` |" not in text] == []
+    rows = re.findall(r"^\| (`edge-mnist .*?) \|", text, flags=re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(?:edge-mnist )?(\w+)`", row)}
+    assert listed == {*cli.list_commands(click.Context(cli))}
 
 
 @pytest.fixture(scope="module")
