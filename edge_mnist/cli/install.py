@@ -11,8 +11,8 @@ from .options import backend_option, store_option, trust_option
 
 @click.command(
     short_help="Check a bundle and make it the installed one.",
-    epilog="\b\nExamples:\n  edge-mnist install runs/mine/bundle\n  edge-mnist predict photo.jpg "
-    "--model installed",
+    epilog="\b\nExamples:\n  edge-mnist install runs/mine/bundle\n"
+    "  edge-mnist install edge --keep 2",
 )
 @click.argument("bundle", type=click.Path())
 @store_option

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,7 +17,10 @@ TEXTS = [
     " \n\t[1]\r\n ",
     '"text"',
     "7",
-    "[Infinity, -Infinity, 1e999]",
+    "[Infinity]",
+    "[-Infinity]",
+    "[NaN]",
+    "[1e999]",
     "12345678901234567890123",
     "{}",
     "",
@@ -34,6 +37,15 @@ TEXTS = [
 ]
 
 
+def reference(text: str) -> Any:
+    """Parse as `json` does, but for the numbers that only Python's JSON has."""
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name}, which JSON does not have")
+
+    return json.loads(text, parse_constant=refuse)
+
+
 def outcome(parse: Any, text: str) -> tuple[type, str]:
     """Return the type and the text of the value, or of the error."""
     try:
@@ -46,10 +58,10 @@ def outcome(parse: Any, text: str) -> tuple[type, str]:
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: repr(text[:12]))
 def test_values_and_errors_are_those_of_json(text: str) -> None:
-    assert outcome(parse_json, text) == outcome(json.loads, text)
+    assert outcome(parse_json, text) == outcome(reference, text)
 
 
 def test_a_python_without_the_scanner_reads_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "_json", None)
-    for text in TEXTS[:8]:
-        assert outcome(parse_json, text) == outcome(json.loads, text)
+    for text in TEXTS[:11]:
+        assert outcome(parse_json, text) == outcome(reference, text)

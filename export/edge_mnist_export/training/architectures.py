@@ -100,7 +100,8 @@ def _features(inputs: Any, arch: str, activation: str) -> Any:
     height, width, channels = inputs.shape[1:]
     convolutions = _FOUR_CHANNELS[arch]
     if channels == 1 and width % _PIXELS == 0:
-        pixels = layers.Reshape((height, width // _PIXELS, _PIXELS))(inputs)  # moves no byte
+        # Moves no byte.
+        pixels = layers.Reshape((height, width // _PIXELS, _PIXELS), name="reshape")(inputs)
         return _convolve(pixels, convolutions, activation)
     return _convolve(inputs, (_without_packing(convolutions[0]), *convolutions[1:]), activation)
 
@@ -113,16 +114,29 @@ def _without_packing(convolution: Convolution) -> Convolution:
 
 def _tutorial_cnn(x: Any, activation: str) -> Any:
     """The CNN of Keras's tutorial: 225,034 parameters, 2.63 M multiply-adds."""
-    for filters in (32, 64):
-        x = layers.MaxPooling2D(2)(layers.Conv2D(filters, 3, activation=activation)(x))
-    return layers.Dense(128, activation=activation)(layers.Flatten()(x))
+    for index, filters in enumerate((32, 64)):
+        convolution = layers.Conv2D(filters, 3, activation=activation, name=_name("conv2d", index))
+        x = layers.MaxPooling2D(2, name=_name("max_pooling2d", index))(convolution(x))
+    flat = layers.Flatten(name="flatten")(x)
+    return layers.Dense(128, activation=activation, name="dense")(flat)
 
 
 def _convolve(x: Any, convolutions: Sequence[Convolution], activation: str) -> Any:
-    for filters, kernel, strides, padding in convolutions:
+    for index, (filters, kernel, strides, padding) in enumerate(convolutions):
         # Export folds batch normalization into the weights and gives them a bias.
-        convolution = layers.Conv2D(
-            filters, kernel, strides=strides, padding=padding, use_bias=False
-        )
-        x = layers.Activation(activation)(layers.BatchNormalization()(convolution(x)))
-    return layers.Flatten()(x)
+        x = layers.Conv2D(
+            filters,
+            kernel,
+            strides=strides,
+            padding=padding,
+            use_bias=False,
+            name=_name("conv2d", index),
+        )(x)
+        x = layers.BatchNormalization(name=_name("batch_normalization", index))(x)
+        x = layers.Activation(activation, name=_name("activation", index))(x)
+    return layers.Flatten(name="flatten")(x)
+
+
+def _name(kind: str, index: int) -> str:
+    """Return the name that Keras gives in a new process; it counts all layers of a process."""
+    return f"{kind}_{index}" if index else kind

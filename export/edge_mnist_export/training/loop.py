@@ -62,15 +62,23 @@ def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence
     _check_callbacks(callbacks)
     _make_deterministic(recipe)
     data = _prepare(recipe, plan.source, plan.teacher)
+    # Before the folder is made: images may be too small for the architecture.
+    new = None if any(out.glob(runs.CHECKPOINTS)) else _new_model(recipe, data)
     with runs.working(out, recipe, plan.settings):
-        return _train(plan, data, out, progress, callbacks)
+        model, history = _resume(recipe, out) or (new or _new_model(recipe, data), [])
+        return _train(model, history, plan, data, out, progress, callbacks)
 
 
 def _train(
-    plan: TrainingPlan, data: _TrainingData, out: Path, progress: Progress, callbacks: Sequence[Any]
+    model: Any,
+    history: History,
+    plan: TrainingPlan,
+    data: _TrainingData,
+    out: Path,
+    progress: Progress,
+    callbacks: Sequence[Any],
 ) -> Run:
     recipe = plan.recipe
-    model, history = _start_or_resume(plan, data, out)
     for line in _introduction(recipe, data, plan.teacher):
         progress.line(line)
     if history:
@@ -136,13 +144,16 @@ def _prepare(recipe: Recipe, source: datasets.Source, teacher: Classifier | None
     return _TrainingData(source, images, validation, EpochData(training, recipe, teacher))
 
 
-def _start_or_resume(plan: TrainingPlan, data: _TrainingData, out: Path) -> tuple[Any, History]:
-    """Return the newest checkpoint and its history, or a new model and an empty history."""
-    recipe = plan.recipe
+def _resume(recipe: Recipe, out: Path) -> tuple[Any, History] | None:
+    """Return the model of the newest checkpoint and its history; None without a checkpoint."""
     checkpoint = checkpoints.load_newest(out, recipe.epochs)
-    if checkpoint:
-        model, epoch = checkpoint
-        return model, runs.read_history(out, epoch)
+    if checkpoint is None:
+        return None
+    model, epoch = checkpoint
+    return model, runs.read_history(out, epoch)
+
+
+def _new_model(recipe: Recipe, data: _TrainingData) -> Any:
     model = architectures.build(
         recipe.arch,
         activation=recipe.activation,
@@ -158,7 +169,7 @@ def _start_or_resume(plan: TrainingPlan, data: _TrainingData, out: Path) -> tupl
         else losses.CROSS_ENTROPY[recipe.labels],
         metrics=[losses.accuracy if recipe.labels == "one-hot" else "accuracy"],
     )
-    return model, []
+    return model
 
 
 def _introduction(recipe: Recipe, data: _TrainingData, teacher: Classifier | None) -> Iterator[str]:
