@@ -45,7 +45,11 @@ def copy(source: Path, to: Path, *, store: Path, trust: Trust = None) -> Bundle:
             os.fchmod(file.fileno(), _READ_ONLY)
     flush_tree(to)
     # What counts is the copy: the source may have changed meanwhile.
-    return verify(to, trust=trust)
+    try:
+        return verify(to, trust=trust)
+    except BundleError as error:  # The user knows the source, and the copy goes.
+        message = str(error).replace(str(to), str(source))
+        raise BundleError(message, code=error.code) from error
 
 
 def verify(folder: Path, *, trust: Trust = None) -> Bundle:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_mnist import Classifier
-from edge_mnist.bundle import MANIFEST, SIGNATURE
+from edge_mnist.bundle import MANIFEST, SHIPPED, SIGNATURE
 from edge_mnist.store import Store, install, rollback
 from edge_mnist_export.bundles import secret_key
 from edge_mnist_export.bundles.secret_key import SecretKey
@@ -130,3 +130,12 @@ def test_an_older_bundle_may_follow_one_whose_key_is_trusted_no_more(
     (nobody_is_trusted / f"{KEY.public.key_id}.pub").unlink()
     trust(nobody_is_trusted, OTHER)
     install(signed(tmp_path / "b", 2, time=5, key=OTHER), store=store, backend="numpy")
+
+
+def test_a_shipped_bundle_needs_a_trusted_key_and_is_named_by_its_own_folder(
+    store: Store, nobody_is_trusted: Path
+) -> None:
+    trust(nobody_is_trusted, KEY)
+    with raises("bundle-key", str(Path(SHIPPED)), KEY.public.key_id) as error:
+        install("edge", store=store, backend="numpy")
+    assert str(store.folder) not in str(error.value)
