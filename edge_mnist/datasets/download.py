@@ -118,6 +118,8 @@ def _probe(mirror: str, file: MnistFile, answers: _Answers) -> None:
     try:
         with _request(mirror + file.archive, method="HEAD", timeout_s=ANSWER_S):
             answers.put((mirror, None))
+    except TimeoutError:
+        pass  # As slow as the deadline: it gave no answer.
     except (OSError, HTTPException, ValueError) as error:
         answers.put((mirror, describe(error)))
 

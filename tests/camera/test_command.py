@@ -240,6 +240,7 @@ def test_the_window(clip: Path, tmp_path: Path) -> None:
     xvfb = shutil.which("Xvfb")
     if xvfb is None:
         pytest.skip("needs Xvfb, a display without a screen")
+    pytest.importorskip("tkinter", reason="needs tkinter, Debian's python3-tk")
     server = subprocess.Popen(
         [xvfb, "-displayfd", "1", "-screen", "0", "800x600x24"],
         stdout=subprocess.PIPE,
