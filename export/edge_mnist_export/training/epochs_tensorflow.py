@@ -31,7 +31,8 @@ class Epochs:
         self._model, self._accuracy, self._batch_size = model, accuracy, batch_size
         self._show = show
         model.optimizer.build(model.trainable_variables)
-        self._run_steps = tf.function(self._steps)
+        # AutoGraph would write Python files into the folder for temporary files.
+        self._run_steps = tf.function(self._steps, autograph=False)
         self._steps_per_call = None if tf.config.list_physical_devices("GPU") else _CPU_STEPS
 
     def fit(self, images: NDArray[np.uint8], targets: NDArray[np.generic]) -> dict[str, float]:
@@ -49,12 +50,13 @@ class Epochs:
 
     def _steps(self, images: Any, targets: Any, start: Any, end: Any) -> Any:
         """Run the steps from `start` up to `end`; return the sums of loss and accuracy."""
-        sums = tf.zeros(2)
-        for step in tf.range(start, end):
+
+        def run(step: Any, sums: Any) -> tuple[Any, Any]:
             first = step * self._batch_size
             batch = slice(first, first + self._batch_size)
-            sums += self._step(images[batch], targets[batch])
-        return sums
+            return step + 1, sums + self._step(images[batch], targets[batch])
+
+        return tf.while_loop(lambda step, sums: step < end, run, (start, tf.zeros(2)))[1]
 
     def _step(self, images: Any, targets: Any) -> Any:
         inputs = tf.cast(images, tf.float32) / 255
