@@ -80,6 +80,7 @@ class Campaign:
 
     def run(self, fault: Fault) -> Ended:
         """Run the command with a fault."""
+        self.found = self.place.files()  # Also what an earlier kill left.
         return run(self.command, self.place, fault, mirror=self.mirror)
 
     def fresh(self) -> None:
@@ -156,7 +157,7 @@ class Campaign:
         # On a disk that keeps failing nothing can be deleted either.
         broken = isinstance(fault, Fault) and fault.errno and not fault.once
         if ended.status >= 0 and not broken:
-            left = self.place.files() - self.before - self.files
+            left = self.place.files() - self.before - self.files - self.found
             left = {name for name in left if not name.startswith(self.command.resumable or "//")}
             self.report.check(not left, self.command, fault, f"status {ended.status} left {left}")
         missing = self.before - self.place.files()
