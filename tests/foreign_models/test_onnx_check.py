@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from edge_mnist import Classifier
+from edge_mnist.bundle import SHIPPED
 from edge_mnist.foreign_models import onnx_check
 from edge_mnist.model_files.malformed import Malformed, TooLarge
 from tests.conftest import WHOLE
 from tests.errors import raises
+from tests.foreign_models.bundles import sole_file
 from tests.fuzz.mutation import varint
 
 FLOAT = WHOLE / "model-float32.onnx"
@@ -42,6 +44,20 @@ def test_shipped_files_are_known_to_be_safe() -> None:
     assert len(files) > 2
     for file in files:
         assert onnx_check.check(file.read_bytes(), file)
+
+
+def test_a_zero_point_of_no_elements_is_tried_in_a_child_and_refused(
+    onnx: Any, tmp_path: Path
+) -> None:
+    model = onnx.load(Path(SHIPPED).with_name("nano") / "model-int8.onnx")
+    (zero_point,) = [t for t in model.graph.initializer if t.name == "probabilities_zero_point"]
+    zero_point.dims.append(0)
+    zero_point.ClearField("int32_data")
+    file = sole_file(tmp_path, "model-int8.onnx", model.SerializeToString())
+    assert not onnx_check.check(file.read_bytes(), file)
+    # ONNX Runtime 1.32 ends the process that predicts with it.
+    with raises("model-malformed", "operators that end the process"):
+        Classifier(tmp_path, backend="onnx")
 
 
 def test_a_file_whose_nodes_are_out_of_order_is_loaded(onnx: Any, tmp_path: Path) -> None:

@@ -18,5 +18,6 @@ FAILURES: dict[str, list[tuple[int, int, str]]] = {
         (1, 0, "a warning of Pillow on stderr for broken EXIF data, while the picture is decoded"),
         (1, 1, "the same, while its header is read"),
     ],
+    "onnx-listed": [(777, 323, "ONNX Runtime crashed on a zero point of no elements")],
     "array": [(1, 25, "a warning of numpy for a signalling NaN")],
 }
