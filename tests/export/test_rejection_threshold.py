@@ -19,6 +19,10 @@ IMAGES = Answers(
 NOTHING = np.zeros(0)
 
 
+# The choice is tried on as many pictures as an export draws.
+pytestmark = pytest.mark.usefixtures("all_pictures")
+
+
 class Shipped:
     """The shipped model, as Keras would answer."""
 
