@@ -11,6 +11,7 @@ EdgeMnistError
 ├── ServeError       the page cannot be served: an extra is missing, or the address is taken
 │   └── RequestError a request is refused; in `serve.problem_details`
 ├── CameraError      a camera is missing, taken, forbidden or gone, or a clip holds no frames
+├── ClusterError     Ray is not installed, or no cluster answers
 ├── HostError        a host command without the host package
 └── GateError        a check failed: the accuracy of an export, or a benchmark regression
 
@@ -98,6 +99,12 @@ class CameraError(EdgeMnistError):
     """A camera is missing, taken, forbidden or gone, or a clip holds no frames."""
 
     code = "camera"
+
+
+class ClusterError(EdgeMnistError):
+    """Ray is not installed, no cluster answers at an address, or its machines do not agree."""
+
+    code = "cluster"
 
 
 class HostError(EdgeMnistError):

@@ -175,6 +175,11 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a display for a window, got: {}; show the camera on a page with --serve, or only "
         "lines with --no-window.",
     ),
+    "cluster-address": (
+        "Expected a Ray cluster at {}, got no answer; start one with `ray start --head`, and give "
+        "auto on one of its machines, or HOST:PORT.",
+    ),
+    "cluster-ray": ("Expected Ray, which is not installed; {}",),
     "data-arrays": (
         "Expected x_train, y_train, x_test and y_test, or images and labels, in {}, got {}; "
         "rename the arrays.",

@@ -14,7 +14,15 @@ from tests.error_messages import MESSAGES
 PACKAGES = (REPOSITORY / "edge_mnist", REPOSITORY / "export" / "edge_mnist_export")
 ERRORS = {
     *("BackendError", "BundleError", "DataError", "GateError", "HostError", "ImageError"),
-    *("CameraError", "ModelError", "OutputError", "RequestError", "ServeError", "UnreadError"),
+    *(
+        "CameraError",
+        "ClusterError",
+        "ModelError",
+        "OutputError",
+        "RequestError",
+        "ServeError",
+        "UnreadError",
+    ),
 }
 
 
