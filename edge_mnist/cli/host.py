@@ -11,6 +11,7 @@ PLUGINS = "edge_mnist.commands"
 HOST_COMMANDS = {
     "quickstart": "The whole chain once, small: train, export, evaluate, benchmark.",
     "train": "Train a CNN and write a run folder.",
+    "sweep": "Train many models by Ray Tune, and compare them.",
     "export": "Quantize and export a run as a verified bundle.",
     "bundle": "Verify a .tflite or .onnx file from elsewhere; write a bundle.",
     "keygen": "Make a key to sign bundles with.",

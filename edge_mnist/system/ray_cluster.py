@@ -39,7 +39,7 @@ def session(address: str | None, *, cpus: int | None = None) -> Iterator[Any]:
     Raises:
         ClusterError: Ray is not installed, or no cluster answers at the address.
     """
-    ray = _import()
+    ray = load_ray()
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         here = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
@@ -53,7 +53,12 @@ def session(address: str | None, *, cpus: int | None = None) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _import() -> Any:
+def load_ray() -> Any:
+    """Import Ray and return it.
+
+    Raises:
+        ClusterError: it is not installed.
+    """
     os.environ.update(_ENVIRONMENT)
     try:
         import ray

@@ -49,6 +49,9 @@ def train(
     seed: int = 0,
     teacher: str | Path | None = None,
     labels: str | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    temperature: float | None = None,
     limit: int | None = None,
     max_bytes: int | None = None,
     max_us: float | None = None,
@@ -75,6 +78,9 @@ def train(
         teacher: a bundle, a .tflite or an .onnx file to distil from, or "none"; None for the
             shipped teacher where the recipe distils.
         labels: "sparse" or "one-hot"; None for the recipe's.
+        learning_rate: the highest one; None for the recipe's.
+        weight_decay: decoupled; None for the recipe's.
+        temperature: of distillation, so it needs a teacher; None for the recipe's.
         limit: the number of training images; None for all.
         max_bytes: choose the most accurate architecture whose int8 file is at most this large.
         max_us: choose the most accurate architecture within this latency, in microseconds.
@@ -111,6 +117,9 @@ def train(
         seed=seed,
         teacher=teacher,
         labels=labels,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        temperature=temperature,
         limit=limit,
         max_bytes=max_bytes,
         max_us=max_us,

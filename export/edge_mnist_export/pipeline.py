@@ -69,7 +69,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model and its data.
+    """A model and its training data.
 
     Attributes:
         source: the `.keras` file and what is known about its training.
@@ -77,7 +77,6 @@ class LoadedModel:
         spec: the model's spec.
         calibration: the images that training used.
         validation: the images that training held out. Choices are made by measuring on these.
-        test: the test set.
     """
 
     source: SourceModel
@@ -85,7 +84,6 @@ class LoadedModel:
     spec: ModelSpec
     calibration: Split
     validation: Split
-    test: Split
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return Keras's probabilities (n, classes) for images (n, …) uint8."""
@@ -143,7 +141,8 @@ def export(
             step(0, "load")
             model = load(source_model, data_source, report=progress.warn)
             step(_LOADED, "run Keras")
-            reference = parity.reference(model.keras, model.test, model.spec.scaling)
+            test = load_test(model, data_source)
+            reference = parity.reference(model.keras, test, model.spec.scaling)
             step(_REFERENCE, "trace")
             with traced(model, options) as graphs:
                 int8 = calibrate(model, graphs, options, report=progress.line)
@@ -158,10 +157,10 @@ def export(
         for line in slower_than_float([file.artifact for file in passed]):
             progress.warn(line)
         threshold = choose_threshold(model, report=progress.line)
-        outputs = int8_outputs.record(passed, model.test, report=progress.line)
+        outputs = int8_outputs.record(passed, test, report=progress.line)
         description = describe(model, reference, int8, threshold, options.target, outputs)
         description |= examples.add(bundle, [f.artifact for f in passed], report=progress.line)
-        description |= add_programs(bundle, passed, model, threshold, options, progress)
+        description |= add_programs(bundle, passed, model, test, threshold, options, progress)
         reasons = {name: [miss.reason for miss in misses] for name, misses in failed.items()}
         entries = [bundle_writer.verified_entry(file, options.batch) for file in passed]
         bundle.finish(description, entries, failed=reasons)
@@ -170,19 +169,40 @@ def export(
         raise gate.error(failed, options.gate, out=out)
 
 
+def quantize(
+    source_model: SourceModel, data_source: Source, *, progress: Progress
+) -> tuple[bytes, ModelSpec, Split]:
+    """Return the int8 `.tflite` file of a model, its spec, and the validation images.
+
+    The file is the one of an export. The test set is not read.
+    """
+    options = ExportOptions(formats=("tflite",), precisions=("int8",))
+    model = load(source_model, data_source, report=progress.warn)
+    with traced(model, options) as graphs:
+        int8 = calibrate(model, graphs, options, report=progress.line)
+        step: Show = lambda fraction, name: None  # noqa: E731
+        (file,) = convert(model, graphs, int8, options, progress=progress, step=step)
+    return file.content, model.spec, model.validation
+
+
 def load(source_model: SourceModel, data_source: Source, *, report: Report) -> LoadedModel:
-    """Load the model and its data, and infer what the file does not state."""
+    """Load the model and its training data, and infer what the file does not state."""
     load_keras("tensorflow")  # The converters read TensorFlow graphs.
     model = source_models.load(source_model)
     shape = tuple(model.inputs[0].shape[1:])
     train = datasets.load(data_source, "train", limit=source_model.limit, shape=shape)
-    test = datasets.load(data_source, "test", shape=shape)
     spec_inference.check_data(model, train)
     check_pixels(train.images, train.name)
-    train, test = (in_output_order(split, source_model.labels) for split in (train, test))
+    train = in_output_order(train, source_model.labels)
     model = spec_inference.with_softmax(model, train)
     spec = spec_inference.infer_spec(model, source_model, train, report=report)
-    return LoadedModel(source_model, model, spec, *hold_out(train), test)
+    return LoadedModel(source_model, model, spec, *hold_out(train))
+
+
+def load_test(model: LoadedModel, data_source: Source) -> Split:
+    """Load the test set, its classes in the order of the model's outputs."""
+    test = datasets.load(data_source, "test", shape=model.spec.size)
+    return in_output_order(test, model.source.labels)
 
 
 @contextlib.contextmanager
@@ -278,6 +298,7 @@ def add_programs(
     bundle: BundleWriter,
     files: Sequence[VerifiedFile],
     model: LoadedModel,
+    test: Split,
     threshold: Mapping[str, Any] | None,
     options: ExportOptions,
     progress: Progress,
@@ -287,8 +308,8 @@ def add_programs(
     if not options.programs or not int8:
         return {}
     spec = model.spec._replace(threshold=threshold["threshold"] if threshold else 0.0)
-    title = f"{model.source.name}, {percent(int8[0].accuracy)} on {model.test.name}"
-    images = programs.model_images(model.test.images, spec)
+    title = f"{model.source.name}, {percent(int8[0].accuracy)} on {test.name}"
+    images = programs.model_images(test.images, spec)
     artifact = int8[0].artifact._replace(spec=spec)
     entries = programs.add(
         bundle, artifact, options.programs, images, title=title, report=progress.line
@@ -319,9 +340,9 @@ def describe(
         },
         "target": target.name,
         "evaluation": {
-            "data": model.test.name,
-            "images": len(model.test.images),
-            "sha256": model.test.sha256,
+            "data": reference.split.name,
+            "images": len(reference.split.images),
+            "sha256": reference.split.sha256,
             "keras_accuracy": reference.accuracy,
             **outputs,
         },

@@ -7,6 +7,7 @@ from .export import export
 from .keygen import keygen
 from .quickstart import quickstart
 from .sign import sign
+from .sweep import sweep
 from .train import train
 
-__all__ = ["bundle", "export", "keygen", "quickstart", "sign", "train"]
+__all__ = ["bundle", "export", "keygen", "quickstart", "sign", "sweep", "train"]

@@ -107,6 +107,24 @@ def _size(
     "[default: one-hot; sparse with --recipe plain]",
 )
 @click.option(
+    "--learning-rate",
+    type=click.FloatRange(1e-9, 1e3),
+    callback=not_nan,
+    help="The highest learning rate.  [default: the recipe's]",
+)
+@click.option(
+    "--weight-decay",
+    type=click.FloatRange(0, 1e3),
+    callback=not_nan,
+    help="Decoupled weight decay.  [default: the recipe's]",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0.1, 1e3),
+    callback=not_nan,
+    help="The temperature of distillation.  [default: the recipe's]",
+)
+@click.option(
     "--limit", type=click.IntRange(recipes.MIN_LIMIT), help="Only the first N training images."
 )
 @click.option("--out", type=PATH, help="The run folder.  [default: runs/ARCH-TIME]")

@@ -117,9 +117,14 @@ class Run:
     def summary(self) -> str:
         """One line on a finished run: parameters, accuracy, duration."""
         results = self.record["results"]
+        # A sweep's runs have none.
+        test = (
+            f"test accuracy {results['test_accuracy']:.2%} on {results['test_data']}"
+            if "test_accuracy" in results
+            else "test set not read"
+        )
         return (
-            f"{self.path}: {self.record['parameters']:,} parameters, test accuracy "
-            f"{results['test_accuracy']:.2%} on {results['test_data']} "
+            f"{self.path}: {self.record['parameters']:,} parameters, {test} "
             f"(validation {results['validation_accuracy']:.2%}), {self.record['seconds']:.0f} s on "
             f"{self.record['device']}"
         )

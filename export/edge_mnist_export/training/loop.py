@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,14 @@ class _TrainingData:
     epoch_data: EpochData
 
 
-def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence[Any] = ()) -> Run:
+def train(
+    plan: TrainingPlan,
+    out: Path,
+    progress: Progress,
+    callbacks: Sequence[Any] = (),
+    *,
+    test: bool = True,
+) -> Run:
     """Train a model and fill its run folder, or resume the run in that folder.
 
     A resumed run ends with the same weights as an uninterrupted one.
@@ -52,6 +59,7 @@ def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence
         out: the run folder; new, empty, or an unfinished run of this recipe.
         progress: takes lines of progress, and shows a bar.
         callbacks: Keras callbacks. One that stops the training ends the run.
+        test: whether the test set is read at the end, to measure the accuracy.
 
     Raises:
         BundleError: the unfinished run is damaged.
@@ -66,7 +74,8 @@ def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence
     new = None if any(out.glob(runs.CHECKPOINTS)) else _new_model(recipe, data)
     with runs.working(out, recipe, plan.settings):
         model, history = _resume(recipe, out) or (new or _new_model(recipe, data), [])
-        return _train(model, history, plan, data, out, progress, callbacks)
+        history = _train(model, history, plan, data, out, progress, callbacks)
+        return _finish(model, history, recipe, data, out, test=test)
 
 
 def _train(
@@ -77,7 +86,7 @@ def _train(
     out: Path,
     progress: Progress,
     callbacks: Sequence[Any],
-) -> Run:
+) -> History:
     recipe = plan.recipe
     for line in _introduction(recipe, data, plan.teacher):
         progress.line(line)
@@ -90,7 +99,8 @@ def _train(
             done = len(history) + fraction
             show(done / recipe.epochs, f"epoch {len(history) + 1}/{recipe.epochs}")
 
-        fit = epochs.fit_function(model, recipe, show_epoch, hooks if callbacks else None)
+        watched = hooks if any(map(_watches_batches, callbacks)) else None
+        fit = epochs.fit_function(model, recipe, show_epoch, watched)
         hooks.on_train_begin()
         for epoch in range(len(history), recipe.epochs):
             show_epoch(0)
@@ -106,13 +116,24 @@ def _train(
                 progress.line(f"A callback ended the training after epoch {epoch + 1}")
                 break
         hooks.on_train_end()
-    return _finish(model, history, recipe, data, out)
+    return history
 
 
 def _check_callbacks(callbacks: Any) -> None:
     valid = isinstance(callbacks, list | tuple)
     if not valid or not all(isinstance(one, keras.callbacks.Callback) for one in callbacks):
         raise arguments.error("callbacks", "a list of keras.callbacks.Callback", callbacks)
+
+
+def _watches_batches(callback: Any) -> bool:
+    """Return whether a Keras callback has hooks for batches, which only Keras's own loop calls."""
+    base = keras.callbacks.Callback
+    lambdas = isinstance(callback, keras.callbacks.LambdaCallback)
+    return lambdas or any(
+        getattr(type(callback), name) is not getattr(base, name)
+        for name in dir(base)
+        if name.startswith(("on_batch", "on_train_batch"))
+    )
 
 
 def _callback_list(
@@ -242,21 +263,22 @@ def _epoch_line(row: dict[str, float], total: int) -> str:
     )
 
 
-def _finish(model: Any, history: History, recipe: Recipe, data: _TrainingData, out: Path) -> Run:
+def _finish(
+    model: Any, history: History, recipe: Recipe, data: _TrainingData, out: Path, *, test: bool
+) -> Run:
     """Measure the test accuracy, for the only time, and write the results of the run."""
-    test = datasets.load(data.source, "test", shape=recipe.shape)
-    results = {
-        "validation_accuracy": history[-1]["val_accuracy"],
-        "test_accuracy": _test_accuracy(model, test),
-        "test_data": test.name,
-    }
+    splits = {"train": data.train}
+    results: dict[str, Any] = {"validation_accuracy": history[-1]["val_accuracy"]}
+    if test:
+        splits["test"] = split = datasets.load(data.source, "test", shape=recipe.shape)
+        results |= {"test_accuracy": _test_accuracy(model, split), "test_data": split.name}
     curves.draw(history, f"{recipe.arch} on {data.train.name}", out / "curves.png")
     _save_for_users(model, recipe, out)
     run = runs.write_record(
         out,
         recipe,
         status="finished",
-        data=_describe_data(data, test),
+        data=_describe_data(data.source, splits),
         labels=list(data.train.classes),
         epochs_trained=len(history),
         parameters=model.count_params(),
@@ -285,9 +307,7 @@ def _save_for_users(model: Any, recipe: Recipe, out: Path) -> None:
         model.save(temporary)
 
 
-def _describe_data(data: _TrainingData, test: datasets.Split) -> dict[str, Any]:
-    source = data.source
-    splits = {"train": data.train, "test": test}
+def _describe_data(source: datasets.Source, splits: Mapping[str, datasets.Split]) -> dict[str, Any]:
     return {
         "name": source.kind,
         "path": str(source.path.absolute()) if source.path else None,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_mnist import datasets
 from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist.classifier import Classifier
-from edge_mnist.datasets import Source
+from edge_mnist.datasets import Source, SplitName
 from edge_mnist.errors import DataError, ModelError
 from edge_mnist.system.progress import Progress
 
@@ -35,6 +35,12 @@ _RANGES = {
     "seed": (0, 2**32 - 1),
     "limit": (recipes.MIN_LIMIT, 2**32),
     "max_bytes": (1, 2**62),
+}
+_NUMBERS = {
+    "learning_rate": (1e-9, 1e3),
+    "weight_decay": (0, 1e3),
+    "temperature": (0.1, 1e3),
+    "max_us": (0,),
 }
 _REQUIRED = ("activation", "seed")
 
@@ -59,6 +65,9 @@ class RunOptions:
     seed: int = 0
     teacher: str | Path | None = None
     labels: str | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    temperature: float | None = None
     limit: int | None = None
     max_bytes: int | None = None
     max_us: float | None = None
@@ -69,7 +78,8 @@ class RunOptions:
             self._check(name, arguments.choice, choices)
         for name, bounds in _RANGES.items():
             self._check(name, arguments.integer, *bounds)
-        self._check("max_us", arguments.number, 0)
+        for name, limits in _NUMBERS.items():
+            self._check(name, arguments.number, *limits)
         self._check("size", _checked_size)
 
     def _check(self, name: str, check: Callable[..., Any], *bounds: Any) -> None:
@@ -110,8 +120,14 @@ def _checked_size(name: str, value: Any) -> Shape:
     return height, width, int(parts[2])
 
 
-def plan(options: RunOptions, progress: Progress) -> TrainingPlan:
+def plan(options: RunOptions, progress: Progress, *, test: bool = True) -> TrainingPlan:
     """Locate the data and decide everything that the options leave open.
+
+    Args:
+        options: what the user asks for.
+        progress: takes lines of progress.
+        test: whether the test images are checked too: broken ones are better found now than after
+            the training.
 
     Raises:
         DataError: the data is missing or malformed, or does not fit the recipe.
@@ -123,7 +139,8 @@ def plan(options: RunOptions, progress: Progress) -> TrainingPlan:
             f"out.",
             code="model-arch-or-limits",
         )
-    source = datasets.find(options.data, own=True)
+    splits: tuple[SplitName, ...] = ("train", "test") if test else ("train",)
+    source = datasets.find(options.data, splits=splits, own=True)
     shape = _image_shape(options, source, progress)
     arch = options.arch or "edge"
     if options.limited:
@@ -134,6 +151,8 @@ def plan(options: RunOptions, progress: Progress) -> TrainingPlan:
     teacher = distillation.load_teacher(model, source, distill=schedule.temperature is not None)
     _check_augmentation(options, schedule, source, teaches=teacher is not None)
     recipe = _recipe(options, arch, schedule, source, shape, teacher)
+    if test and source.kind == "own":
+        datasets.load(source, "test", shape=shape)
     settings = {
         "arch": arch,
         "recipe": name,
@@ -144,6 +163,9 @@ def plan(options: RunOptions, progress: Progress) -> TrainingPlan:
         "seed": options.seed,
         "teacher": model,
         "labels": recipe.labels,
+        "learning_rate": options.learning_rate,
+        "weight_decay": options.weight_decay,
+        "temperature": options.temperature,
         "limit": options.limit,
     }
     return TrainingPlan(recipe, source, teacher, settings)
@@ -217,6 +239,12 @@ def _check_augmentation(
             "--recipe standard too.",
             code="model-teacher-recipe",
         )
+    if options.temperature is not None and not teaches:
+        raise ModelError(
+            "Expected --temperature with a teacher, got a run that learns from the labels alone; "
+            "leave it out.",
+            code="model-temperature",
+        )
 
 
 def _recipe(
@@ -234,18 +262,22 @@ def _recipe(
         labels=options.labels or ("one-hot" if schedule.augment else "sparse"),
         augment=schedule.augment,
         epochs=options.epochs or schedule.epochs,
-        learning_rate=schedule.learning_rate,
+        learning_rate=_given(options.learning_rate, schedule.learning_rate),
         warm_up_epochs=schedule.warm_up_epochs,
         optimizer=schedule.optimizer,
-        weight_decay=schedule.weight_decay,
+        weight_decay=_given(options.weight_decay, schedule.weight_decay),
         variants=schedule.variants,
         teacher=distillation.sha256(teacher) if teacher else None,
-        temperature=(schedule.temperature or 1.0) if teacher else 1.0,
+        temperature=_given(options.temperature, schedule.temperature or 1.0) if teacher else 1.0,
         seed=options.seed,
         limit=options.limit,
         backend=options.backend,
         **(_own_data(options, source, shape) if source.kind == "own" else {}),
     )
+
+
+def _given(value: float | None, default: float) -> float:
+    return default if value is None else value
 
 
 def _own_data(options: RunOptions, source: Source, shape: Shape) -> dict[str, Any]:
@@ -257,7 +289,5 @@ def _own_data(options: RunOptions, source: Source, shape: Shape) -> dict[str, An
             f"got {len(train.images)} in {train.name}; add some.",
             code="data-few",
         )
-    # A broken test picture is better found now than after the training.
-    datasets.load(source, "test", shape=shape)
     sizes = dict(zip(("height", "width", "channels"), shape, strict=True))
     return {"data_sha256": train.sha256, **sizes, "classes": len(train.classes)}
