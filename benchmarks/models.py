@@ -1,14 +1,11 @@
-"""Training runs of several seeds in; docs/models.md, its plot and the model cards out.
+"""A sweep over architectures and seeds in; docs/models.md, its plot and the model cards out.
 
-    for seed in 0 1 2 3 4; do
-      edge-mnist train --arch edge --recipe full --seed $seed --out runs/edge-$seed
-      edge-mnist export runs/edge-$seed --int8
-    done
-    .uv/bin/uv run python benchmarks/models.py runs
+    .uv/bin/uv run edge-mnist sweep benchmarks/seeds.yaml --out runs/seeds
+    .uv/bin/uv run python benchmarks/models.py runs/seeds
 
-`runs` holds a finished run ARCH-SEED with its bundle for every seed of nano and edge, and at least
-one of pico, of accurate and of seed, the baseline. The run with the best validation accuracy ships
-and has the model card.
+Each trial of the sweep is exported first, if it has no bundle yet. The export measures it on the
+test set, after the sweep is over. The run with the best validation accuracy ships and has the model
+card.
 """
 
 from __future__ import annotations
@@ -29,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from show import write_between
 
+import edge_mnist_export
 from edge_mnist import Classifier, datasets
 from edge_mnist.bundle import read_bundle
 from edge_mnist.system.info import cpu_model
@@ -66,7 +64,7 @@ class Model:
     @property
     def float_accuracy(self) -> float:
         """Accuracy of the Keras model on the test set."""
-        return float(self.record["results"]["test_accuracy"])
+        return float(self.manifest["evaluation"]["keras_accuracy"])
 
     @property
     def int8(self) -> Mapping[str, Any]:
@@ -82,19 +80,21 @@ class Model:
 
 
 def collect(runs: Path) -> dict[str, list[Model]]:
-    """Return the models of each architecture, in order of their seeds."""
+    """Return the models of each architecture, in order of their seeds; export what is not yet."""
     models: dict[str, list[Model]] = {arch: [] for arch in ARCHS}
     for path in sorted(runs.glob("*/run.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["status"] != "finished" or not (path.parent / "bundle").is_dir():
+        if record["status"] != "finished":
             continue
+        if not (path.parent / "bundle").is_dir():
+            edge_mnist_export.export(path.parent, int8=True, out=path.parent / "bundle")
         manifest = read_bundle(path.parent / "bundle").manifest
         models[record["recipe"]["arch"]].append(Model(path.parent, record, manifest))
     missing = [arch for arch, own in models.items() if not own]
     if missing:
         raise click.ClickException(
-            f"Expected a finished run with its bundle in {runs} for every architecture, got none "
-            f"of {', '.join(missing)}; the commands are at the top of benchmarks/models.py."
+            f"Expected a finished run in {runs} for every architecture, got none of "
+            f"{', '.join(missing)}; the commands are at the top of benchmarks/models.py."
         )
     return {arch: sorted(own, key=lambda m: m.seed) for arch, own in models.items()}
 
@@ -373,7 +373,7 @@ def card(arch: str, own: Sequence[Model], seed: Model, test: datasets.Split) -> 
 @click.argument("runs", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--data", default="mnist", show_default=True, help="As for edge-mnist evaluate.")
 def main(runs: Path, data: str) -> None:
-    """Measure the models in RUNS; write docs/models.md, its plot and the model cards."""
+    """Measure the models in RUNS, a sweep's folder; write docs/models.md, its plot and the model cards."""
     models = collect(runs)
     test = datasets.load(datasets.find(data), "test")
     shipped = {arch: best(own) for arch, own in models.items()}

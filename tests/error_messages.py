@@ -179,6 +179,14 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a Ray cluster at {}, got no answer; start one with `ray start --head`, and give "
         "auto on one of its machines, or HOST:PORT.",
     ),
+    "cluster-data": (
+        "Expected the data and the teacher of the sweep on every machine, got other ones on {}; "
+        "copy them there.",
+    ),
+    "cluster-folder": (
+        "Expected the folder {} on every machine of the cluster, got none on {}; choose an --out "
+        "that all of them share.",
+    ),
     "cluster-ray": ("Expected Ray, which is not installed; {}",),
     "data-arrays": (
         "Expected x_train, y_train, x_test and y_test, or images and labels, in {}, got {}; "
@@ -313,6 +321,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "gate-export": (
         "Expected a drop of at most {} points, agreement of at least {} % and errors within "
         "tolerance, got: {}. {}; {}.",
+    ),
+    "gate-sweep": (
+        "Expected every trial to finish, got {} of {} that failed; the reasons stand below the "
+        "table, and the same command tries them again.",
     ),
     "gate-verify": (
         "Expected the {} files of {} as they were signed, got {} that are not; copy the "
@@ -556,6 +568,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a SavedModel with a signature {} of one input, got {} in {}; export it from "
         "Keras with model.export({}).",
     ),
+    "model-sweep-backend": (
+        "Expected KERAS_BACKEND=tensorflow for a sweep, which also converts, got {}; unset it.",
+    ),
+    "model-sweep-space": ("Expected {} in {}, got {}; docs/how-to/sweep.md describes the file.",),
     "model-target": (
         "Expected files that {} can load, got {}, which {}; leave that precision out, or export "
         "for another --target.",
@@ -572,6 +588,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "model-teacher-recipe": (
         "Expected --teacher with an augmented recipe, got one without augmentation; give "
         "--recipe standard too.",
+    ),
+    "model-temperature": (
+        "Expected --temperature with a teacher, got a run that learns from the labels alone; "
+        "leave it out.",
     ),
     "model-too-new": ("Expected a model that {} {} can load, got {}, which needs {}; {}",),
     "model-weight-dtype": (
@@ -631,6 +651,14 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "output-store-room": (
         "Expected {} free bytes in the store {}, got {}; make room there, or choose another with "
         "--store.",
+    ),
+    "output-sweep-locked": (
+        "Expected to sweep in {}, got a folder to which another sweep writes; wait for it, or "
+        "choose another folder with --out.",
+    ),
+    "output-sweep-space": (
+        "Expected the sweep of this space in {}, got that of another one; choose another folder "
+        "with --out.",
     ),
     "output-unwritable": (
         "Expected to write {}, got: {}; choose another place.",

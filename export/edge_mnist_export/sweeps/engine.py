@@ -26,6 +26,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # An error is a result without an accuracy.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Its newer output has a heading that no verbosity turns off.
+    "RAY_AIR_NEW_OUTPUT": "0",
     # Paths are relative to the folder of the command.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
