@@ -373,7 +373,7 @@ def card(arch: str, own: Sequence[Model], seed: Model, test: datasets.Split) -> 
 @click.argument("runs", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--data", default="mnist", show_default=True, help="As for edge-mnist evaluate.")
 def main(runs: Path, data: str) -> None:
-    """Measure the models in RUNS, a sweep's folder; write docs/models.md, its plot and the model cards."""
+    """Measure the models in RUNS, a sweep; write docs/models.md, its plot and the model cards."""
     models = collect(runs)
     test = datasets.load(datasets.find(data), "test")
     shipped = {arch: best(own) for arch, own in models.items()}

@@ -126,13 +126,12 @@ def _check_callbacks(callbacks: Any) -> None:
 
 
 def _watches_batches(callback: Any) -> bool:
-    """Return whether a Keras callback has hooks for batches, which only Keras's own loop calls."""
+    """Return whether a callback has hooks for batches, which only Keras's own loop calls."""
     base = keras.callbacks.Callback
-    lambdas = isinstance(callback, keras.callbacks.LambdaCallback)
-    return lambdas or any(
-        getattr(type(callback), name) is not getattr(base, name)
-        for name in dir(base)
-        if name.startswith(("on_batch", "on_train_batch"))
+    hooks = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    return any(
+        getattr(getattr(callback, name), "__func__", None) is not getattr(base, name)
+        for name in hooks
     )
 
 

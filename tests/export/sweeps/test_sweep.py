@@ -80,15 +80,17 @@ def _locker(folder: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.train
 def test_a_sweep_survives_a_dead_process_and_reads_the_test_set_last(
-    host: Cli, tmp_path: Path
+    host: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Else other tests at the same time would leave Ray's processes no time: it starts them "nice".
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     (tmp_path / "space.yaml").write_text(SPACE)
     draw_pictures(tmp_path / "pictures")
     out = tmp_path / "out"
     command = ("sweep", "space.yaml", "--out", "out", "--at-once", "1")
     with killed_at_its_first_checkpoint(out / "edge-seed0"):
         unread = host(*command, cwd=tmp_path, status=2)
-    assert_error(unread, "data-picture")
+    assert_error(unread, "image-format", "test/")
     trials = {one["trial"]: one for one in json.loads((out / "sweep.json").read_text())["trials"]}
     assert trials["edge-seed0"]["error"].startswith("its process died")
     assert "large enough for the convolutions of pico" in trials["pico-seed1"]["error"]
