@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,12 +43,15 @@ def session(address: str | None, *, cpus: int | None = None) -> Iterator[Any]:
     """
     ray = load_ray()
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     if address is None:
         here = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         # "local": else RAY_ADDRESS would name a cluster.
         ray.init("local", num_cpus=cpus, **here, **quiet)
     else:
         _connect(ray, address, quiet)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray would print a stack and exit.
     try:
         yield ray
     finally:

@@ -68,6 +68,7 @@ def _panel(axes: Any, rows: Sequence[Row], cost: str, x: Callable[[Row], float])
             (7, -6) if on_left else (-8, 3),
             textcoords="offset points",
             fontsize=7,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
             horizontalalignment="left" if on_left else "right",
             verticalalignment="top" if on_left else "bottom",
         )
@@ -82,7 +83,7 @@ def _place(row: Row, x: Callable[[Row], float]) -> tuple[float, float]:
 def _label(row: Row) -> str:
     """Return what varies, such as `nano, seed 0`."""
     values = [
-        f"{name} {value}" if isinstance(value, int | float) else f"{value}"
+        f"{name.replace('_', ' ')} {value}" if isinstance(value, int | float) else f"{value}"
         for name, value in row.options.items()
     ]
     return ", ".join(values)
