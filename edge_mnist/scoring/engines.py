@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
@@ -159,15 +160,17 @@ def _in_actors(shards: Sequence[Shard], scorer: Scorer, workers: int) -> Iterato
     # A shard that ends its actor again and again does not end the job.
     context.max_errored_blocks = -1
     rows = [{"shard": pickle.dumps(shard)} for shard in shards]
-    scored = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        Scorer,
-        fn_constructor_args=scorer.arguments,
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=workers),
-        num_cpus=1,
-        max_restarts=-1,
-        max_task_retries=_RETRIES,
-    )
+    with warnings.catch_warnings():
+        # Ray 2.60 warns that 2.64 will take the retries in another way.
+        warnings.simplefilter("ignore")
+        scored = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            Scorer,
+            fn_constructor_args=scorer.arguments,
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=1,
+            max_task_retries=_RETRIES,
+        )
     lost = {shard.result: shard for shard in shards}
     for row in scored.iter_rows():
         summary = pickle.loads(row["summary"])

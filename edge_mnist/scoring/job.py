@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from ..classifier import Classifier
 from ..errors import ClusterError, OutputError
 from ..system.durability import make_folders
-from ..system.files import write_atomically
+from ..system.files import check_free, write_atomically
 from ..system.progress import Progress
 from ..system.temporary import clear_abandoned
 from . import engines
@@ -39,7 +39,8 @@ class Report(NamedTuple):
         rejected: of these, how many hold no digit, or one of which the model is unsure.
         errors: how many could not be scored, by the code of the error.
         seconds: from the start of the workers to their end.
-        worker_seconds: that the workers needed, added up.
+        worker_seconds: in which the workers scored shards, added up.
+        processor_seconds: that they used meanwhile, added up.
     """
 
     workers: str
@@ -51,6 +52,7 @@ class Report(NamedTuple):
     errors: dict[str, int]
     seconds: float
     worker_seconds: float
+    processor_seconds: float
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values; docs/reference/json.md has the keys."""
@@ -149,6 +151,7 @@ def score(
         dict(sum((Counter(one.errors) for one in done), Counter())),
         seconds,
         sum(one.seconds for one in done),
+        sum(one.processor_seconds for one in done),
     )
 
 
@@ -156,11 +159,8 @@ def score(
 def _folder(output: Path, job: dict[str, Any]) -> Iterator[None]:
     """Make the folder of a job, or go on in it; keep other jobs out, and clear it of remains."""
     try:
-        if output.exists() and not output.is_dir():
-            raise OutputError(
-                f"Expected a folder to write to, got the file {output}; choose another.",
-                code="output-not-a-folder",
-            )
+        if not any((output / name).exists() for name in (JOB, _LOCK)):
+            check_free(output, option="OUTPUT")
         make_folders(output.absolute())
         with (output / _LOCK).open("a") as lock:
             if not _is_locked(lock.fileno()):
@@ -199,12 +199,6 @@ def _begin(output: Path, job: dict[str, Any]) -> None:
     """Write down the job, or compare it with the one that was written down."""
     path = output / JOB
     if not path.exists():
-        if {path.name for path in output.iterdir()} - {_LOCK}:
-            raise OutputError(
-                f"Expected a new or empty folder, got {output}, which holds something; choose "
-                f"another, or delete it.",
-                code="output-exists",
-            )
         write_atomically(path, json.dumps(job, indent=1))
         return
     try:

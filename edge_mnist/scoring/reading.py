@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import tarfile
+import weakref
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -76,6 +77,7 @@ class Array:
         self._path, self.name = path, name
         with reading(path):
             self._stream = self._open()
+            weakref.finalize(self, self._stream.close)
             version = np.lib.format.read_magic(self._stream)
             read = {(1, 0): np.lib.format.read_array_header_1_0}
             found, fortran, dtype = read.get(version, np.lib.format.read_array_header_2_0)(
@@ -86,7 +88,7 @@ class Array:
         if (
             dtype != np.uint8
             or fortran
-            or not found
+            or 0 in found
             or found[1:] not in (shape, (*shape, 1), (count,))
         ):
             raise DataError(
@@ -255,7 +257,7 @@ class Reader:
 
 def _read_tar(path: Path, name: str) -> Iterator[Batch]:
     """Yield the pictures of an archive. Nothing is unpacked, and links are not followed."""
-    with reading(path), tarfile.open(path, "r|") as archive:
+    with reading(path), tarfile.open(path, "r:") as archive:
         for member in archive:
             archive.members = []  # type: ignore[attr-defined]  # Else it remembers them all.
             suffix = Path(member.name).suffix.lower()

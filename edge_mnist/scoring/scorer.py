@@ -95,6 +95,7 @@ class Summary(NamedTuple):
         rejected: of these, how many hold no digit, or one of which the model is unsure.
         errors: how many could not be scored, by the code of the error.
         seconds: that it took.
+        processor_seconds: that its process used meanwhile.
         failure: code and message if there is no result.
         final: whether the same would become of every other shard.
     """
@@ -104,6 +105,7 @@ class Summary(NamedTuple):
     rejected: int = 0
     errors: Mapping[str, int] = {}
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     failure: tuple[str, str] | None = None
     final: bool = False
 
@@ -128,7 +130,6 @@ class Scorer:
 
     def score(self, shard: Shard) -> Summary:
         """Score a shard and write its result, whole or not at all."""
-        start = time.perf_counter()
         try:
             if self._classifier is None:
                 self._classifier = self._model.load()
@@ -136,6 +137,7 @@ class Scorer:
         except EdgeMnistError as error:
             return Summary(shard.result, failure=(error.code, str(error)), final=True)
         rows = _Rows(self._classifier)
+        start, processor_start = time.perf_counter(), time.process_time()
         try:
             for batch in self._reader.read(shard):
                 rows.add(batch)
@@ -144,8 +146,14 @@ class Scorer:
             return Summary(shard.result, failure=(error.code, str(error)))
         errors = Counter(code for code in rows.errors if code)
         rejected = rows.digits.count(None) - errors.total()
-        seconds = time.perf_counter() - start
-        return Summary(shard.result, len(rows.digits), rejected, dict(errors), seconds)
+        return Summary(
+            shard.result,
+            len(rows.digits),
+            rejected,
+            dict(errors),
+            time.perf_counter() - start,
+            time.process_time() - processor_start,
+        )
 
 
 class _Rows:
@@ -163,9 +171,10 @@ class _Rows:
     def add(self, batch: Batch) -> None:
         """Score a batch."""
         count, row = len(batch.images), batch.row
-        paths = [batch.paths] * count if isinstance(batch.paths, str) else batch.paths
-        # A name that is no UTF-8, or no text at all, has no place in Parquet.
-        self.paths += [path.encode(errors="backslashreplace").decode() for path in paths]
+        if isinstance(batch.paths, str):
+            self.paths += [_text(batch.paths)] * count
+        else:
+            self.paths += map(_text, batch.paths)
         self.rows += [None] * count if row is None else range(row, row + count)
         if isinstance(batch.images, np.ndarray):
             try:
@@ -200,7 +209,7 @@ class _Rows:
         self.digits.append(digit)
         self.confidences.append(confidence)
         self.errors.append(code)
-        self.reasons.append(reason and reason.encode(errors="backslashreplace").decode())
+        self.reasons.append(reason and _text(reason))
 
     def write(self, path: Path, source: str) -> None:
         """Write them to a file.
@@ -225,3 +234,8 @@ class _Rows:
         sink = arrow.BufferOutputStream()
         arrow.parquet.write_table(arrow.table(columns), sink)
         write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def _text(text: str) -> str:
+    """Return text as Parquet takes it: a file's name may hold bytes that are no UTF-8."""
+    return text.encode(errors="backslashreplace").decode()

@@ -114,9 +114,12 @@ def _groups(names: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
 
 
 def _version(path: Path) -> tuple[int, int]:
-    with reading(path):
+    """Return size and time of change; zeros for a file that cannot be read, which is found later."""
+    try:
         stat = path.stat()
-        return stat.st_size, stat.st_mtime_ns
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _result(shard: Shard, identity: Sequence[object]) -> str:
