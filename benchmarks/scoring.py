@@ -5,7 +5,7 @@
 MNIST's test set is repeated to that many images, in one .npy file. Each round runs every row once,
 so that the rows share what disturbs the machine; the table has medians over the rounds.
 
-    whole          images a second of the whole command, the start of Python, Ray and workers included
+    whole          images a second of the whole command, with the start of Python, Ray and workers
     working        images a second while the workers work: their number, times images, divided by
                    the seconds in which they scored shards, added up
     per CPU s      images a processor second of the workers, with their start

@@ -114,7 +114,7 @@ def _groups(names: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
 
 
 def _version(path: Path) -> tuple[int, int]:
-    """Return size and time of change; zeros for a file that cannot be read, which is found later."""
+    """Return size and time of change; zeros for a broken link, which is found later."""
     try:
         stat = path.stat()
     except OSError:

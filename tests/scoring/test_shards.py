@@ -75,7 +75,7 @@ def test_a_poisoned_picture_is_a_row(classifier: Classifier, tmp_path: Path) -> 
     (source / "gone.png").symlink_to("nowhere")
     os.mkfifo(source / "notes.txt")
     (source / "._7.png").write_text("of a Macintosh")
-    os.rename(source / "deeper" / "0.png", os.fsencode(source / "deeper") + b"/\xff.png")
+    (source / "deeper" / "0.png").rename(source / "deeper" / "\udcff.png")
     done = scored(source, classifier, tmp_path / "out", size=5)
     found = {row["path"]: row for row in rows(tmp_path / "out")}
     assert sum(summary.images for summary in done) == len(found) == 13
