@@ -164,7 +164,7 @@ def _in_actors(shards: Sequence[Shard], scorer: Scorer, workers: int) -> Iterato
         # Ray 2.60 warns that 2.64 will take the retries in another way.
         warnings.simplefilter("ignore")
         scored = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-            Scorer,
+            type(scorer),
             fn_constructor_args=scorer.arguments,
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=workers),

@@ -104,9 +104,9 @@ def test_without_pyarrow_the_error_names_the_extra(
 
 
 def test_a_killed_worker_does_not_end_the_job(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", images(24_000))
+    np.save(tmp_path / "a.npy", images(12_000))
     todo = plan(
-        str(tmp_path / "a.npy"), output=tmp_path, shape=(28, 28), column=None, size=3_000
+        str(tmp_path / "a.npy"), output=tmp_path, shape=(28, 28), column=None, size=1_500
     ).shards
     scorer = Scorer(Model.of(Classifier()), str(tmp_path))
     with engines.local(todo, scorer, 2) as running:
@@ -118,7 +118,7 @@ def test_a_killed_worker_does_not_end_the_job(tmp_path: Path) -> None:
         done = [first, *running.summaries]
     assert [summary.failure for summary in done] == [None] * 8
     assert {summary.result for summary in done} == {shard.result for shard in todo}
-    assert [row["row"] for row in rows(tmp_path)] == list(range(24_000))
+    assert [row["row"] for row in rows(tmp_path)] == list(range(12_000))
     assert multiprocessing.active_children() == []
 
 
