@@ -8,7 +8,8 @@ so that the rows share what disturbs the machine; the table has medians over the
     whole          images a second of the whole command, with the start of Python, Ray and workers
     working        images a second while the workers work: their number, times images, divided by
                    the seconds in which they scored shards, added up
-    per CPU s      images a processor second of the workers, with their start
+    per CPU s      images a processor second of the workers while they score
+    workers        processor seconds of the workers, with their start
     others         processor seconds of all other processes of the command, such as Ray's
     memory         proportional set size in MB, sampled every half second: the median of the first
                    third and of the last third of the samples of all processes together, and the
@@ -39,11 +40,12 @@ import json, sys, time
 import numpy as np
 from edge_mnist import Classifier
 images, start = np.load(sys.argv[1], mmap_mode="r"), time.perf_counter()
-classifier, working = Classifier(), time.perf_counter()
+classifier, working, used = Classifier(), time.perf_counter(), time.process_time()
 for first in range(0, len(images), 1000):
     classifier.predict_batch(np.asarray(images[first : first + 1000]))
-seconds = time.perf_counter()
-print(json.dumps({"seconds": seconds - start, "worker_seconds": seconds - working}))
+end = time.perf_counter()
+print(json.dumps({"seconds": end - start, "worker_seconds": end - working,
+                  "processor_seconds": time.process_time() - used}))
 """
 _SHIPPED = """
 import json, sys, time
@@ -66,7 +68,7 @@ with ray_cluster.session(None, cpus=2):
     scored = images.map_batches(Predict, batch_size=1000,
                                 compute=ray.data.ActorPoolStrategy(size=2), num_cpus=1)
     rows = sum(len(batch["digit"]) for batch in scored.iter_batches(batch_size=None))
-print(json.dumps({"seconds": time.perf_counter() - start, "worker_seconds": 0}))
+print(json.dumps({"seconds": time.perf_counter() - start}))
 """
 _ROWS = {
     "predict_batch, 1 process": ("-c", _ONE_PROCESS),
@@ -93,12 +95,13 @@ def main(images: int, rounds: int, rows: tuple[str, ...]) -> None:
             for name in names:
                 done[name].append(measure(name, source, Path(folder, f"{name} {number}"), images))
                 click.echo(json.dumps({"row": name, **done[name][-1]}))
-    header = ("", "whole", "working", "per CPU s", "others", "first", "last", "worker")
+    header = ("", "whole", "working", "per CPU s", "workers", "others", "first", "last", "most")
     click.echo(table(header, [_line(name, one) for name, one in done.items()]))
 
 
 def _line(name: str, rounds: list[dict[str, float]]) -> list[str]:
-    keys = ("whole", "working", "per_cpu_s", "others_s", "first_mb", "last_mb", "worker_mb")
+    keys = ("whole", "working", "per_cpu_s", "workers_s", "others_s")
+    keys = (*keys, "first_mb", "last_mb", "worker_mb")
     return [name, *(f"{statistics.median(one[key] for one in rounds):,.0f}" for key in keys)]
 
 
@@ -124,8 +127,9 @@ def measure(name: str, source: Path, output: Path, images: int) -> dict[str, flo
     third = len(totals) // 3
     return {
         "whole": images / seconds,
-        "working": workers * images / (report["worker_seconds"] or report["seconds"]),
-        "per_cpu_s": images / max(of_workers, 0.01),
+        "working": workers * images / report.get("worker_seconds", report["seconds"]),
+        "per_cpu_s": images / report.get("processor_seconds", max(of_workers, 0.01)),
+        "workers_s": of_workers,
         "others_s": sum(s for kind, s in cpu.values() if kind != "worker"),
         "first_mb": statistics.median(totals[:third]),
         "last_mb": statistics.median(totals[-third:]),

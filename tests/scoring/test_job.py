@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tests.errors import assert_error, raises
 from tests.scoring.inputs import DIGITS, images, pictures, rows, write_tar
 
 QUIET = Progress(quiet=True)
+pytestmark = pytest.mark.slow
 
 
 class Deadly(Scorer):
@@ -129,6 +131,33 @@ def test_a_picture_that_kills_fails_its_shard_alone(tmp_path: Path) -> None:
     failed = [summary for summary in done if summary.failure]
     assert [summary.failure[0] for summary in failed if summary.failure] == ["cluster-worker"]
     assert [row["digit"] for row in rows(tmp_path)] == [0, 1, 2, 3, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_command_leaves_no_worker_and_goes_on(
+    number: signal.Signals, host: Cli, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", images(40_000))
+    output = tmp_path / "out"
+    command = ("score", tmp_path / "a.npy", output, "--shard-size", "2000", "--actors", "2")
+    program = Path(sys.executable).with_name("edge-mnist")
+    with subprocess.Popen([program, *command], stderr=subprocess.PIPE, text=True) as process:
+        while not list(output.glob("*.parquet")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        # The workers have the same stderr: it ends with the last of them.
+        assert process.stderr is not None
+        said = process.stderr.read().split("\n")
+    before = len(list(output.glob("*.parquet")))
+    assert 0 < before < 20
+    if number == signal.SIGTERM:
+        assert [line for line in said if line][2:] == ["edge-mnist: error: interrupted by SIGTERM"]
+        assert [path for path in output.iterdir() if path.name[0] == "."] == []
+    report = json.loads(host(*command, "--json").stdout)
+    assert (report["before"], report["images"]) == (before, 40_000 - 2_000 * before)
+    assert [row["row"] for row in rows(output)] == list(range(40_000))
+    assert [path for path in output.iterdir() if path.name[0] == "."] == []
 
 
 def test_a_broken_archive_is_named_and_mended(host: Cli, tmp_path: Path) -> None:
