@@ -161,7 +161,7 @@ def _in_actors(shards: Sequence[Shard], scorer: Scorer, workers: int) -> Iterato
     context.max_errored_blocks = -1
     rows = [{"shard": pickle.dumps(shard)} for shard in shards]
     with warnings.catch_warnings():
-        # Ray 2.60 warns that 2.64 will take the retries in another way.
+        # Of the retries, until 2.64: see pyproject.toml. By default there is no end of them.
         warnings.simplefilter("ignore")
         scored = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             type(scorer),

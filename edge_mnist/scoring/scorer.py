@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import socket
+import platform
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ class Model(NamedTuple):
         if found != self.sha256:
             raise ClusterError(
                 f"Expected the model {self.sha256[:12]} on every machine, got {found[:12]} on "
-                f"{socket.gethostname()}: {artifacts[0].path.parent}; copy the same bundle to all.",
+                f"{platform.node()}: {artifacts[0].path.parent}; copy the same bundle to all.",
                 code="cluster-model",
             )
         artifact = next(one for one in artifacts if one.name == self.file)
