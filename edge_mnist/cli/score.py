@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "\n  edge-mnist score scans/ digits/"
     "\n  edge-mnist score shards/ digits/ --address auto",
 )
-@click.argument("source", metavar="INPUT", type=click.Path(exists=True))
+@click.argument("source", metavar="INPUT", type=click.Path())
 @click.argument("output", type=FILE)
 @model_option
 @latest_option

@@ -79,9 +79,10 @@ def plan(
 def _files(given: Path, output: Path) -> tuple[Path, list[str]]:
     """Return an absolute folder, and the names in it of the files to score."""
     root = given.absolute()
-    if not root.is_dir():
-        return root.parent, [root.name]
-    with reading(root):
+    with reading(given):
+        root.stat()
+        if not root.is_dir():
+            return root.parent, [root.name]
         found = sorted(_walk(root, output.resolve()))
     return root, [name for name in found if Path(name).suffix.lower() in _KINDS]
 
