@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -85,7 +86,7 @@ _ROWS = {
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--row", "rows", multiple=True, help="Only rows whose name has this text.")
 def main(images: int, rounds: int, rows: tuple[str, ...]) -> None:
-    """Print the table, and for each row a line of samples of its memory."""
+    """Print the table, and before it each measurement, with about 20 samples of its memory."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "images.npy")
         digits = datasets.load(datasets.find("mnist", splits=("test",)), "test").images
@@ -100,13 +101,13 @@ def main(images: int, rounds: int, rows: tuple[str, ...]) -> None:
     click.echo(table(header, [_line(name, one) for name, one in done.items()]))
 
 
-def _line(name: str, rounds: list[dict[str, float]]) -> list[str]:
+def _line(name: str, rounds: list[dict[str, Any]]) -> list[str]:
     keys = ("whole", "working", "per_cpu_s", "workers_s", "others_s")
     keys = (*keys, "first_mb", "last_mb", "worker_mb")
     return [name, *(f"{statistics.median(one[key] for one in rounds):,.0f}" for key in keys)]
 
 
-def measure(name: str, source: Path, output: Path, images: int) -> dict[str, float]:
+def measure(name: str, source: Path, output: Path, images: int) -> dict[str, Any]:
     """Run one row; return its figures."""
     first, second = _ROWS[name]
     if first == "-c":
@@ -134,6 +135,7 @@ def measure(name: str, source: Path, output: Path, images: int) -> dict[str, flo
         "others_s": sum(s for kind, s in cpu.values() if kind != "worker"),
         "first_mb": statistics.median(totals[:third]),
         "last_mb": statistics.median(totals[-third:]),
+        "samples_mb": [round(mb) for mb in totals[:: len(totals) // 20 + 1]],
         "worker_mb": max(mb for one in samples for _, kind, _, mb in one if kind == "worker"),
     }
 
