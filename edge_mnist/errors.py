@@ -13,7 +13,7 @@ EdgeMnistError
 ├── CameraError      a camera is missing, taken, forbidden or gone, or a clip holds no frames
 ├── ClusterError     Ray is not installed, or no cluster answers
 ├── HostError        a host command without the host package
-└── GateError        a check failed: the accuracy of an export, or a benchmark regression
+└── GateError        a check failed: accuracy of an export, a regression, a shard without result
 
 A message is one line: what was expected, what came, what to do.
 """
@@ -114,7 +114,7 @@ class HostError(EdgeMnistError):
 
 
 class GateError(EdgeMnistError):
-    """A check failed: the accuracy of an export, or a benchmark that regressed."""
+    """A check failed: the accuracy of an export, a benchmark that regressed, shards of a job."""
 
     code = "gate"
     exit_status = 1

@@ -187,7 +187,18 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected the folder {} on every machine of the cluster, got none on {}; choose an --out "
         "that all of them share.",
     ),
+    "cluster-job": (
+        "Expected the cluster to run the job, got: {}; each machine needs this version of "
+        "edge-mnist, and pyarrow.",
+    ),
+    "cluster-model": (
+        "Expected the model {} on every machine, got {} on {}: {}; copy the same bundle to all.",
+    ),
     "cluster-ray": ("Expected Ray, which is not installed; {}",),
+    "cluster-worker": (
+        "Expected a result of {}, got none: {}; a picture there may need too much memory, or "
+        "crash a library.",
+    ),
     "data-arrays": (
         "Expected x_train, y_train, x_test and y_test, or images and labels, in {}, got {}; "
         "rename the arrays.",
@@ -322,6 +333,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected a drop of at most {} points, agreement of at least {} % and errors within "
         "tolerance, got: {}. {}; {}.",
     ),
+    "gate-shards": (
+        "Expected a result of each of {} shards, got {} without; the warnings say why, and the "
+        "same command does only these.",
+    ),
     "gate-sweep": (
         "Expected every trial to finish, got {} of {} that failed; the reasons stand below the "
         "table, and the same command tries them again.",
@@ -377,6 +392,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "image-too-large": (
         "Expected a picture of at most {} megapixels, got {} ({}); make it smaller first.",
         "Expected a picture of at most {} MB on standard input, got more; make it smaller first.",
+        "Expected a picture of at most {} MB, got {} bytes; make it smaller first.",
     ),
     "image-too-small": (
         "Expected a picture of {} pixels or more a side, got {} ({}); a digit needs more pixels.",
@@ -627,11 +643,19 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "overwritten; choose another.",
     ),
     "output-key": ("Expected to write the new file {}, got: {}; choose another with --out.",),
+    "output-locked": (
+        "Expected {} for this job alone, got another that writes there; wait for its end, or "
+        "choose another folder.",
+    ),
     "output-name": (
         "Expected pictures of different names to save their model inputs, got {} and {}; save "
         "them one after the other.",
     ),
     "output-not-a-folder": ("Expected a folder to write to, got the file {}; choose another.",),
+    "output-other-job": (
+        "Expected {} {} as in the job that began {}, got {}; give the same, or choose another "
+        "folder.",
+    ),
     "output-run-finished": (
         "Expected a new or empty folder, got {}, which holds a finished run; choose another "
         "with --out, or delete it.",
@@ -643,6 +667,10 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "output-run-recipe": (
         "Expected the settings of the unfinished run in {} ({}), got other ones; use the same "
         "settings, or choose another folder with --out.",
+    ),
+    "output-stale": (
+        "Expected results of the input as it is now in {}, got {} others, such as {}; delete them, "
+        "or choose another folder.",
     ),
     "output-store": (
         "Expected to write to the store {}, got: {}; make room there, or choose another with "
@@ -664,6 +692,18 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Expected to write {}, got: {}; choose another place.",
         "Expected to write to the folder {}, got: {}; choose another.",
     ),
+    "score-array": (
+        "Expected images of shape (n, {}) and dtype uint8 in {}, got {} {}; convert them.",
+    ),
+    "score-column": ("Expected one {} of images in {}, got {}; choose one with --column.",),
+    "score-empty": ("Expected pictures in {}, got none; leave it out.",),
+    "score-file": ("Expected to read {}, got: {}; check it, or write it again.",),
+    "score-input": (
+        "Expected pictures, or .npy, .npz, .parquet or .tar files, in {}, got {}; name a file, or "
+        "a folder with files of one kind.",
+    ),
+    "score-null": ("Expected a picture, got null; leave out such rows, or fill them.",),
+    "score-pyarrow": ("Expected pyarrow for Parquet, which is not installed; {}",),
     "serve-address": (
         "Expected to listen on {}, port {}, got: {}; choose another with --host and --port.",
     ),

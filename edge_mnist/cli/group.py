@@ -29,11 +29,12 @@ from .installed import installed
 from .predict import predict
 from .report import report
 from .rollback import rollback
+from .score import score
 from .serve import serve
 from .verify import verify
 
 DEVICE_COMMANDS = (
-    *(evaluate, predict, camera, inspect, benchmark, compare, report, serve),
+    *(evaluate, predict, score, camera, inspect, benchmark, compare, report, serve),
     *(verify, install, rollback, installed, doctor),
 )
 # Device commands with processes of their own. Like the host's frameworks, these have temporary

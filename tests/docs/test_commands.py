@@ -37,6 +37,7 @@ DOCUMENTS = {
     "docs/how-to/one-page.md": SLOW,
     "docs/how-to/microcontroller.md": SLOW,
     "docs/how-to/notebooks.md": (),
+    "docs/how-to/score.md": SLOW,
     "docs/how-to/trusted-bundles.md": SLOW,
     "docs/how-to/verify.md": (),
     "docs/reference/json.md": SLOW,
@@ -60,6 +61,7 @@ NOT_RUN = {
     "docs/how-to/microcontroller.md": ["needs a C compiler"],
     "docs/how-to/install-and-roll-back.md": ["needs systemd"],
     "docs/how-to/notebooks.md": ["opens a browser"],
+    "docs/how-to/score.md": ["needs a cluster"],
     "docs/how-to/verify.md": [
         "needs the files of a release",
         "needs the files of a release",
