@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from ..data.model_input import as_input
 from ..data.validation import hold_out
 from ..frameworks import device, tool_versions
 from ..runs import Recipe, Run
-from . import architectures, checkpoints, curves, epochs, losses, optimizers
+from . import architectures, checkpoints, curves, epochs, losses, optimizers, processes
+from .devices import Devices
 from .epoch_data import EpochData, encode
 from .run_options import TrainingPlan
 
@@ -42,7 +43,14 @@ class _TrainingData:
     epoch_data: EpochData
 
 
-def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence[Any] = ()) -> Run:
+def train(
+    plan: TrainingPlan,
+    out: Path,
+    progress: Progress,
+    callbacks: Sequence[Any] = (),
+    *,
+    devices: Devices = Devices(),  # noqa: B008
+) -> Run:
     """Train a model and fill its run folder, or resume the run in that folder.
 
     A resumed run ends with the same weights as an uninterrupted one.
@@ -52,9 +60,12 @@ def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence
         out: the run folder; new, empty, or an unfinished run of this recipe.
         progress: takes lines of progress, and shows a bar.
         callbacks: Keras callbacks. One that stops the training ends the run.
+        devices: the devices to train on, by default one. They do not have to be those of the
+            epochs before.
 
     Raises:
         BundleError: the unfinished run is damaged.
+        HostError: the processes have different recipes, data or versions.
         OutputError: another process is training in the folder.
         KeyboardInterrupt: Ctrl-C was pressed. The finished epochs can be resumed.
     """
@@ -66,7 +77,8 @@ def train(plan: TrainingPlan, out: Path, progress: Progress, callbacks: Sequence
     new = None if any(out.glob(runs.CHECKPOINTS)) else _new_model(recipe, data)
     with runs.working(out, recipe, plan.settings):
         model, history = _resume(recipe, out) or (new or _new_model(recipe, data), [])
-        return _train(model, history, plan, data, out, progress, callbacks)
+        history = _share_state(model, history, recipe, data, devices)
+        return _train(model, history, plan, data, out, progress, callbacks, devices)
 
 
 def _train(
@@ -77,9 +89,10 @@ def _train(
     out: Path,
     progress: Progress,
     callbacks: Sequence[Any],
+    devices: Devices,
 ) -> Run:
     recipe = plan.recipe
-    for line in _introduction(recipe, data, plan.teacher):
+    for line in _introduction(recipe, data, plan.teacher, devices):
         progress.line(line)
     if history:
         progress.line(f"Resuming {out} after epoch {len(history)} of {recipe.epochs}")
@@ -90,7 +103,9 @@ def _train(
             done = len(history) + fraction
             show(done / recipe.epochs, f"epoch {len(history) + 1}/{recipe.epochs}")
 
-        fit = epochs.fit_function(model, recipe, show_epoch, hooks if callbacks else None)
+        fit = epochs.fit_function(
+            model, recipe, show_epoch, hooks if callbacks else None, devices
+        )
         hooks.on_train_begin()
         for epoch in range(len(history), recipe.epochs):
             show_epoch(0)
@@ -102,11 +117,11 @@ def _train(
             hooks.on_epoch_end(epoch, _logs(history[-1]))
             if interrupted.is_set():
                 raise KeyboardInterrupt
-            if model.stop_training:
+            if processes.first_says(devices.job, model.stop_training):
                 progress.line(f"A callback ended the training after epoch {epoch + 1}")
                 break
         hooks.on_train_end()
-    return _finish(model, history, recipe, data, out)
+    return _finish(model, history, recipe, data, out, devices)
 
 
 def _check_callbacks(callbacks: Any) -> None:
@@ -172,11 +187,24 @@ def _new_model(recipe: Recipe, data: _TrainingData) -> Any:
     return model
 
 
-def _introduction(recipe: Recipe, data: _TrainingData, teacher: Classifier | None) -> Iterator[str]:
+def _share_state(
+    model: Any, history: History, recipe: Recipe, data: _TrainingData, devices: Devices
+) -> History:
+    """Give every process the model and the history of the first one."""
+    versions = tool_versions("keras", recipe.backend, "numpy")
+    settings = {"recipe": asdict(recipe), "data": data.train.sha256, "versions": versions}
+    processes.check_same(devices.job, **settings)
+    model.optimizer.build(model.trainable_variables)
+    return processes.share_state(devices.job, model, history, recipe.epochs)
+
+
+def _introduction(
+    recipe: Recipe, data: _TrainingData, teacher: Classifier | None, devices: Devices
+) -> Iterator[str]:
     validation = len(data.validation.images)
     training = len(data.train.images) - validation
     yield f"Training {recipe.arch} on {data.train.name}: {training:,} images, validation on"
-    yield f"{validation:,} more; Keras on {recipe.backend}, {device(recipe.backend)}"
+    yield f"{validation:,} more; Keras on {recipe.backend}, {device(recipe.backend)}{devices.words}"
     if teacher:
         file = teacher.artifact.path
         yield f"Targets: the probabilities of the teacher {file.parent.name}/{file.name}"
@@ -242,7 +270,14 @@ def _epoch_line(row: dict[str, float], total: int) -> str:
     )
 
 
-def _finish(model: Any, history: History, recipe: Recipe, data: _TrainingData, out: Path) -> Run:
+def _finish(
+    model: Any,
+    history: History,
+    recipe: Recipe,
+    data: _TrainingData,
+    out: Path,
+    devices: Devices,
+) -> Run:
     """Measure the test accuracy, for the only time, and write the results of the run."""
     test = datasets.load(data.source, "test", shape=recipe.shape)
     results = {
@@ -264,6 +299,8 @@ def _finish(model: Any, history: History, recipe: Recipe, data: _TrainingData, o
         results=results,
         seconds=round(sum(row["seconds"] for row in history), 1),
         device=device(recipe.backend),
+        devices=devices.count,
+        processes=devices.job.count,
         tools={"edge-mnist": __version__, **tool_versions("keras", recipe.backend, "numpy")},
     )
     runs.delete_checkpoints(out)
