@@ -134,8 +134,8 @@ def train(
         from .frameworks import load_keras
 
         load_keras(backend, progress)
-        from .training import loop, processes
         from .training import devices as all_devices
+        from .training import loop, processes
 
         stack.enter_context(processes.connected(job))
         found = all_devices.find(backend, count, planned.recipe.batch_size, job)

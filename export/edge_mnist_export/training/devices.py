@@ -24,8 +24,8 @@ class Devices:
         job: the processes.
     """
 
-    count: int = 1
-    job: Job = Job()
+    count: int
+    job: Job
 
     @property
     def words(self) -> str:
@@ -34,6 +34,9 @@ class Devices:
             return ""
         processes = f" of {self.job.count} processes" if self.job.count > 1 else ""
         return f" on {self.count} devices{processes}"
+
+
+ONE = Devices(1, Job())
 
 
 def find(backend: str, asked: int | None, batch_size: int, job: Job) -> Devices:

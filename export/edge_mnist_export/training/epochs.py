@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..data.model_input import as_input
 from ..runs import Recipe
 from . import losses
-from .devices import Devices
+from .devices import ONE, Devices
 
 # From images (n, h, w) or (n, h, w, c) uint8 and their targets to the mean "loss" and "accuracy".
 FitEpoch = Callable[[NDArray[np.uint8], NDArray[np.generic]], dict[str, float]]
@@ -23,7 +23,7 @@ def fit_function(
     recipe: Recipe,
     show: Callable[[float], None],
     callbacks: Any = None,
-    devices: Devices = Devices(),  # noqa: B008
+    devices: Devices = ONE,
 ) -> FitEpoch:
     """Return the fastest function for the recipe's backend and its devices.
 

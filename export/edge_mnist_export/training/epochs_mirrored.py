@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ class MirroredEpochs(Epochs):
     ) -> None:
         self._original, self._count = model, devices.count
         model.optimizer.build(model.trainable_variables)
-        self._strategy = tf.distribute.MirroredStrategy(all_devices.tensorflow_names(devices))
+        self._strategy = _strategy(tuple(all_devices.tensorflow_names(devices)))
         with self._strategy.scope():
             super().__init__(_mirror(model), accuracy, batch_size, show)
 
@@ -70,6 +71,12 @@ class MirroredEpochs(Epochs):
         size = tf.where(even, rows // self._count, rows)
         start = tf.where(even, number * size, 0)
         return slice(start, start + size)
+
+
+@functools.cache
+def _strategy(names: tuple[str, ...]) -> Any:
+    """Return the one strategy of these devices: TensorFlow confuses the sums of two."""
+    return tf.distribute.MirroredStrategy(names)
 
 
 def _mirror(model: Any) -> Any:

@@ -43,7 +43,9 @@ class ShardedEpochs(Epochs):
         state, sums = self._copy_state(), []
         for start in range(0, len(images), self._batch_size):
             batch = slice(start, start + self._batch_size)
-            state, step = self._run_step(state, (self._share(images[batch]), self._share(targets[batch])))
+            state, step = self._run_step(
+                state, (self._share(images[batch]), self._share(targets[batch]))
+            )
             sums.append(step)
         self._assign(state)
         loss, accuracy = np.sum([np.asarray(step, float) for step in sums], axis=0) / len(images)

@@ -25,7 +25,7 @@ from ..data.validation import hold_out
 from ..frameworks import device, tool_versions
 from ..runs import Recipe, Run
 from . import architectures, checkpoints, curves, epochs, losses, optimizers, processes
-from .devices import Devices
+from .devices import ONE, Devices
 from .epoch_data import EpochData, encode
 from .run_options import TrainingPlan
 
@@ -49,7 +49,7 @@ def train(
     progress: Progress,
     callbacks: Sequence[Any] = (),
     *,
-    devices: Devices = Devices(),  # noqa: B008
+    devices: Devices = ONE,
 ) -> Run:
     """Train a model and fill its run folder, or resume the run in that folder.
 
@@ -103,9 +103,7 @@ def _train(
             done = len(history) + fraction
             show(done / recipe.epochs, f"epoch {len(history) + 1}/{recipe.epochs}")
 
-        fit = epochs.fit_function(
-            model, recipe, show_epoch, hooks if callbacks else None, devices
-        )
+        fit = epochs.fit_function(model, recipe, show_epoch, hooks if callbacks else None, devices)
         hooks.on_train_begin()
         for epoch in range(len(history), recipe.epochs):
             show_epoch(0)

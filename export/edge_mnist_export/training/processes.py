@@ -170,8 +170,9 @@ def _divert(descriptor: int, stack: contextlib.ExitStack) -> IO[str]:
     kept = os.dup(descriptor)
     stack.callback(os.close, kept)
     stack.callback(os.dup2, kept, descriptor)
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        os.dup2(nowhere.fileno(), descriptor)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
     return stack.enter_context(open(kept, "w", buffering=1, encoding="utf-8", closefd=False))
 
 
@@ -182,7 +183,7 @@ def _initialize() -> None:
     if jax.distributed.is_initialized():
         return
     # It would take SIGTERM for itself.
-    jax.config.update("jax_enable_preemption_service", False)
+    jax.config.update("jax_enable_preemption_service", False)  # type: ignore[no-untyped-call]
     try:
         keras.distribution.initialize()
     except RuntimeError as error:
@@ -292,8 +293,8 @@ def share_state(
     if job.count == 1:
         return history
     columns = np.zeros((epochs, len(HISTORY)))
-    for row, values in zip(columns, history, strict=False):
-        row[:] = [values[name] for name in HISTORY]
+    for number, row in enumerate(history):
+        columns[number] = [row[name] for name in HISTORY]
     variables = [*model.variables, *model.optimizer.variables]
     rows, *values = _from_first(job, [columns, *(np.asarray(one.value) for one in variables)])
     for variable, value in zip(variables, values, strict=True):
