@@ -54,9 +54,10 @@ def find(backend: str, asked: int | None, batch_size: int, job: Job) -> Devices:
             multiple of the processes.
     """
     accelerated, seen = _count(backend)
-    even = [n for n in range(job.count, seen + 1, job.count) if batch_size % n == 0]
+    even = [n for n in range(1, seen + 1) if batch_size % n == 0]
     if asked is None:
-        asked = max(even, default=job.count) if accelerated else job.count
+        shared = [n for n in even if n % job.count == 0] if accelerated else []
+        asked = max(shared, default=job.count)
     if asked > seen:
         hint = (
             ", or divide the processor with XLA_FLAGS=--xla_force_host_platform_device_count=N"
