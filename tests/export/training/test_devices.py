@@ -195,6 +195,7 @@ def two_processes(out: Path, *options: str) -> Iterator[list[subprocess.Popen[st
                 text=True,
                 cwd=folder,
             )
+            stack.enter_context(process)
             stack.callback(process.kill)
             processes.append(process)
         yield processes
@@ -220,7 +221,7 @@ def test_two_processes_lose_one_and_continue(cli: Cli, tmp_path: Path) -> None:
     shutil.copytree(run, alone)
 
     with two_processes(run, *LONG) as (first, second):
-        out, errors = first.communicate(timeout=120)
+        out, errors = first.communicate(timeout=300)
         assert second.communicate(timeout=60) == ("", "")
     assert (first.returncode, second.returncode) == (0, 0), errors
     assert out.startswith(f"{run}: ")
@@ -259,7 +260,7 @@ def test_processes_with_different_options_are_refused(tmp_path: Path) -> None:
         for number in range(2)
     ]
     for process in processes:
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=300)
         done = subprocess.CompletedProcess("train", process.returncode, out, errors)
         assert process.returncode == 2
         assert_error(done, "host-processes-differ", "the same recipe", "in process 1")
