@@ -356,11 +356,43 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "host-backend-unknown": (
         "Expected KERAS_BACKEND to be {}, got {}; set it to one of these, or unset it.",
     ),
+    "host-devices-batch": (
+        "Expected a number of devices that divides the batch of {} images, got {}; give one of {}.",
+    ),
+    "host-devices-few": (
+        "Expected at most {} devices, which {} sees here, got {}; give a smaller number{}.",
+    ),
+    "host-devices-processes": (
+        "Expected a multiple of {} devices, as many for each process, got {}; give another number.",
+    ),
     "host-missing": (
         "Expected the host package edge-mnist-export for `edge-mnist {}`, which is not "
         "installed; install it with: {}.",
         "Expected the host package edge-mnist-export, which draws the photographs of --data "
         "paper, got none installed; install it with: {}.",
+    ),
+    "host-processes-absent": (
+        "Expected {} processes at {}, got fewer within 300 s; start every process, and let each "
+        "reach that port of process 0.",
+    ),
+    "host-processes-differ": (
+        "Expected the same {} in all processes, got another one in process {} than in process 0 "
+        "(here {}); give every process the same options, data and versions.",
+    ),
+    "host-processes-environment": (
+        "Expected {}, got {}; set all three for each process, or none of them.",
+    ),
+    "host-processes-late": (
+        "Expected several processes to connect before JAX is used, got: {}; train in a new "
+        "process.",
+    ),
+    "host-processes-lost": (
+        "Expected {} processes to the end, got one that ended or cannot be reached; look at its "
+        "last line, then repeat the same commands, which continue the run.",
+    ),
+    "host-processes-tensorflow": (
+        "Expected one process with TensorFlow, got {} by {}, on which Keras 3 cannot train with "
+        "TensorFlow; set KERAS_BACKEND=jax, or unset {}.",
     ),
     "image-avif": (
         "Expected a picture that can be read here, got AVIF, which needs Pillow 11.3 or later: {}; "

@@ -56,6 +56,7 @@ def train(
     max_bytes: int | None = None,
     max_us: float | None = None,
     callbacks: Sequence[Any] = (),
+    devices: int | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
 ) -> Run:
@@ -85,25 +86,33 @@ def train(
         max_bytes: choose the most accurate architecture whose int8 file is at most this large.
         max_us: choose the most accurate architecture within this latency, in microseconds.
         callbacks: Keras callbacks, such as `keras.callbacks.TensorBoard("logs")`.
+        devices: the number of GPUs, or of CPU devices, over all processes; None for all GPUs, or
+            one CPU device of each process. The weights are those of one device, but for the
+            rounding of sums.
         out: the run folder; None for a new one in `runs/`.
         quiet: no progress on stderr.
 
     Returns:
-        The finished run.
+        The finished run. Of several processes only the first one writes a folder.
 
     Raises:
         DataError: the data is missing or malformed, or does not fit the recipe.
         ModelError: options contradict each other, or no architecture is within the limits.
         OutputError: `out` cannot be written, or holds something else.
         BundleError: the unfinished run in `out` is damaged.
-        HostError: Keras's backend is unknown or not installed.
+        HostError: Keras's backend is unknown or not installed, there are fewer devices, or
+            another process ended.
         KeyboardInterrupt: the training was interrupted.
     """
     from .frameworks import keras_backend
 
     folder = None if out is None else arguments.path("out", out)
+    count = None if devices is None else arguments.integer("devices", devices, 1, 2**16)
     backend = keras_backend()
-    progress = Progress(quiet=quiet)
+    from .training.processes import find_job
+
+    job = find_job(backend)
+    progress = Progress(quiet=quiet or not job.first)
     progress.line(f"Loading data: {'arrays' if isinstance(data, Mapping) else data}")
     from .training.run_options import RunOptions, plan
 
@@ -126,18 +135,25 @@ def train(
         backend=backend,
     )
     planned = plan(options, progress)
-    folder = find_folder(planned.recipe, folder)
-    from .frameworks import load_keras
+    with contextlib.ExitStack() as stack:
+        if job.first:
+            folder = find_folder(planned.recipe, folder)
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        from .frameworks import load_keras
 
-    load_keras(backend, progress)
-    from .training import loop
+        load_keras(backend, progress)
+        from .training import devices as all_devices
+        from .training import loop, processes
 
-    try:
-        return loop.train(planned, folder, progress, callbacks)
-    except KeyboardInterrupt:
-        if any(folder.glob("checkpoint-*.keras")):
-            progress.warn(f"{folder} keeps the finished epochs: the same command continues.")
-        raise
+        stack.enter_context(processes.connected(job))
+        found = all_devices.find(backend, count, planned.recipe.batch_size, job)
+        try:
+            return loop.train(planned, folder, progress, callbacks, devices=found)
+        except KeyboardInterrupt:
+            if job.first and any(folder.glob("checkpoint-*.keras")):
+                progress.warn(f"{folder} keeps the finished epochs: the same command continues.")
+            raise
 
 
 def export(

@@ -127,6 +127,13 @@ def _size(
 @click.option(
     "--limit", type=click.IntRange(recipes.MIN_LIMIT), help="Only the first N training images."
 )
+@click.option(
+    "--devices",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Share every batch between N GPUs, or N devices of a CPU.  [default: all GPUs, or one CPU "
+    "device]",
+)
 @click.option("--out", type=PATH, help="The run folder.  [default: runs/ARCH-TIME]")
 @config_option
 @quiet_option
@@ -137,4 +144,7 @@ def train(**options: Any) -> None:
     trains on TensorFlow, or on the backend that KERAS_BACKEND names (tensorflow, jax), and uses a
     GPU if the backend finds one.
     """
-    click.echo(api.train(**options).summary)
+    run = api.train(**options)
+    # Of several processes only the first one has a folder, and prints.
+    if run.path.exists():
+        click.echo(run.summary)

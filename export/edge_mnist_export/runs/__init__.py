@@ -2,6 +2,7 @@
 
 from .run_folder import (
     CHECKPOINTS,
+    HISTORY,
     RUNS,
     Recipe,
     Run,
@@ -19,6 +20,7 @@ from .run_folder import (
 
 __all__ = [
     "CHECKPOINTS",
+    "HISTORY",
     "RUNS",
     "Recipe",
     "Run",

@@ -32,7 +32,7 @@ from . import config
 RUNS = Path(bundle.RUNS)
 CHECKPOINTS = "checkpoint-*.keras"
 _SCHEMA = 1
-_HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def write_record(folder: Path, recipe: Recipe, *, status: str, **details: Any) -
 def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
     """Write `history.csv`, one row per epoch."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, _HISTORY, lineterminator="\n")
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
     writer.writeheader()
     writer.writerows({**row, "epoch": int(row["epoch"])} for row in rows)
     write_atomically(folder / "history.csv", text.getvalue())
@@ -282,7 +282,7 @@ def read_history(folder: Path, epochs: int) -> list[dict[str, float]]:
     try:
         with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
             table = list(csv.DictReader(file))
-        rows = [{name: float(row[name]) for name in _HISTORY} for row in table[:epochs]]
+        rows = [{name: float(row[name]) for name in HISTORY} for row in table[:epochs]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise resume_error(folder, f"a history.csv that cannot be read ({error})") from error
     if [row["epoch"] for row in rows] != list(range(1, epochs + 1)):

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from ..data.model_input import as_input
 from ..data.validation import hold_out
 from ..frameworks import device, tool_versions
 from ..runs import Recipe, Run
-from . import architectures, checkpoints, curves, epochs, losses, optimizers
+from . import architectures, checkpoints, curves, epochs, losses, optimizers, processes
+from .devices import ONE, Devices
 from .epoch_data import EpochData, encode
 from .run_options import TrainingPlan
 
@@ -48,6 +49,7 @@ def train(
     progress: Progress,
     callbacks: Sequence[Any] = (),
     *,
+    devices: Devices = ONE,
     test: bool = True,
 ) -> Run:
     """Train a model and fill its run folder, or resume the run in that folder.
@@ -59,10 +61,13 @@ def train(
         out: the run folder; new, empty, or an unfinished run of this recipe.
         progress: takes lines of progress, and shows a bar.
         callbacks: Keras callbacks. One that stops the training ends the run.
+        devices: the devices to train on, by default one. They do not have to be those of the
+            epochs before.
         test: whether the test set is read at the end, to measure the accuracy.
 
     Raises:
         BundleError: the unfinished run is damaged.
+        HostError: the processes have different recipes, data or versions.
         OutputError: another process is training in the folder.
         KeyboardInterrupt: Ctrl-C was pressed. The finished epochs can be resumed.
     """
@@ -74,8 +79,9 @@ def train(
     new = None if any(out.glob(runs.CHECKPOINTS)) else _new_model(recipe, data)
     with runs.working(out, recipe, plan.settings):
         model, history = _resume(recipe, out) or (new or _new_model(recipe, data), [])
-        history = _train(model, history, plan, data, out, progress, callbacks)
-        return _finish(model, history, recipe, data, out, test=test)
+        history = _share_state(model, history, recipe, data, devices)
+        history = _train(model, history, plan, data, out, progress, callbacks, devices)
+        return _finish(model, history, recipe, data, out, devices, test=test)
 
 
 def _train(
@@ -86,9 +92,10 @@ def _train(
     out: Path,
     progress: Progress,
     callbacks: Sequence[Any],
+    devices: Devices,
 ) -> History:
     recipe = plan.recipe
-    for line in _introduction(recipe, data, plan.teacher):
+    for line in _introduction(recipe, data, plan.teacher, devices):
         progress.line(line)
     if history:
         progress.line(f"Resuming {out} after epoch {len(history)} of {recipe.epochs}")
@@ -100,7 +107,7 @@ def _train(
             show(done / recipe.epochs, f"epoch {len(history) + 1}/{recipe.epochs}")
 
         watched = hooks if any(map(_watches_batches, callbacks)) else None
-        fit = epochs.fit_function(model, recipe, show_epoch, watched)
+        fit = epochs.fit_function(model, recipe, show_epoch, watched, devices)
         hooks.on_train_begin()
         for epoch in range(len(history), recipe.epochs):
             show_epoch(0)
@@ -112,7 +119,7 @@ def _train(
             hooks.on_epoch_end(epoch, _logs(history[-1]))
             if interrupted.is_set():
                 raise KeyboardInterrupt
-            if model.stop_training:
+            if processes.first_says(devices.job, model.stop_training):
                 progress.line(f"A callback ended the training after epoch {epoch + 1}")
                 break
         hooks.on_train_end()
@@ -192,11 +199,24 @@ def _new_model(recipe: Recipe, data: _TrainingData) -> Any:
     return model
 
 
-def _introduction(recipe: Recipe, data: _TrainingData, teacher: Classifier | None) -> Iterator[str]:
+def _share_state(
+    model: Any, history: History, recipe: Recipe, data: _TrainingData, devices: Devices
+) -> History:
+    """Give every process the model and the history of the first one."""
+    versions = tool_versions("keras", recipe.backend, "numpy")
+    settings = {"recipe": asdict(recipe), "data": data.train.sha256, "versions": versions}
+    processes.check_same(devices.job, **settings)
+    model.optimizer.build(model.trainable_variables)
+    return processes.share_state(devices.job, model, history, recipe.epochs)
+
+
+def _introduction(
+    recipe: Recipe, data: _TrainingData, teacher: Classifier | None, devices: Devices
+) -> Iterator[str]:
     validation = len(data.validation.images)
     training = len(data.train.images) - validation
     yield f"Training {recipe.arch} on {data.train.name}: {training:,} images, validation on"
-    yield f"{validation:,} more; Keras on {recipe.backend}, {device(recipe.backend)}"
+    yield f"{validation:,} more; Keras on {recipe.backend}, {device(recipe.backend)}{devices.words}"
     if teacher:
         file = teacher.artifact.path
         yield f"Targets: the probabilities of the teacher {file.parent.name}/{file.name}"
@@ -263,7 +283,14 @@ def _epoch_line(row: dict[str, float], total: int) -> str:
 
 
 def _finish(
-    model: Any, history: History, recipe: Recipe, data: _TrainingData, out: Path, *, test: bool
+    model: Any,
+    history: History,
+    recipe: Recipe,
+    data: _TrainingData,
+    out: Path,
+    devices: Devices,
+    *,
+    test: bool,
 ) -> Run:
     """Measure the test accuracy, for the only time, and write the results of the run."""
     splits = {"train": data.train}
@@ -285,6 +312,8 @@ def _finish(
         results=results,
         seconds=round(sum(row["seconds"] for row in history), 1),
         device=device(recipe.backend),
+        devices=devices.count,
+        processes=devices.job.count,
         tools={"edge-mnist": __version__, **tool_versions("keras", recipe.backend, "numpy")},
     )
     runs.delete_checkpoints(out)
