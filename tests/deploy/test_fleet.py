@@ -6,6 +6,7 @@ Each test leaves the devices as the first deployment did.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tests.deploy.conftest import (
     ansible,
     manifest_sha256,
 )
-from tests.deploy.machines import Device
+from tests.deploy.machines import Device, inside
 from tests.store.conftest import tree
 
 pytestmark = pytest.mark.install
@@ -36,20 +37,26 @@ def deployed(fleet: Fleet) -> Played:
     return fleet.deploy("good", edge_mnist_trusted_keys=keys)
 
 
+# Prints what an address answers to whoever has the token.
+ASK = """
+import sys, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Authorization": "Bearer " + sys.argv[2]})
+print(urllib.request.urlopen(request, timeout=10).read().decode())
+"""
+
+
 def served(device: Device) -> str:
     """Return the hash of the bundle that the server of a device uses."""
-    url = "http://127.0.0.1:8000/v1/model"
-    answer = device.run(f"curl -s -H 'Authorization: Bearer {TOKEN}' {url}")
-    return str(json.loads(answer)["model"]["manifest_sha256"])
+    url = f"http://{device.address}:8000/v1/model"
+    done = inside(device.namespace, sys.executable, "-c", ASK, url, TOKEN)
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["model"]["manifest_sha256"])
 
 
 def state(device: Device) -> tuple[object, ...]:
-    """Return the files of a device's store, the links, the server's process, its connections."""
-    return (
-        tree(device.root / STORE),
-        (device.root / "opt/edge-mnist/bin").readlink(),
-        device.connections,
-    )
+    """Return the files of a device's store, its environment, and how often it was connected to."""
+    environment = (device.root / "opt/edge-mnist/bin").readlink()
+    return tree(device.root / STORE), environment, device.connections
 
 
 def test_two_devices_converge_one_after_the_other(fleet: Fleet, deployed: Played) -> None:
