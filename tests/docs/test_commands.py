@@ -34,6 +34,7 @@ DOCUMENTS = {
     "docs/how-to/camera.md": SLOW,
     "docs/how-to/inspect.md": SLOW,
     "docs/how-to/install-and-roll-back.md": SLOW,
+    "docs/how-to/fleet.md": (),
     "docs/how-to/one-page.md": SLOW,
     "docs/how-to/microcontroller.md": SLOW,
     "docs/how-to/notebooks.md": (),
@@ -46,6 +47,7 @@ DOCUMENTS = {
 # Blocks that no test runs, and why. A new one has to be added here.
 QUICKSTART = "edge-mnist quickstart"
 DEVICE = "needs a device"
+FLEET = "needs a fleet"
 NOT_RUN = {
     "README.md": [
         "it is the command that runs this test",
@@ -60,6 +62,7 @@ NOT_RUN = {
     "docs/how-to/camera.md": ["needs a camera"] * 3,
     "docs/how-to/microcontroller.md": ["needs a C compiler"],
     "docs/how-to/install-and-roll-back.md": ["needs systemd"],
+    "docs/how-to/fleet.md": [*[FLEET] * 6, DEVICE],
     "docs/how-to/notebooks.md": ["opens a browser"],
     "docs/how-to/score.md": ["needs a cluster"],
     "docs/how-to/verify.md": [
