@@ -53,7 +53,8 @@ class ExportOptions:
     Attributes:
         formats: tflite, onnx or both.
         precisions: float32 and any of float16, dynamic and int8.
-        programs: "c", "html" or both, which are made from the int8 `.tflite` file.
+        programs: any of "c" and "html", which are made of the int8 `.tflite` file, and "triton",
+            which is made of an `.onnx` file.
         batch: the batch of the ONNX files; None for an open one.
         target: the kind of device that has to load every file.
         gate: the limits that every file must keep.
@@ -282,16 +283,21 @@ def add_programs(
     options: ExportOptions,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Add the programs that need no runtime; return the manifest's field."""
-    int8 = [f for f in files if (f.artifact.format, f.artifact.precision) == ("tflite", "int8")]
-    if not options.programs or not int8:
-        return {}
+    """Add the programs whose files passed the gate; return the manifest's field."""
     spec = model.spec._replace(threshold=threshold["threshold"] if threshold else 0.0)
-    title = f"{model.source.name}, {percent(int8[0].accuracy)} on {model.test.name}"
-    images = programs.model_images(model.test.images, spec)
-    artifact = int8[0].artifact._replace(spec=spec)
+    accuracy = {file.artifact.name: file.accuracy for file in files}
+    artifacts = [file.artifact._replace(spec=spec) for file in files]
+    sources = programs.find_sources(artifacts, options.programs)
+    if not sources:
+        return {}
+    first, *_ = sources.values()
     entries = programs.add(
-        bundle, artifact, options.programs, images, title=title, report=progress.line
+        bundle,
+        sources,
+        programs.model_images(model.test.images, spec),
+        name=model.source.name,
+        title=f"{model.source.name}, {percent(accuracy[first.name])} on {model.test.name}",
+        report=progress.line,
     )
     return {"programs": entries}
 
