@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KEYS = ("not run", "run", "status", "printed", "of")
-LANGUAGES = ("sh", "console", "python", "json", "text", "c")
+LANGUAGES = ("sh", "console", "python", "json", "text", "c", "yaml")
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<marker>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
