@@ -108,7 +108,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     (folder / "digits.py").write_text(block.text.replace("8000", str(port)))
     # Short: sockets lie in it, whose paths have at most 107 bytes.
     own = Path(tempfile.mkdtemp(prefix="ray"))
-    environment = {**os.environ, "RAY_TMPDIR": str(own), "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    environment = {
+        **os.environ,
+        "RAY_TMPDIR": str(own),
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        # Else, on a busy machine, Ray kills a proxy that starts more slowly than in five seconds.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    }
     environment.pop("RAY_ADDRESS", None)
     log = folder / "log"
     with log.open("wb") as file:
