@@ -31,7 +31,7 @@ from .conversion.source_model import SourceModel
 from .conversion.targets import TARGETS, Target
 from .data.model_input import as_input
 from .data.validation import hold_out
-from .frameworks import converting, load_keras
+from .frameworks import converting, load_keras, predict
 from .quantization import search
 from .quantization.calibration import check_pixels, representative
 from .quantization.search import Quantizer, Scheme
@@ -90,10 +90,7 @@ class LoadedModel:
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return Keras's probabilities (n, classes) for images (n, …) uint8."""
-        probabilities: NDArray[np.float32] = self.keras.predict(
-            as_input(images, self.spec.scaling), verbose=0
-        )
-        return probabilities
+        return predict(self.keras, as_input(images, self.spec.scaling))
 
 
 @dataclass(frozen=True)
@@ -265,7 +262,7 @@ def verify(
 def choose_threshold(model: LoadedModel, *, report: Report) -> dict[str, Any] | None:
     """Choose the confidence below which a device answers "no digit"."""
     threshold = rejection_threshold.choose(
-        model.keras, model.spec, model.validation, seed=model.source.seed
+        model.predict, model.spec, model.validation, seed=model.source.seed
     )
     if threshold:
         report(
