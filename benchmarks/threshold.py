@@ -12,29 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 from edge_mnist import Classifier, datasets
 from edge_mnist.bundle import MANIFEST, read_bundle
 from edge_mnist.system.files import write_atomically
 from edge_mnist_export.data.validation import hold_out
 from edge_mnist_export.verification import rejection_threshold
-
-
-class AsKeras:
-    """A classifier with the call of a Keras model."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        self._classifier = classifier
-        scaling = classifier.spec.scaling
-        self._values = np.array([scaling.value(pixel) for pixel in range(256)], np.float32)
-
-    def predict(self, values: NDArray[np.float32], verbose: int) -> NDArray[np.float32]:
-        """Return probabilities (n, 10) of scaled images (n, h, w, 1)."""
-        order = np.argsort(self._values)
-        places = np.searchsorted(self._values, values[..., 0], sorter=order)
-        return self._classifier.predict_probabilities(order[places].astype(np.uint8))
 
 
 @click.command()
@@ -53,7 +36,12 @@ def main(bundle: Path, data: str, seed: int, keep: bool) -> None:
     classifier = Classifier(bundle)
     validation = hold_out(datasets.load(datasets.find(data), "train"))[1]
     spec = classifier.spec._replace(threshold=0.0)
-    found = rejection_threshold.choose(AsKeras(classifier), spec, validation, seed=seed)
+    found = rejection_threshold.choose(
+        lambda images: classifier.predict_probabilities(images.reshape(-1, *spec.shape)),
+        spec,
+        validation,
+        seed=seed,
+    )
     click.echo(f"{classifier.artifact.name}: {classifier.spec.threshold} before")
     click.echo(json.dumps(found, indent=1))
     if keep and found:

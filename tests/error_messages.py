@@ -578,6 +578,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "model-program-file": (
         "Expected an int8 .tflite file in a bundle, of which programs are made, got {}; export "
         "it with: edge-mnist export --int8",
+        "Expected an int8 or float32 .onnx file in a bundle, of which a model repository is made, "
+        "got {}; export it with: edge-mnist export",
     ),
     "model-program-format": (
         "Expected only {} as --format of a bundle, got {}; give the run or the Keras model "

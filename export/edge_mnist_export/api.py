@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     Data = str | Path | Mapping[str, NDArray[Any]]
 
-# Programs need no runtime; they are made of the int8 .tflite file.
-_PROGRAMS = ("c", "html")
+# These are made of a model file: the first two of the int8 .tflite file, the last of an .onnx file.
+_PROGRAMS = ("c", "html", "triton")
 FORMATS = ("tflite", "onnx", *_PROGRAMS)
 
 
@@ -186,10 +186,11 @@ def export(
         int8: a file of integers only, also at input and output.
         float16: a file of float16 weights.
         dynamic: a file of 8-bit weights and float activations.
-        formats: any of "tflite", "onnx", "c" and "html"; None for "tflite" and "onnx", if the
-            target loads them. "c" is C99 for a microcontroller, "html" one page; both are made of
-            an int8 `.tflite` file, which comes with them. For these two `model` may also be a
-            bundle.
+        formats: any of "tflite", "onnx", "c", "html" and "triton"; None for "tflite" and "onnx",
+            if the target loads them. "c" is C99 for a microcontroller, "html" one page; both are
+            made of an int8 `.tflite` file, which comes with them. "triton" is a model repository
+            for Triton and KServe, with the `.onnx` file: int8 if asked for, else float32. For
+            these three `model` may also be a bundle.
         batch: a fixed batch for the .onnx files; None for an open one.
         target: the kind of device that has to load every file: "generic", "raspberry-pi-64" or
             "raspberry-pi-32".
@@ -241,9 +242,14 @@ def export(
             )
         folder = _programs_of_bundle(str(model), programs, data=data, out=out, progress=progress)
         return _finished(folder, hub, key)
-    if programs and not (int8 and "tflite" in formats):
-        progress.line(f"--format {','.join(programs)} needs the int8 .tflite file: exporting it")
+    without_runtime = [name for name in programs if name != "triton"]
+    if without_runtime and not (int8 and "tflite" in formats):
+        names = ",".join(without_runtime)
+        progress.line(f"--format {names} needs the int8 .tflite file: exporting it")
         wanted["int8"], formats = True, (*formats, *({"tflite"} - set(formats)))
+    if "triton" in programs and "onnx" not in formats:
+        progress.line("--format triton needs an .onnx file: exporting it")
+        formats = (*formats, "onnx")
     with _found(model) as source_model:
         if labels:
             source_model = replace(source_model, labels=labels)
@@ -341,7 +347,7 @@ def _is_bundle(model: Any) -> bool:
 def _programs_of_bundle(
     model: str, programs: tuple[str, ...], *, data: Data | None, out: Any, progress: Progress
 ) -> Path:
-    """Write the programs of a bundle's int8 file as a new bundle; without TensorFlow."""
+    """Write the programs of a bundle's files as a new bundle; without TensorFlow."""
     from edge_mnist import datasets
 
     from .bundles import programs as program_files
@@ -349,12 +355,13 @@ def _programs_of_bundle(
     default = f"{Path(model).stem}-{'-'.join(programs)}"
     folder = arguments.path("out", default if out is None else out)
     check_free(folder)  # Before MNIST is downloaded.
-    artifact = program_files.int8_artifact(find_artifacts(model))
-    assert artifact.spec is not None
+    sources = program_files.required_sources(find_artifacts(model), programs)
+    spec = next(iter(sources.values())).spec
+    assert spec is not None
     # Only the C program is run here.
-    known = "c" in programs and (data is not None or artifact.spec.digits)
+    known = "c" in programs and (data is not None or spec.digits)
     source = datasets.find(data or "auto", splits=("test",), own=True) if known else None
-    program_files.from_bundle(artifact, programs, folder, source=source, report=progress.line)
+    program_files.from_bundle(sources, folder, data=source, report=progress.line)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import logging
@@ -11,6 +12,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_mnist.errors import EdgeMnistError, HostError, ModelError
 from edge_mnist.system.info import cpu_model, usable_cpus
@@ -118,6 +123,29 @@ def load_keras(backend: str, progress: Progress | None = None) -> None:
             f"KERAS_BACKEND={backend} before Keras is imported.",
             code="host-backend-loaded",
         )
+
+
+def predict(
+    model: Any, inputs: NDArray[np.float32], *, batch_size: int = 32
+) -> NDArray[np.float32]:
+    """Return the outputs (n, classes) of a Keras model on TensorFlow, as `model.predict` does.
+
+    That builds a pipeline of `tf.data` at each call, for a fifth of a second; an export makes up to
+    twenty. The batches are the same.
+    """
+    run = _traced(model)
+    starts = range(0, len(inputs), batch_size)
+    return np.concatenate([run(inputs[start : start + batch_size]).numpy() for start in starts])
+
+
+@functools.lru_cache(maxsize=2)
+def _traced(model: Any) -> Any:
+    import tensorflow as tf
+
+    images = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
+    return tf.function(
+        lambda batch: model(batch, training=False), input_signature=[images], autograph=False
+    )
 
 
 def device(backend: str) -> str:

@@ -31,7 +31,7 @@ from .conversion.source_model import SourceModel
 from .conversion.targets import TARGETS, Target
 from .data.model_input import as_input
 from .data.validation import hold_out
-from .frameworks import converting, load_keras
+from .frameworks import converting, load_keras, predict
 from .quantization import search
 from .quantization.calibration import check_pixels, representative
 from .quantization.search import Quantizer, Scheme
@@ -53,7 +53,8 @@ class ExportOptions:
     Attributes:
         formats: tflite, onnx or both.
         precisions: float32 and any of float16, dynamic and int8.
-        programs: "c", "html" or both, which are made from the int8 `.tflite` file.
+        programs: any of "c" and "html", which are made of the int8 `.tflite` file, and "triton",
+            which is made of an `.onnx` file.
         batch: the batch of the ONNX files; None for an open one.
         target: the kind of device that has to load every file.
         gate: the limits that every file must keep.
@@ -87,10 +88,7 @@ class LoadedModel:
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return Keras's probabilities (n, classes) for images (n, …) uint8."""
-        probabilities: NDArray[np.float32] = self.keras.predict(
-            as_input(images, self.spec.scaling), verbose=0
-        )
-        return probabilities
+        return predict(self.keras, as_input(images, self.spec.scaling))
 
 
 @dataclass(frozen=True)
@@ -284,7 +282,7 @@ def verify(
 def choose_threshold(model: LoadedModel, *, report: Report) -> dict[str, Any] | None:
     """Choose the confidence below which a device answers "no digit"."""
     threshold = rejection_threshold.choose(
-        model.keras, model.spec, model.validation, seed=model.source.seed
+        model.predict, model.spec, model.validation, seed=model.source.seed
     )
     if threshold:
         report(
@@ -303,16 +301,21 @@ def add_programs(
     options: ExportOptions,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Add the programs that need no runtime; return the manifest's field."""
-    int8 = [f for f in files if (f.artifact.format, f.artifact.precision) == ("tflite", "int8")]
-    if not options.programs or not int8:
-        return {}
+    """Add the programs whose files passed the gate; return the manifest's field."""
     spec = model.spec._replace(threshold=threshold["threshold"] if threshold else 0.0)
-    title = f"{model.source.name}, {percent(int8[0].accuracy)} on {test.name}"
-    images = programs.model_images(test.images, spec)
-    artifact = int8[0].artifact._replace(spec=spec)
+    accuracy = {file.artifact.name: file.accuracy for file in files}
+    artifacts = [file.artifact._replace(spec=spec) for file in files]
+    sources = programs.find_sources(artifacts, options.programs)
+    if not sources:
+        return {}
+    first, *_ = sources.values()
     entries = programs.add(
-        bundle, artifact, options.programs, images, title=title, report=progress.line
+        bundle,
+        sources,
+        programs.model_images(test.images, spec),
+        name=model.source.name,
+        title=f"{model.source.name}, {percent(accuracy[first.name])} on {test.name}",
+        report=progress.line,
     )
     return {"programs": entries}
 

@@ -39,6 +39,7 @@ DOCUMENTS = {
     "docs/how-to/microcontroller.md": SLOW,
     "docs/how-to/notebooks.md": (),
     "docs/how-to/score.md": SLOW,
+    "docs/how-to/serve-at-scale.md": SLOW,
     "docs/how-to/trusted-bundles.md": SLOW,
     "docs/how-to/verify.md": (),
     "docs/reference/json.md": SLOW,
@@ -65,6 +66,11 @@ NOT_RUN = {
     "docs/how-to/fleet.md": [*[FLEET] * 6, DEVICE],
     "docs/how-to/notebooks.md": ["opens a browser"],
     "docs/how-to/score.md": ["needs a cluster"],
+    "docs/how-to/serve-at-scale.md": [
+        "needs Triton",
+        "needs Triton",
+        "tests/serve/test_ray_serve.py runs it",
+    ],
     "docs/how-to/verify.md": [
         "needs the files of a release",
         "needs the files of a release",
@@ -128,7 +134,7 @@ def quickstart(command: str, folder: Path, quickstarted: Path) -> str:
 def run(block: Block, folder: Path, host: Cli) -> str:
     """Run a block; return what it printed."""
     printed = "".join(shell(command, block, folder, host) for command in block.commands)
-    if block.language == "python":
+    if block.language == "python" and block.marker != "not run":
         printed += python(block, folder)
     elif block.marker == "of":
         actual = json.loads(shell(block.value, block, folder, host).splitlines()[-1])

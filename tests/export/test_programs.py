@@ -22,7 +22,7 @@ slow = pytest.mark.slow
 
 def assert_programs(bundle: Path, *, compiled: bool) -> None:
     """Expect both programs, whole, as the manifest lists them."""
-    c, html = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["programs"]
+    c, html, *_ = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["programs"]
     assert (c["format"], html["format"]) == ("c", "html")
     hashes = {f"{c['folder']}/{name}": digest for name, digest in c["sha256"].items()}
     for name, digest in {**hashes, html["file"]: html["sha256"]}.items():
@@ -77,7 +77,7 @@ def test_a_bundle_without_int8_names_the_way(host: Cli, tmp_path: Path) -> None:
 
 def test_a_bundle_gives_programs_alone(host: Cli, tmp_path: Path) -> None:
     done = host("export", "nano", "--format", "c,onnx", "--out", tmp_path / "out", status=2)
-    assert "Expected only c, html as --format of a bundle, got onnx" in error_line(done)
+    assert "Expected only c, html, triton as --format of a bundle, got onnx" in error_line(done)
 
 
 def test_a_folder_for_the_hub_has_the_programs_too(host: Cli, tmp_path: Path) -> None:
@@ -96,12 +96,16 @@ def test_an_output_folder_in_use_is_left_alone(host: Cli, tmp_path: Path) -> Non
 
 @slow
 def test_a_run_is_exported_with_programs(host: Cli, run: Path, tmp_path: Path) -> None:
-    done = host("export", run, "--format", "c,html", "--out", tmp_path / "bundle")
+    done = host("export", run, "--format", "c,html,triton", "--out", tmp_path / "bundle")
     assert "--format c,html needs the int8 .tflite file: exporting it" in done.stderr
+    assert "--format triton needs an .onnx file: exporting it" in done.stderr
     bundle = tmp_path / "bundle"
     assert {"model-float32.tflite", "model-int8.tflite", "digit.html", "c"} <= {
         path.name for path in bundle.iterdir()
     }
+    served = bundle / "triton" / "edge" / "1" / "model.onnx"
+    assert served.read_bytes() == (bundle / "model-int8.onnx").read_bytes()
+    copying.verify(bundle)
     assert_programs(bundle, compiled=shutil.which("cc") is not None)
     manifest = json.loads((bundle / "manifest.json").read_text())
     assert len(manifest["evaluation"]["int8_outputs_sha256"]) == 64

@@ -10,7 +10,12 @@ import pytest
 from edge_mnist import Classifier, datasets
 from edge_mnist.bundle.model_spec import ModelSpec
 from edge_mnist_export.verification import rejection_threshold
-from edge_mnist_export.verification.rejection_threshold import Answers, best_threshold, join
+from edge_mnist_export.verification.rejection_threshold import (
+    Answers,
+    Predict,
+    best_threshold,
+    join,
+)
 
 # 1,000 right answers to images: 990 sure ones, and ten from 0.50 to 0.95.
 IMAGES = Answers(
@@ -23,16 +28,11 @@ NOTHING = np.zeros(0)
 pytestmark = pytest.mark.usefixtures("all_pictures")
 
 
-class Shipped:
-    """The shipped model, as Keras would answer."""
-
-    def __init__(self) -> None:
-        self.classifier = Classifier("nano")
-
-    def predict(self, values: np.ndarray, verbose: int) -> np.ndarray:
-        """Return probabilities (n, 10) for values (n, 28, 28, 1) in [0, 1]."""
-        images = np.rint(values[..., 0] * 255).astype(np.uint8)
-        return self.classifier.predict_probabilities(images)
+@pytest.fixture(scope="module")
+def shipped() -> Predict:
+    """The shipped model, for images with an axis of one channel, as an export has them."""
+    predict = Classifier("nano").predict_probabilities
+    return lambda images: predict(images.reshape(-1, 28, 28))
 
 
 def with_wrong(*confidences: float) -> Answers:
@@ -73,13 +73,13 @@ def test_the_curve_counts_refusals_and_errors() -> None:
     }
 
 
-def test_the_manifest_states_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_states_the_choice(shipped: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rejection_threshold, "_COMPOSED", {"form cells": 9, "low resolution": 6})
     monkeypatch.setattr(rejection_threshold, "_DRAWN", 4)
     validation = datasets.load(datasets.find("synthetic"), "test", limit=500)
     # As an export has them: one channel.
     validation = replace(validation, images=validation.images[..., np.newaxis])
-    refusal = rejection_threshold.choose(Shipped(), ModelSpec(), validation, seed=0)
+    refusal = rejection_threshold.choose(shipped, ModelSpec(), validation, seed=0)
     assert refusal is not None
     assert refusal["data"] == "synthetic-test"
     assert refusal["pictures"] == {"drawn photographs": 4, "form cells": 9, "low resolution": 6}
@@ -90,14 +90,16 @@ def test_the_manifest_states_the_choice(monkeypatch: pytest.MonkeyPatch) -> None
     assert refusal["refused"]["empty paper"] == 1
 
 
-def test_without_every_digit_nothing_is_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_every_digit_nothing_is_composed(
+    shipped: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rejection_threshold, "_DRAWN", 2)
     split = datasets.load(datasets.find("synthetic"), "test", limit=5)
-    refusal = rejection_threshold.choose(Shipped(), ModelSpec(), split, seed=0)
+    refusal = rejection_threshold.choose(shipped, ModelSpec(), split, seed=0)
     assert refusal is None or refusal["pictures"] == {"drawn photographs": 2}
 
 
-def test_other_labels_have_no_threshold() -> None:
+def test_other_labels_have_no_threshold(shipped: Predict) -> None:
     split = datasets.load(datasets.find("synthetic"), "test", limit=5)
     spec = ModelSpec(labels=tuple("abcdefghij"))
-    assert rejection_threshold.choose(Shipped(), spec, split, seed=0) is None
+    assert rejection_threshold.choose(shipped, spec, split, seed=0) is None

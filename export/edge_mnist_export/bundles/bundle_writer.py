@@ -79,11 +79,12 @@ class BundleWriter:
         text = json.dumps(manifest, indent=1) + "\n"
         (self.folder / MANIFEST).write_text(text, encoding="utf-8")
 
-    def add_texts(self, folder: str, files: Mapping[str, str]) -> dict[str, str]:
-        """Write text files into a folder of the bundle; return their SHA-256 by relative path."""
+    def add_files(self, folder: str, files: Mapping[str, str | bytes]) -> dict[str, str]:
+        """Write files into a folder of the bundle; return their SHA-256 by relative path."""
         hashes = {}
-        for name, text in files.items():
-            path, content = self.folder / folder / name, text.encode()
+        for name, file in files.items():
+            path = self.folder / folder / name
+            content = file.encode() if isinstance(file, str) else file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             hashes[name] = hashlib.sha256(content).hexdigest()

@@ -1,6 +1,7 @@
-"""The int8 `.tflite` file of a bundle in; programs that need no runtime, beside it, out.
+"""A model file of a bundle in; what other programs take instead of a bundle, beside it, out.
 
-The formats are `c`, a folder of C99 sources, and `html`, one page.
+Made of the int8 `.tflite` file: `c`, a folder of C99 sources, and `html`, one page. Made of an
+`.onnx` file: `triton`, a model repository.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from ..standalone.c_files import c_files, known_bytes
 from ..standalone.html import html_page
 from ..standalone.pixel_graph import pixel_graph
 from ..verification import compiled_c
-from . import bundle_writer
+from . import bundle_writer, triton
 from .bundle_writer import BundleWriter
 
 # Names in a bundle.
-C_FOLDER, PAGE = "c", "digit.html"
+C_FOLDER, PAGE, TRITON = "c", "digit.html", "triton"
 # Images of the self-test in C.
 _VECTORS = 8
 # Images of noise, where a model has no data.
@@ -40,10 +41,10 @@ _Report = Callable[[str], None]
 
 def add(
     bundle: BundleWriter,
-    artifact: Artifact,
-    names: Sequence[str],
+    sources: Mapping[str, Artifact],
     images: NDArray[np.uint8],
     *,
+    name: str,
     title: str,
     report: _Report,
 ) -> list[dict[str, Any]]:
@@ -51,9 +52,9 @@ def add(
 
     Args:
         bundle: the bundle that is being written.
-        artifact: its int8 `.tflite` file.
-        names: "c", "html" or both.
+        sources: by the program's format, the file of the bundle that it is made of.
         images: (n, …) uint8 of the model's size, on which the compiled program is compared.
+        name: the model's name.
         title: one line on the model.
         report: takes lines of progress.
 
@@ -64,6 +65,36 @@ def add(
         ModelError: an operator, or the scaling of pixels, is one that programs lack.
         GateError: the compiled program answers other bytes than the arithmetic.
     """
+    entries: list[dict[str, Any]] = []
+    if names := [format for format in sources if format != TRITON]:
+        entries += _without_runtime(bundle, sources[names[0]], names, images, title, report)
+    if TRITON in sources:
+        entries.append(_model_repository(bundle, sources[TRITON], triton.model_name(name), report))
+    return entries
+
+
+def _model_repository(
+    bundle: BundleWriter, artifact: Artifact, name: str, report: _Report
+) -> dict[str, Any]:
+    report(f"Writing {TRITON}/{name}/ from {artifact.name}")
+    files = triton.repository(artifact, name)
+    return {
+        "format": TRITON,
+        "folder": TRITON,
+        "model": name,
+        "source": artifact.name,
+        "sha256": bundle.add_files(TRITON, files),
+    }
+
+
+def _without_runtime(
+    bundle: BundleWriter,
+    artifact: Artifact,
+    names: Sequence[str],
+    images: NDArray[np.uint8],
+    title: str,
+    report: _Report,
+) -> list[dict[str, Any]]:
     spec = artifact.spec
     assert spec is not None
     graph = _read(artifact, names)
@@ -75,7 +106,7 @@ def add(
             {
                 "format": "c",
                 "folder": C_FOLDER,
-                "sha256": bundle.add_texts(C_FOLDER, files),
+                "sha256": bundle.add_files(C_FOLDER, files),
                 **known_bytes(graph, spec),
                 **_cores(files, report),
                 **compiled_c.verify(files, pixel_graph(graph, spec), images, report=report),
@@ -84,7 +115,7 @@ def add(
     if "html" in names:
         report(f"Writing {PAGE}")
         page = html_page(graph, spec, title=title)
-        (digest,) = bundle.add_texts(".", {PAGE: page}).values()
+        (digest,) = bundle.add_files(".", {PAGE: page}).values()
         entry = {"format": "html", "file": PAGE, "size_bytes": len(page.encode())}
         entries.append({**entry, "sha256": digest})
     return entries
@@ -129,20 +160,18 @@ def _read(artifact: Artifact, names: Sequence[str]) -> Graph:
 
 
 def from_bundle(
-    artifact: Artifact,
-    names: Sequence[str],
+    sources: Mapping[str, Artifact],
     out: Path,
     *,
-    source: datasets.Source | None,
+    data: datasets.Source | None,
     report: _Report,
 ) -> None:
-    """Write a bundle of the int8 `.tflite` file of another one, with programs; no TensorFlow.
+    """Write a bundle of files of another one, with programs made of them; no TensorFlow.
 
     Args:
-        artifact: the int8 `.tflite` file, from `int8_artifact`.
-        names: "c", "html" or both.
+        sources: by the program's format, the file that it is made of, from `required_sources`.
         out: the bundle folder, new or empty.
-        source: the data whose test images compare the compiled program with the arithmetic.
+        data: the data whose test images compare the compiled program with the arithmetic.
         report: takes lines of progress.
 
     Raises:
@@ -150,40 +179,64 @@ def from_bundle(
         GateError: the compiled program answers other bytes than the arithmetic.
         OutputError: `out` holds something, or cannot be written.
     """
-    found = read_bundle(artifact.path.parent, trust=False)
+    first, *_ = sources.values()
+    found = read_bundle(first.path.parent, trust=False)
     manifest = dict(found.manifest)
-    assert artifact.spec is not None
-    test = datasets.load(source, "test", shape=artifact.spec.size) if source else None
+    assert first.spec is not None
+    test = datasets.load(data, "test", shape=first.spec.size) if data else None
+    names = {artifact.name for artifact in sources.values()}
+    kept = {*names, manifest.get(EXAMPLES, {}).get("file")}
     with bundle_writer.new_bundle(out) as bundle:
-        images = model_images(test.images if test else None, artifact.spec)
-        copy = bundle.sign(
-            artifact.name, artifact.read(), artifact.format, artifact.precision, artifact.spec
-        )
+        images = model_images(test.images if test else None, first.spec)
+        for file in listed(found):
+            if file.path.parent == found.folder and file.name in kept:
+                (bundle.folder / file.name).write_bytes(file.read())
         # Not the path of the bundle, which says nothing elsewhere.
         name = str(manifest.get("architecture", {}).get("name", "model"))
-        title = provenance(artifact)._replace(bundle=name, ships=False).line
-        manifest["programs"] = add(bundle, copy, names, images, title=title, report=report)
-        manifest["artifacts"] = [
-            entry for entry in manifest["artifacts"] if entry["file"] == artifact.name
-        ]
-        for file in listed(found):
-            if file.name == manifest.get(EXAMPLES, {}).get("file"):
-                (bundle.folder / file.name).write_bytes(file.read())
+        title = provenance(first)._replace(bundle=name, ships=False).line
+        manifest["programs"] = add(bundle, sources, images, name=name, title=title, report=report)
+        manifest["artifacts"] = [entry for entry in manifest["artifacts"] if entry["file"] in names]
         bundle.write(manifest)
 
 
-def int8_artifact(artifacts: Sequence[Artifact]) -> Artifact:
-    """Return the int8 `.tflite` file with a model spec.
+def find_sources(artifacts: Sequence[Artifact], formats: Sequence[str]) -> dict[str, Artifact]:
+    """Return, by the program's format, the file that it is made of; nothing where there is none.
+
+    A model repository takes the int8 file, which holds pixels as they are and is the smallest. A
+    file that is not of an export of ours is left out: in Triton, ONNX Runtime has other options,
+    under which int8 weights of other tools saturate on some processors.
+    """
+    tflite = _first(artifacts, "tflite", ("int8",))
+    onnx = _first(artifacts, "onnx", ("int8", "float32"))
+    found = {format: onnx if format == TRITON else tflite for format in formats}
+    return {format: artifact for format, artifact in found.items() if artifact}
+
+
+def _first(
+    artifacts: Sequence[Artifact], format: str, precisions: Sequence[str]
+) -> Artifact | None:
+    known = {(one.format, one.precision): one for one in artifacts if one.spec}
+    return next((known[format, p] for p in precisions if (format, p) in known), None)
+
+
+def required_sources(artifacts: Sequence[Artifact], formats: Sequence[str]) -> dict[str, Artifact]:
+    """Return the same as `find_sources`, complete.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is no file that a format can be made of.
     """
-    for artifact in artifacts:
-        if artifact.format == "tflite" and artifact.precision == "int8" and artifact.spec:
-            return artifact
+    sources = find_sources(artifacts, formats)
     listed = ", ".join(artifact.name for artifact in artifacts)
-    raise ModelError(
-        f"Expected an int8 .tflite file in a bundle, of which programs are made, got {listed}; "
-        f"export it with: edge-mnist export --int8",
-        code="model-program-file",
-    )
+    if {"c", "html"} & {*formats} - {*sources}:
+        raise ModelError(
+            f"Expected an int8 .tflite file in a bundle, of which programs are made, got {listed}; "
+            f"export it with: edge-mnist export --int8",
+            code="model-program-file",
+        )
+    if {TRITON} & {*formats} - {*sources}:
+        raise ModelError(
+            f"Expected an int8 or float32 .onnx file in a bundle, of which a model repository is "
+            f"made, got {listed}; export it with: edge-mnist export",
+            code="model-program-file",
+        )
+    return sources

@@ -28,9 +28,9 @@ from .options import PATH, config_option, hf_option, quiet_option
     "--format",
     "formats",
     callback=options.formats,
-    help="Any of tflite, onnx, c and html, with commas. c is C99 for a microcontroller, html one "
-    "page; both are made of the int8 .tflite file.  [default: tflite and onnx, if the target loads "
-    "them]",
+    help="Any of tflite, onnx, c, html and triton, with commas. c is C99 for a microcontroller, "
+    "html one page; both are made of the int8 .tflite file. triton is a model repository for "
+    "Triton and KServe, of an .onnx file.  [default: tflite and onnx, if the target loads them]",
 )
 @click.option(
     "--batch",
@@ -99,7 +99,7 @@ def export(*, run: Path | None, hf: Path | None, **asked: Any) -> None:
     SavedModel), with its --data. The device package runs every file on the whole test set before
     the bundle exists.
 
-    --format c and html also take a bundle, such as the shipped `edge` and `nano`, as MODEL.
+    --format c, html and triton also take a bundle, such as the shipped `edge` and `nano`, as MODEL.
     """
     bundle = api.export(run, hf=hf, show=click.echo, **asked)
     click.echo(f"\nWrote {bundle.folder}")

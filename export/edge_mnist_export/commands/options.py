@@ -82,7 +82,7 @@ hf_option = click.option(
 def formats(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[str, ...] | None:
-    """Parse "tflite,onnx,c,html"."""
+    """Parse "tflite,onnx,c,html,triton"."""
     if value is None:
         return None
     names = tuple(part.strip() for part in value.split(","))

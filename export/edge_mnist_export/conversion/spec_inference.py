@@ -19,6 +19,7 @@ from edge_mnist.foreign_models import scaling_search
 from edge_mnist.system.text_table import percent
 
 from ..data.model_input import as_input
+from ..frameworks import predict
 from . import label_order
 from .converter import Report
 from .source_model import SourceModel
@@ -61,7 +62,7 @@ def with_softmax(model: Any, train: Split) -> Any:
     """
     import keras
 
-    outputs = model.predict(as_input(_sample(train)[0]), verbose=0)
+    outputs = predict(model, as_input(_sample(train)[0]))
     if not np.isfinite(outputs).all():
         raise ModelError(
             "Expected finite outputs of the model, got NaN or infinity; train it again.",
@@ -106,7 +107,7 @@ def _fitting_scaling(model: Any, asked: Scaling | None, train: Split, report: Re
     scalings = {**({"asked": asked} if asked else {}), **_RANGES}
     images, labels = _sample(train)
     outputs = {
-        scaling: model.predict(as_input(images, scaling), verbose=0)
+        scaling: predict(model, as_input(images, scaling))
         for scaling in dict.fromkeys(scalings.values())
     }
     predictions = {scaling: output.argmax(axis=1) for scaling, output in outputs.items()}

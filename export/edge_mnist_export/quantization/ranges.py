@@ -14,6 +14,7 @@ formats then have the same scales, and the same outputs to the byte.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ _CLIPPED_FRACTION = 1e-4
 # step are fine enough for the entropy method.
 _BINS = 4096
 _SIGNIFICANT_BITS = 10
+# Values that are counted at once: a call for each image takes longer than the counting.
+_COUNTED_TOGETHER = 1 << 20
 
 Range = tuple[float, float]
 Run = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
@@ -53,10 +56,11 @@ class Statistics:
         """Return the range that one of `METHODS` gives, rounded; before, it is in [low, high]."""
         low, high = self.low, self.high
         if method != "min-max" and self.peak:
-            clipped = self._percentile() if method == "percentile" else self._entropy()
+            clipped = self._percentile if method == "percentile" else self._entropy
             low, high = max(clipped[0], low), min(clipped[1], high)
         return _rounded(low), _rounded(high)
 
+    @functools.cached_property
     def _percentile(self) -> Range:
         cumulative = np.cumsum(self.counts) / self.counts.sum()
         edges = np.linspace(-self.peak, self.peak, _BINS + 1)
@@ -64,6 +68,8 @@ class Statistics:
         last = int(np.searchsorted(cumulative, 1 - _CLIPPED_FRACTION / 2, side="left"))
         return float(edges[first]), float(edges[last + 1])
 
+    # Kept: the search asks for each range with weights per channel, and per tensor.
+    @functools.cached_property
     def _entropy(self) -> Range:
         half = _BINS // 2
         absolute = (self.counts[half:] + self.counts[half - 1 :: -1]).astype(np.float64)
@@ -120,12 +126,17 @@ def observe(
             highs.setdefault(name, []).append(float(values.max()))
     peaks = {name: max(-min(lows[name]), max(highs[name])) for name in lows}
     histograms = {name: np.zeros(_BINS, np.int64) for name in lows}
+    waiting: dict[str, list[NDArray[np.float32]]] = {name: [] for name in lows}
     collected = {}
     # The bins need the peaks of all images. A second pass needs less memory than all activations.
     for number, image in enumerate(images, start=1):
         for name, values in run(image[np.newaxis]).items():
-            if peaks[name]:
-                histograms[name] += np.histogram(values, _BINS, (-peaks[name], peaks[name]))[0]
+            waiting[name].append(values.ravel())
+            if number in counts or len(waiting[name]) * values.size >= _COUNTED_TOGETHER:
+                together = np.concatenate(waiting[name])
+                waiting[name].clear()
+                if peak := peaks[name]:
+                    histograms[name] += np.histogram(together, _BINS, (-peak, peak))[0]
         if number in counts:
             collected[number] = {
                 name: Statistics(

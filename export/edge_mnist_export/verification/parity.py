@@ -17,6 +17,7 @@ from edge_mnist.evaluation import evaluate
 from edge_mnist.system.text_table import percent, table
 
 from ..data.model_input import as_input
+from ..frameworks import predict
 from .gate import VerifiedFile, tolerance
 
 HEADER = (
@@ -50,11 +51,11 @@ def reference(model: Any, split: Split, scaling: Scaling) -> Reference:
     """Run Keras on the test set: as it is, and with its weights rounded."""
     images = as_input(split.images, scaling)
     weights = model.get_weights()
-    probabilities = model.predict(images, batch_size=256, verbose=0)
+    probabilities = predict(model, images, batch_size=256)
     errors: dict[str, float] = {}
     for rounded, precisions in _ROUNDINGS.items():
         model.set_weights([rounded(weight) for weight in weights])
-        changes = model.predict(images, batch_size=256, verbose=0) - probabilities
+        changes = predict(model, images, batch_size=256) - probabilities
         errors |= dict.fromkeys(precisions, float(np.abs(changes).max()))
     model.set_weights(weights)
     return Reference(split, probabilities, errors)

@@ -13,7 +13,7 @@ right answer no longer saves a wrong one. Two bounds limit the choice:
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -28,7 +28,6 @@ from edge_mnist.vision.preprocess import preprocess
 from ..data import composed_pictures, drawn_photographs
 from ..data.composed_pictures import TUNING_SEED
 from ..data.ink import Hand
-from ..data.model_input import as_input
 from . import non_digits
 
 # Fractions of the right answers to validation images. On MNIST's test set at least 0.995 are to be
@@ -41,6 +40,9 @@ _DRAWN = 44
 _SIDES = (56, 300)
 # Thresholds of the curve in the manifest.
 _CURVE = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 
 
 class Answers(NamedTuple):
@@ -59,11 +61,13 @@ class _Digits:
     split: Split = field(compare=False)
 
 
-def choose(model: Any, spec: ModelSpec, validation: Split, *, seed: int) -> dict[str, Any] | None:
+def choose(
+    predict: Predict, spec: ModelSpec, validation: Split, *, seed: int
+) -> dict[str, Any] | None:
     """Choose the threshold of a model of digits.
 
     Args:
-        model: the Keras model, whose outputs are probabilities.
+        predict: the model's probabilities (n, classes) for images (n, …) uint8.
         spec: the model's spec.
         validation: images that training did not use.
         seed: decides which pictures without a digit are drawn.
@@ -76,16 +80,16 @@ def choose(model: Any, spec: ModelSpec, validation: Split, *, seed: int) -> dict
     """
     if not spec.digits or not len(validation.images):
         return None
-    images = _answers(model, spec, validation.images, validation.labels)
+    images = _answers(predict, validation.images, validation.labels)
     if not images.right.any():
         return None
     digits = _Digits(validation.sha256, len(validation.images), validation)
     located = _pictures(spec, digits)
     pictures = {
-        name: _answers(model, spec, images, labels) for name, (_, images, labels) in located.items()
+        name: _answers(predict, images, labels) for name, (_, images, labels) in located.items()
     }
     others = {
-        kind: (count, _answers(model, spec, images).confidence)
+        kind: (count, _answers(predict, images).confidence)
         for kind, (count, images) in _non_digits(spec, seed).items()
     }
     together = join([images, *pictures.values()])
@@ -160,15 +164,14 @@ def _round_down(value: float) -> float:
 
 
 def _answers(
-    model: Any,
-    spec: ModelSpec,
+    predict: Predict,
     images: NDArray[np.uint8],
     labels: NDArray[np.integer] | None = None,
 ) -> Answers:
     """Return a model's answers to images (n, …); without labels, none is right."""
     if not len(images):
         return Answers(np.zeros(0), np.zeros(0, bool))
-    probabilities = model.predict(as_input(images, spec.scaling), verbose=0)
+    probabilities = predict(images)
     digits = probabilities.argmax(axis=1)
     right = np.zeros(len(images), bool) if labels is None else digits == labels
     return Answers(probabilities.max(axis=1).astype(np.float64), right)
