@@ -126,7 +126,7 @@ def measure(name: str, source: Path, output: Path, images: int) -> dict[str, Any
     cpu = {pid: (kind, s) for one in samples for pid, kind, s, _ in one}
     of_workers = sum(s for kind, s in cpu.values() if kind == "worker")
     totals = [sum(mb for *_, mb in one) for one in samples]
-    third = len(totals) // 3
+    third = max(1, len(totals) // 3)
     return {
         "whole": images / seconds,
         "working": workers * images / report.get("worker_seconds", report["seconds"]),
