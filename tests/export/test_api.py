@@ -173,7 +173,10 @@ def test_a_wrong_option_is_named(options: dict[str, Any], message: str) -> None:
     [
         ({"out": 3}, "out to be a path, got 3"),
         ({"hf": True}, "hf to be a path, got True"),
-        ({"formats": "tflite"}, "formats to be a list of tflite, onnx, c, html, triton, got 'tflite'"),
+        (
+            {"formats": "tflite"},
+            "formats to be a list of tflite, onnx, c, html, triton, got 'tflite'",
+        ),
         ({"formats": ["tf"]}, "formats to be tflite, onnx, c, html, triton, got 'tf'"),
         ({"batch": 0}, "batch to be 1 to 4096, got 0"),
         ({"batch": "4"}, "batch to be 1 to 4096, got '4'"),

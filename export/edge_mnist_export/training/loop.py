@@ -22,7 +22,7 @@ from .. import arguments, runs
 from ..conversion.source_model import weights_sha256
 from ..data.model_input import as_input
 from ..data.validation import hold_out
-from ..frameworks import device, tool_versions
+from ..frameworks import device, quiet, tool_versions
 from ..runs import Recipe, Run
 from . import architectures, checkpoints, curves, epochs, losses, optimizers, processes
 from .devices import ONE, Devices
@@ -158,7 +158,8 @@ def _logs(row: dict[str, float]) -> dict[str, float]:
 
 
 def _make_deterministic(recipe: Recipe) -> None:
-    keras.utils.set_random_seed(recipe.seed)
+    with quiet():  # Keras imports TensorFlow here, also on JAX, and TensorFlow greets on stderr.
+        keras.utils.set_random_seed(recipe.seed)
     if recipe.backend == "tensorflow":
         import tensorflow as tf
 

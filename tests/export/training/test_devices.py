@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_mnist.system.info import usable_cpus
 from edge_mnist_export.training.processes import Job, find_job
 from tests.conftest import Cli
 from tests.errors import assert_error, raises
@@ -102,6 +103,7 @@ import sys, keras, numpy as np
 from edge_mnist import HostError
 from edge_mnist_export.runs import Recipe
 from edge_mnist_export.training import architectures, devices, epochs, optimizers
+from edge_mnist.system.info import usable_cpus
 from edge_mnist_export.training.processes import Job
 backend, tolerance = keras.backend.backend(), float(sys.argv[1])
 if backend == "tensorflow":
@@ -168,7 +170,7 @@ def test_two_devices_train_as_one_does(backend: str) -> None:
     assert ("XLA_FLAGS" in few) == (backend == "jax")
 
 
-LONG = (*TINY, "--limit", "600", "--epochs", "12", "--arch", "pico")
+LONG = (*TINY, "--limit", "600", "--epochs", "6", "--arch", "pico")
 
 
 def port() -> int:
@@ -229,10 +231,14 @@ def test_two_processes_lose_one_and_continue(cli: Cli, tmp_path: Path) -> None:
     # The second process left nothing.
     assert not list((tmp_path / "host1").iterdir())
 
-    # As on two devices of one process, but for rounding: 2e-6 was found after 12 epochs.
+    # As one process with two devices that nobody interrupts, bit for bit. XLA divides its sums by
+    # the size of its pool of threads: the larger of a process's devices and processors.
     jax = {"KERAS_BACKEND": "jax"}
-    cli("train", *LONG, "--devices", "2", "--out", whole, env={**jax, "XLA_FLAGS": DIVIDED})
+    two = {**jax, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    cli("train", *LONG, "--devices", "2", "--out", whole, env=two)
     assert record(run)["recipe"] == record(whole)["recipe"]
+    if usable_cpus() > 1:
+        assert record(run)["weights_sha256"] == record(whole)["weights_sha256"]
     # The other half of the run on one device: the order of sums differs.
     cli("train", *LONG, "--out", alone, env=jax)
     counts = [
@@ -240,7 +246,6 @@ def test_two_processes_lose_one_and_continue(cli: Cli, tmp_path: Path) -> None:
     ]
     assert counts == [[2, 2], [2, 1], [1, 1]]
     losses = [[float(row["loss"]) for row in history(one)] for one in (run, whole, alone)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[2] == pytest.approx(losses[1], rel=2e-2)
 
 
