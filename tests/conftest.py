@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,10 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 # As on most machines: else each of the processes here would compile TensorFlow anew, 10 of 15 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Ray's processes show each other a token. Else it would lie in the home, which tests change.
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+# On two busy processors Ray's workers would starve at their niceness of 15.
+os.environ.update(RAY_worker_niceness="0")
 # Else the wheels' files have its date.
 os.environ.pop("SOURCE_DATE_EPOCH", None)
 

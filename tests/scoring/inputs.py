@@ -44,5 +44,6 @@ def write_tar(path: Path, members: Mapping[str, bytes | tarfile.TarInfo]) -> Pat
 
 def rows(output: Path) -> list[dict[str, Any]]:
     """Return the rows of all results, in the order of their files."""
-    files = sorted(output.glob("*.parquet"))
+    # A hidden file is a temporary one that a killed worker left; the next command deletes it.
+    files = sorted(path for path in output.glob("*.parquet") if path.name[0] != ".")
     return [row for file in files for row in pyarrow.parquet.read_table(file).to_pylist()]

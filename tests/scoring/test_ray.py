@@ -48,8 +48,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A cluster of one machine with two processors."""
-    # Else its workers have a niceness of 15, and starve beside other tests.
-    os.environ.update(ray_cluster._ENVIRONMENT, RAY_worker_niceness="0")
+    os.environ.update(ray_cluster._ENVIRONMENT)
     from ray.cluster_utils import Cluster as RayCluster
 
     started = RayCluster(

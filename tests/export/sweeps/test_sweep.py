@@ -80,10 +80,8 @@ def _locker(folder: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.train
 def test_a_sweep_survives_a_dead_process_and_reads_the_test_set_last(
-    host: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: Cli, tmp_path: Path
 ) -> None:
-    # Else other tests at the same time would leave Ray's processes no time: it starts them "nice".
-    monkeypatch.setenv("RAY_worker_niceness", "0")
     (tmp_path / "space.yaml").write_text(SPACE)
     draw_pictures(tmp_path / "pictures")
     out = tmp_path / "out"
