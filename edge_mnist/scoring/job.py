@@ -136,7 +136,7 @@ def score(
             )
             with run as running, progress.bar("Scoring") as show:
                 workers_name = running.workers
-                progress.line(f"Scoring {len(left)} shards with {workers_name}")
+                progress.line(f"Shards to score: {len(left):,}, with {workers_name}")
                 for summary in _checked(running.summaries, progress):
                     done.append(summary)
                     show(len(done) / len(left), f"{sum(one.images for one in done):,} images")
@@ -215,7 +215,8 @@ def _begin(output: Path, job: dict[str, Any]) -> None:
 
 
 def _without_result(output: Path, shards: Sequence[Shard]) -> list[Shard]:
-    found = {path.name for path in output.glob("*.parquet")}
+    # A hidden file is a temporary one, perhaps of a worker that is about to end.
+    found = {path.name for path in output.glob("[!.]*.parquet")}
     if others := sorted(found - {shard.result for shard in shards}):
         raise OutputError(
             f"Expected results of the input as it is now in {output}, got {len(others)} others, "

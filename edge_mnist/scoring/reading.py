@@ -207,7 +207,7 @@ class Reader:
         """
         path = Path(shard.root, shard.names[0])
         if shard.kind == "pictures":
-            yield Batch(shard.names, None, [str(Path(shard.root, n)) for n in shard.names])
+            yield Batch(shard.names, None, [_picture(Path(shard.root, n)) for n in shard.names])
         elif shard.kind == "tar":
             yield from _read_tar(path, shard.names[0])
         elif shard.kind == "parquet":
@@ -253,6 +253,14 @@ class Reader:
                 code="score-null",
             )
         return np.reshape(value, self._shape).astype(np.uint8) if isinstance(value, list) else value
+
+
+def _picture(path: Path) -> str | ImageError:
+    """Return the path of a picture. A pipe would let its worker wait for ever."""
+    if path.exists() and not path.is_file():
+        kind = "a pipe or a device"
+        return ImageError(f"Expected a picture at {path}, got: {kind}.", code="image-missing")
+    return str(path)
 
 
 def _read_tar(path: Path, name: str) -> Iterator[Batch]:

@@ -42,8 +42,11 @@ def write_tar(path: Path, members: Mapping[str, bytes | tarfile.TarInfo]) -> Pat
     return path
 
 
+def results(output: Path) -> list[Path]:
+    """Return all results. A hidden file is a temporary one, perhaps of a killed worker."""
+    return sorted(output.glob("[!.]*.parquet"))
+
+
 def rows(output: Path) -> list[dict[str, Any]]:
     """Return the rows of all results, in the order of their files."""
-    # A hidden file is a temporary one that a killed worker left; the next command deletes it.
-    files = sorted(path for path in output.glob("*.parquet") if path.name[0] != ".")
-    return [row for file in files for row in pyarrow.parquet.read_table(file).to_pylist()]
+    return [row for file in results(output) for row in pyarrow.parquet.read_table(file).to_pylist()]

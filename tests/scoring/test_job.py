@@ -26,7 +26,7 @@ from edge_mnist.scoring.shards import plan
 from edge_mnist.system.progress import Progress
 from tests.conftest import SHIPPED, Cli
 from tests.errors import assert_error, raises
-from tests.scoring.inputs import DIGITS, images, pictures, rows, write_tar
+from tests.scoring.inputs import DIGITS, images, pictures, results, rows, write_tar
 
 QUIET = Progress(quiet=True)
 pytestmark = pytest.mark.slow
@@ -46,16 +46,21 @@ def test_the_command_scores_and_goes_on(cli: Cli, host: Cli, tmp_path: Path) -> 
     source, output = tmp_path / "in", tmp_path / "out"
     shutil.copytree(DIGITS, source)
     (source / "poison.png").write_text("no picture")
+    os.mkfifo(source / "pipe.png")
     command = ("score", source, output, "--shard-size", "4", "--actors", "2")
     done = cli(*command)
-    assert "Scoring 3 shards with 2 local processes" in done.stderr
+    assert "Shards to score: 3, with 2 local processes" in done.stderr
     assert done.stdout.splitlines()[0] == "Shards: 3, of which 0 had a result before."
-    assert done.stdout.splitlines()[2:] == ["No digit, or unsure: 0", "Error image-format: 1"]
+    assert done.stdout.splitlines()[2:] == [
+        "No digit, or unsure: 0",
+        "Error image-format: 1",
+        "Error image-missing: 1",
+    ]
     found = rows(output)
-    assert [row["digit"] for row in found] == [*range(10), None]
+    assert [row["digit"] for row in found] == [*range(10), None, None]
     # What readers of folders of Parquet files see.
-    assert pyarrow.parquet.read_table(output).num_rows == 11
-    first, *others = sorted(output.glob("*.parquet"))
+    assert pyarrow.parquet.read_table(output).num_rows == 12
+    first, *others = results(output)
     before = {path: path.stat().st_mtime_ns for path in others}
     first.unlink()
     report = json.loads(cli(*command, "--json", "-q").stdout)
@@ -142,14 +147,14 @@ def test_a_killed_command_leaves_no_worker_and_goes_on(
     command = ("score", tmp_path / "a.npy", output, "--shard-size", "2000", "--actors", "2")
     program = Path(sys.executable).with_name("edge-mnist")
     with subprocess.Popen([program, *command], stderr=subprocess.PIPE, text=True) as process:
-        while not list(output.glob("*.parquet")):
+        while not results(output):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
         # The workers have the same stderr: it ends with the last of them.
         assert process.stderr is not None
         said = process.stderr.read().split("\n")
-    before = len(list(output.glob("*.parquet")))
+    before = len(results(output))
     assert 0 < before < 20
     if number == signal.SIGTERM:
         assert [line for line in said if line][2:] == ["edge-mnist: error: interrupted by SIGTERM"]
@@ -182,7 +187,7 @@ def test_another_bundle_on_a_worker_is_refused_by_its_hash(tmp_path: Path) -> No
         manifest.write("\n")
     with raises("cluster-model", model.sha256[:12], str(bundle)):
         job.score(str(DIGITS), output, classifier, model, workers=1, progress=QUIET)
-    assert list(output.glob("*.parquet")) == []
+    assert results(output) == []
 
 
 @pytest.fixture
@@ -214,7 +219,7 @@ def test_a_full_disk_ends_the_job_and_it_goes_on(small_disk: Path, tmp_path: Pat
 
     with raises("output-unwritable", "No space left"):
         run()
-    written = len(list(output.glob("*.parquet")))
+    written = len(results(output))
     assert 0 < written < 10
     assert [path for path in output.iterdir() if path.name.startswith(".")] == []
     subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)

@@ -63,7 +63,7 @@ def run(
     """
     os.environ.update(_ENVIRONMENT)
     cpus = max(usable_cpus(), at_once or 1)
-    progress.line(f"Starting Ray: {len(jobs)} trials")
+    progress.line(f"Starting Ray; trials to train: {len(jobs)}")
     with (
         ray_cluster.session(address, cpus=cpus),
         tempfile.TemporaryDirectory() as state,

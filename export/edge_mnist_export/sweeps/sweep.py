@@ -88,7 +88,7 @@ def _plans(space: Space, progress: Progress) -> dict[str, TrainingPlan]:
             f"unset it.",
             code="model-sweep-backend",
         )
-    progress.line(f"Checking {len(space.trials)} trials")
+    progress.line(f"Checking the options of all trials: {len(space.trials)}")
     quiet = Progress(quiet=True)
     plans = {}
     for trial in space.trials:
