@@ -97,16 +97,16 @@ def clear_abandoned(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
+def locked(path: Path, *, wait: bool = False) -> Iterator[bool | None]:
     """Lock a file or folder; yield whether this process holds it, and `path` still names it.
 
-    Where the file system has no locks, the lock is not held.
+    Yields None where there are no locks: on Windows, and for folders on NFS.
 
     Raises:
         OSError: `path` cannot be opened.
     """
     if sys.platform == "win32":
-        yield False
+        yield None
         return
     import fcntl
 
@@ -118,11 +118,16 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _is_locked(operation: int, descriptor: int, path: Path) -> bool:
+def _is_locked(operation: int, descriptor: int, path: Path) -> bool | None:
     import fcntl
 
     try:
         fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except OSError:
         return False

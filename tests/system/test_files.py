@@ -13,6 +13,7 @@ import pytest
 
 from edge_mnist.system.files import check_writable, new_folder, replacing, write_atomically
 from edge_mnist.system.temporary import clear_abandoned, locked, scratch_folder, temporary_file
+from tests.conftest import TRACE, works
 from tests.errors import raises
 
 # Holds a half-written folder and file until its stdin ends.
@@ -174,3 +175,26 @@ def test_an_error_of_another_place_names_it(tmp_path: Path) -> None:
     ):
         raise OSError(28, "No space left on device", str(f / "file"))
     assert names(tmp_path) == set()
+
+
+@pytest.mark.skipif(not works(*TRACE), reason="needs strace: apt-get install strace")
+@pytest.mark.parametrize(
+    ("fault", "held"),
+    [
+        ((), True),
+        (("-e", "inject=flock:error=EBADF"), None),
+        (("-e", "inject=flock:error=EAGAIN"), False),
+    ],
+)
+def test_a_folder_without_locks_is_not_taken_for_a_locked_one(
+    fault: tuple[str, ...], held: bool | None, tmp_path: Path
+) -> None:
+    """NFS refuses to lock a folder: EBADF."""
+    code = (
+        "import sys; from pathlib import Path; from edge_mnist.system.temporary import locked\n"
+        "with locked(Path(sys.argv[1])) as held: print(held)"
+    )
+    trace = ("strace", "-f", "-e", "trace=flock", "-o", tmp_path.with_suffix(".trace"), *fault)
+    command = (*trace, sys.executable, "-c", code, tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{held}\n"

@@ -14,7 +14,6 @@ import csv
 import html
 import io
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -303,7 +302,7 @@ def resume_error(folder: Path, found: str) -> BundleError:
 def working(folder: Path, recipe: Recipe, settings: Mapping[str, Any]) -> Iterator[None]:
     """Make the run folder unless it is there, and lock it. The lock ends with the process.
 
-    Windows has no such lock; there nothing is locked.
+    Where there are no locks, as on Windows and NFS, nothing is locked.
 
     Raises:
         OutputError: another process is training in the folder, or it cannot be written.
@@ -313,7 +312,7 @@ def working(folder: Path, recipe: Recipe, settings: Mapping[str, Any]) -> Iterat
             config.write(new, "train", settings)
             write_record(new, recipe, status="running")
     with locked(folder) as held:
-        if not held and sys.platform != "win32":
+        if held is False:
             raise OutputError(
                 f"Expected to train in {folder}, got a folder in which another process is "
                 f"training; wait for it, or choose another folder with --out.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -118,7 +117,7 @@ def _claimed(out: Path, space: Space, plans: Mapping[str, TrainingPlan]) -> Iter
             code="output-sweep-space",
         )
     with locked(out) as held:
-        if not held and sys.platform != "win32":
+        if held is False:
             raise OutputError(
                 f"Expected to sweep in {out}, got a folder to which another sweep writes; wait for "
                 f"it, or choose another folder with --out.",
